@@ -1,0 +1,184 @@
+//! The check `mlflow-smoke`: five questions to MLflow that a platform in use must be able to answer.
+//!
+//! Liveness, experiments, registry, a model's bytes and a write: each looks at another part of the platform, and a
+//! restore that forgot one of them fails by name.
+
+use super::Check;
+use crate::client::{Trouble, canary, mlflow::Mlflow};
+use crate::environment::Environment;
+use crate::kind::Kind;
+use crate::model::{Finding, Planted};
+use crate::node::read;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Five questions to MLflow.
+pub const KIND: Kind<dyn Check> = Kind {
+    name: "mlflow-smoke",
+    about: "MLflow answers, lists experiments and models, serves a model's bytes, and takes a run and reads it back.",
+    example: "mlflow-smoke: {}",
+    schema: |g| g.subschema_for::<Smoke>(),
+    parse: |n, p| read::<Smoke>(n, p).map(|k| Box::new(k) as _),
+};
+
+/// Nothing is to be chosen.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Smoke {}
+
+/// What was there before the fault.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Before {
+    /// The experiment in which `verify` writes its run.
+    scratch: String,
+    experiments: usize,
+    models: BTreeSet<String>,
+    artifact: Option<Artifact>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Artifact {
+    path: String,
+    digest: String,
+}
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+fn door(env: &dyn Environment) -> Result<Mlflow, Trouble> {
+    let base = env.doors().mlflow.as_deref();
+    Mlflow::fresh(base.ok_or_else(|| Trouble::new("cannot ask `mlflow`", "the environment has no such door"))?, TIMEOUT)
+}
+
+#[async_trait]
+impl Check for Smoke {
+    async fn plant(&self, env: &dyn Environment, run: &str) -> Result<Planted, Trouble> {
+        let mlflow = door(env)?;
+        let models = names(&mlflow, "registered-models", "registered_models").await?;
+        let artifact = if models.is_empty() { None } else { Some(artifact(&mlflow).await?) };
+        let experiments = names(&mlflow, "experiments", "experiments").await?.len();
+        let before = Before { scratch: format!("lifeboat-smoke-{run}"), experiments, models, artifact };
+        serde_json::to_value(before).map(Planted).map_err(|e| Trouble::new("cannot write down what was planted", e))
+    }
+
+    async fn verify(&self, env: &dyn Environment, planted: &Planted) -> Finding {
+        let before: Before = match serde_json::from_value(planted.0.clone()) {
+            Ok(before) => before,
+            Err(error) => return Finding::unknown(format!("what was planted cannot be read: {error}")),
+        };
+        let mlflow = match door(env) {
+            Ok(mlflow) => mlflow,
+            Err(trouble) => return Finding::unknown(trouble.to_string()),
+        };
+        let answers = [
+            ("health", mlflow.health().await.map(|()| "OK".to_owned()).map_err(|trouble| canary::short(&trouble))),
+            ("experiments", experiments(&mlflow, &before).await),
+            ("registry", registry(&mlflow, &before).await),
+            ("artifact", download(&mlflow, &before).await),
+            ("write", write(&mlflow, &before).await),
+        ];
+        judge(&answers)
+    }
+
+    async fn clear(&self, env: &dyn Environment, planted: &Planted) -> Result<(), Trouble> {
+        let mlflow = door(env)?;
+        let Some(scratch) = planted.0["scratch"].as_str() else { return Ok(()) };
+        if let Some(id) = canary::known_experiment(&mlflow, scratch).await? {
+            let gone = mlflow.post("experiments/delete", &json!({ "experiment_id": id })).await;
+            // One that was deleted before is still found by its name.
+            return gone.map(|_| ()).or_else(|trouble| if canary::missing(&trouble) { Ok(()) } else { Err(trouble) });
+        }
+        Ok(())
+    }
+}
+
+/// Met if all went well; else missed, by name. A service that does not answer after its recovery is a missed one.
+fn judge(answers: &[(&str, Result<String, String>)]) -> Finding {
+    let failed: Vec<_> =
+        answers.iter().filter_map(|(name, answer)| answer.as_ref().err().map(|why| format!("{name}: {why}"))).collect();
+    let finding = if failed.is_empty() { Finding::met() } else { Finding::missed(failed.join("; ")) };
+    answers.iter().fold(finding, |finding, (name, answer)| {
+        finding.figure(*name, answer.as_ref().map_or("failed", String::as_str))
+    })
+}
+
+async fn experiments(mlflow: &Mlflow, before: &Before) -> Result<String, String> {
+    let found = names(mlflow, "experiments", "experiments").await.map_err(|trouble| canary::short(&trouble))?.len();
+    let said = format!("{found} listed, {} before", before.experiments);
+    if found == 0 && before.experiments > 0 { Err(said) } else { Ok(said) }
+}
+
+async fn registry(mlflow: &Mlflow, before: &Before) -> Result<String, String> {
+    let found =
+        names(mlflow, "registered-models", "registered_models").await.map_err(|trouble| canary::short(&trouble))?;
+    let missing: Vec<_> = before.models.difference(&found).collect();
+    match missing.first() {
+        None => Ok(format!("{} of {} models", before.models.len(), before.models.len())),
+        Some(first) => {
+            Err(format!("{} of {} models are missing, such as `{first}`", missing.len(), before.models.len()))
+        }
+    }
+}
+
+async fn download(mlflow: &Mlflow, before: &Before) -> Result<String, String> {
+    let Some(Artifact { path, digest }) = &before.artifact else { return Ok("none before".to_owned()) };
+    let bytes = mlflow.artifact(path).await.map_err(|trouble| canary::short(&trouble))?;
+    if blake3::hash(&bytes).to_hex().as_str() == digest {
+        Ok(format!("{} bytes as before", bytes.len()))
+    } else {
+        Err(format!("wrong content: `{path}` has another digest"))
+    }
+}
+
+async fn write(mlflow: &Mlflow, before: &Before) -> Result<String, String> {
+    let written = async {
+        let experiment = canary::experiment(mlflow, &before.scratch).await?;
+        let run = canary::round_trip(mlflow, &experiment, "smoke").await?;
+        mlflow.post("runs/delete", &json!({ "run_id": run })).await
+    };
+    written.await.map(|_| "written and read back".to_owned()).map_err(|trouble| canary::short(&trouble))
+}
+
+async fn artifact(mlflow: &Mlflow) -> Result<Artifact, Trouble> {
+    let path = canary::production_file(mlflow).await?;
+    let digest = blake3::hash(&mlflow.artifact(&path).await?).to_hex().to_string();
+    Ok(Artifact { path, digest })
+}
+
+/// All names of a list, page after page.
+async fn names(mlflow: &Mlflow, list: &str, key: &str) -> Result<BTreeSet<String>, Trouble> {
+    let (mut names, mut page) = (BTreeSet::new(), String::new());
+    loop {
+        let mut query = vec![("max_results", "1000")];
+        if !page.is_empty() {
+            query.push(("page_token", &page));
+        }
+        let found: Value = mlflow.get(&format!("{list}/search"), &query).await?;
+        names.extend(
+            found[key].as_array().into_iter().flatten().filter_map(|it| it["name"].as_str().map(str::to_owned)),
+        );
+        found["next_page_token"].as_str().unwrap_or_default().clone_into(&mut page);
+        if page.is_empty() {
+            return Ok(names);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Verdict;
+
+    #[test]
+    fn a_failed_question_is_named_in_the_reason() {
+        let finding =
+            judge(&[("health", Ok("OK".into())), ("registry", Err("503".into())), ("write", Err("400".into()))]);
+        assert_eq!(finding.verdict, Verdict::Missed);
+        assert_eq!(finding.reason.as_deref(), Some("registry: 503; write: 400"));
+        assert_eq!(finding.figures.len(), 3);
+        assert_eq!(judge(&[("health", Ok("OK".into()))]).verdict, Verdict::Met);
+    }
+}

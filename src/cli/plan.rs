@@ -1,0 +1,90 @@
+//! `lifeboat plan`: what a drill would do, and whether the environment would let it; changes nothing.
+
+use super::console::out;
+use super::{Answer, exit, survey};
+use crate::environment::Survey;
+use crate::model::Objectives;
+use crate::plan::Plan;
+use crate::spec;
+use serde::Serialize;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+/// What `plan` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The drill's file
+    drill: PathBuf,
+    /// Print the plan as YAML, as it is kept with a run
+    #[arg(long)]
+    yaml: bool,
+}
+
+pub(super) async fn main(args: &Args) -> Answer {
+    let plan = spec::plan(&args.drill)?;
+    if args.yaml {
+        out(plan.yaml());
+        return Ok(exit::MET);
+    }
+    let survey = survey(&plan).await;
+    let mut text = String::new();
+    let _ = describe(&plan, &survey, &mut text); // writing to a text cannot fail
+    out(text);
+    Ok(if survey.problems.is_empty() { exit::MET } else { exit::USAGE })
+}
+
+fn describe(plan: &Plan, survey: &Survey, text: &mut String) -> std::fmt::Result {
+    let terms = &plan.terms;
+    writeln!(text, "drill        {} (scenario {}, plan {})", terms.drill, terms.scenario, &plan.digest()[..12])?;
+    if !terms.about.is_empty() {
+        writeln!(text, "             {}", terms.about)?;
+    }
+    writeln!(text, "environment  {}, seed scale {}", written(&plan.environment), plan.scale)?;
+    match &plan.protect {
+        Some(protect) => writeln!(text, "protect      {} every {}", written(&protect.engine), protect.every)?,
+        None => writeln!(text, "protect      nothing")?,
+    }
+    writeln!(text, "workload     {}", plan.workload.as_ref().map_or_else(|| "nobody writes".into(), written))?;
+    for (n, watch) in terms.probes.iter().enumerate() {
+        let head = if n == 0 { "probes" } else { "" };
+        writeln!(text, "{head:<12} {} every {}, timeout {}", watch.depth, watch.every, watch.timeout)?;
+    }
+    writeln!(text, "checks       {}", if terms.checks.is_empty() { "none".into() } else { terms.checks.join(", ") })?;
+    for (n, (fault, targets)) in plan.faults.iter().zip(&plan.targets).enumerate() {
+        let head = if n == 0 { "faults" } else { "" };
+        writeln!(text, "{head:<12} {} {:?} hits {}", fault.name, fault.nature(), targets.join(", "))?;
+    }
+    if plan.steps.is_empty() {
+        writeln!(text, "recovery     no steps: the platform must mend itself")?;
+    }
+    for (n, step) in plan.steps.iter().enumerate() {
+        let head = if n == 0 { "recovery" } else { "" };
+        let retry = if step.retry > 0 { format!(", {} more tries", step.retry) } else { String::new() };
+        writeln!(text, "{head:<12} {}. {}: {}, within {}{retry}", n + 1, step.id, written(&step.step), step.deadline)?;
+    }
+    writeln!(text, "objectives   {}", promises(&terms.objectives))?;
+    writeln!(text, "stable       {} and {} good answers in a row", terms.stable, terms.streak)?;
+    let limits = &plan.limits;
+    writeln!(text, "limits       baseline {}, recovery {}, drill {}", limits.baseline, limits.recovery, limits.drill)?;
+    for (n, (name, value)) in survey.facts.iter().enumerate() {
+        writeln!(text, "{:<12} {name}: {value}", if n == 0 { "found" } else { "" })?;
+    }
+    for problem in &survey.problems {
+        writeln!(text, "problem      {problem}")?;
+    }
+    Ok(())
+}
+
+fn promises(objectives: &Objectives) -> String {
+    let at = objectives.at.map(|at| format!(" at {at}")).unwrap_or_default();
+    let rto = objectives.rto.map(|rto| format!("RTO {rto}{at}"));
+    let rpo = objectives.rpo.map(|rpo| format!("RPO {rpo}"));
+    let all: Vec<_> = rto.into_iter().chain(rpo).collect();
+    if all.is_empty() { "none: only the checks are judged".into() } else { all.join(", ") }
+}
+
+/// A kind as it was written, in one line.
+fn written(chosen: &impl Serialize) -> String {
+    let text = serde_json::to_string(chosen).unwrap_or_default().replace('"', "").replace(':', ": ").replace(',', ", ");
+    text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(&text).to_owned()
+}

@@ -1,0 +1,41 @@
+//! `lifeboat report`: judges a run again from its timeline, so that a better measure re-judges history.
+
+use super::console::{out, width};
+use super::{Answer, exit, find_run, rendered};
+use crate::client::Trouble;
+use crate::measure::measure;
+use crate::{report, store};
+use std::path::Path;
+
+/// What `report` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A run's folder or name, or a drill for its latest run
+    run: String,
+    /// How to show it
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Format {
+    Json,
+    Markdown,
+    Table,
+}
+
+pub(super) fn main(args: &Args, reports: &Path) -> Answer {
+    let folder = find_run(reports, &args.run)?;
+    let what = || format!("cannot read the timeline in `{}`", folder.display());
+    let lines = store::read_timeline(&folder).map_err(|error| Trouble::new(what(), error))?;
+    if lines.is_empty() {
+        return Err(Trouble::new(what(), "the run ended before its first line").into());
+    }
+    let judged = measure(&lines);
+    match args.format {
+        Format::Json => out(rendered(&report::json::FORMAT, &judged)?),
+        Format::Markdown => out(rendered(&report::markdown::FORMAT, &judged)?),
+        Format::Table => out(report::table::render(&judged, width())),
+    }
+    Ok(exit::MET)
+}

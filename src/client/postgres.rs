@@ -1,0 +1,25 @@
+//! Connections to PostgreSQL that do not hang on a server that is frozen.
+//!
+//! Not here: SQL. Callers say what they ask.
+
+use super::{Trouble, chain};
+use std::time::Duration;
+use tokio_postgres::{Client, Config, NoTls};
+
+/// How long a connection may take, from the knock to the end of the handshake.
+pub const CONNECT: Duration = Duration::from_secs(5);
+
+/// Connects; what the server says on the side is dropped. The connection ends with the client.
+pub async fn connect(config: &Config) -> Result<Client, Trouble> {
+    let name = config.get_dbname().unwrap_or("postgres");
+    let what = || format!("cannot connect to the database `{name}`");
+    // The crate's own time limit covers the TCP handshake only; a stopped server completes that one.
+    let connected = tokio::time::timeout(CONNECT, config.connect(NoTls)).await;
+    let limit = format!("no answer within {} s", CONNECT.as_secs());
+    let (client, connection) =
+        connected.map_err(|_| Trouble::new(what(), limit))?.map_err(|e| Trouble::new(what(), chain(&e)))?;
+    tokio::spawn(async move {
+        let _ = connection.await; // the client gets the same error with its next question
+    });
+    Ok(client)
+}

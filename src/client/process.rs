@@ -1,0 +1,203 @@
+//! Processes of this machine: who lives, who descends from whom, who carries which mark; and signals to them.
+//!
+//! A process id alone names nothing, because ids are used again: with its start time it does. A zombie has
+//! ended and waits for its parent to notice, so it counts as gone everywhere here.
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use sysinfo::{Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
+use tokio::time::{Instant, sleep};
+
+/// How often something that will happen soon is looked at.
+pub const POLL: Duration = Duration::from_millis(50);
+
+/// A process that cannot be confused with a later one of the same id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Born {
+    /// Its id.
+    pub pid: u32,
+    /// When it started: seconds since 1970.
+    pub start: u64,
+}
+
+impl Born {
+    /// The process with this id, if it lives.
+    pub fn of(pid: u32) -> Option<Self> {
+        let system = look(ProcessesToUpdate::Some(&[sysinfo::Pid::from_u32(pid)]), UpdateKind::Never);
+        let process = system.process(sysinfo::Pid::from_u32(pid)).filter(|p| lives(p))?;
+        Some(Self { pid, start: process.start_time() })
+    }
+
+    /// Does it still live? Start times are computed from the boot time, which may be corrected by a second.
+    pub fn lives(self) -> bool {
+        Self::of(self.pid).is_some_and(|now| now.start.abs_diff(self.start) <= 1)
+    }
+
+    /// Sends a signal to it and to no later process of its id; gone is none of our business.
+    pub fn signal(self, signal: Signal) {
+        if self.lives() {
+            send(self.pid, signal);
+        }
+    }
+}
+
+/// Is the process frozen by a signal?
+pub fn frozen(pid: u32) -> bool {
+    let pid = sysinfo::Pid::from_u32(pid);
+    let system = look(ProcessesToUpdate::Some(&[pid]), UpdateKind::Never);
+    system.process(pid).is_some_and(|p| p.status() == ProcessStatus::Stop)
+}
+
+/// The living among `roots` with all that descend from them. A child whose parent died before this look is not
+/// found here, but by its mark, if it has one.
+pub fn tree(roots: &[u32]) -> BTreeSet<Born> {
+    let system = look(ProcessesToUpdate::All, UpdateKind::Never);
+    let living: Vec<(Born, Option<u32>)> = system
+        .processes()
+        .values()
+        .filter(|p| lives(p))
+        .map(|p| (Born { pid: p.pid().as_u32(), start: p.start_time() }, p.parent().map(sysinfo::Pid::as_u32)))
+        .collect();
+    let mut found: BTreeSet<u32> = roots.iter().copied().collect();
+    let mut before = 0;
+    while found.len() > before {
+        before = found.len();
+        let children = living.iter().filter(|(_, up)| up.is_some_and(|up| found.contains(&up)));
+        let children: Vec<u32> = children.map(|(born, _)| born.pid).collect();
+        found.extend(children);
+    }
+    living.into_iter().map(|(born, _)| born).filter(|born| found.contains(&born.pid)).collect()
+}
+
+/// The living processes with `name=value` in the environment they were started with, and their `other` variable.
+pub fn marked(name: &str, value: &str, other: &str) -> Vec<(Born, Option<String>)> {
+    let system = look(ProcessesToUpdate::All, UpdateKind::Always);
+    let mark = format!("{name}={value}");
+    let other = format!("{other}=");
+    let found = system.processes().values().filter(|p| lives(p) && p.environ().iter().any(|e| *e == *mark));
+    let read = |p: &Process| p.environ().iter().find_map(|e| e.to_str()?.strip_prefix(&other).map(str::to_owned));
+    found.map(|p| (Born { pid: p.pid().as_u32(), start: p.start_time() }, read(p))).collect()
+}
+
+/// Sends a signal to the group that a child of ours leads.
+pub fn signal_group(leader: u32, signal: Signal) {
+    if let Some(pid) = checked(leader) {
+        let _ = kill_process_group(pid, signal); // gone, or not ours: the caller looks whether it had its effect
+    }
+}
+
+/// Waits until none of them lives; answers who still does at the deadline.
+pub async fn gone(all: &BTreeSet<Born>, within: Duration) -> BTreeSet<Born> {
+    let deadline = Instant::now() + within;
+    loop {
+        let left: BTreeSet<Born> = all.iter().copied().filter(|born| born.lives()).collect();
+        if left.is_empty() || Instant::now() >= deadline {
+            return left;
+        }
+        sleep(POLL / 5).await;
+    }
+}
+
+/// Freezes the trees of the roots; parents first, so that no child is born unseen.
+pub fn freeze(roots: &[Born]) -> BTreeSet<Born> {
+    roots.iter().for_each(|root| root.signal(Signal::STOP));
+    let mut all = BTreeSet::new();
+    loop {
+        let now = living_tree(roots);
+        let fresh: Vec<Born> = now.difference(&all).copied().collect();
+        if fresh.is_empty() {
+            return all;
+        }
+        fresh.iter().for_each(|born| born.signal(Signal::STOP));
+        all.extend(fresh);
+    }
+}
+
+/// Kills the trees of the roots, until nothing of them lives; answers what could not be killed.
+pub async fn kill(roots: &[Born]) -> BTreeSet<Born> {
+    let mut all = BTreeSet::new();
+    for _ in 0..20 {
+        all.extend(freeze(roots));
+        all.iter().for_each(|born| born.signal(Signal::KILL));
+        if gone(&all, Duration::from_millis(500)).await.is_empty() && living_tree(roots).is_empty() {
+            return BTreeSet::new();
+        }
+    }
+    gone(&all, Duration::ZERO).await
+}
+
+/// The tree of those roots that live. A dead root's id may be another's by now, so it is not looked up.
+fn living_tree(roots: &[Born]) -> BTreeSet<Born> {
+    tree(&roots.iter().filter(|root| root.lives()).map(|root| root.pid).collect::<Vec<_>>())
+}
+
+fn send(pid: u32, signal: Signal) {
+    if let Some(pid) = checked(pid) {
+        let _ = kill_process(pid, signal); // as in `signal_group`
+    }
+}
+
+/// Never 0, 1 or what would be negative: those would mean a group or everybody.
+fn checked(pid: u32) -> Option<Pid> {
+    i32::try_from(pid).ok().filter(|pid| *pid > 1).and_then(Pid::from_raw)
+}
+
+fn lives(process: &Process) -> bool {
+    !matches!(process.status(), ProcessStatus::Zombie | ProcessStatus::Dead)
+}
+
+fn look(which: ProcessesToUpdate<'_>, environment: UpdateKind) -> System {
+    let mut system = System::new();
+    let what = ProcessRefreshKind::nothing().without_tasks().with_environ(environment);
+    system.refresh_processes_specifics(which, true, what);
+    system
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::CommandExt;
+    use std::process::{Child, Command};
+
+    fn family(mark: &str) -> Child {
+        let script = "sleep 300 & setsid sleep 300 & wait";
+        Command::new("sh").args(["-c", script]).env("LIFEBOAT_TEST", mark).process_group(0).spawn().unwrap()
+    }
+
+    async fn grown(root: u32) -> BTreeSet<Born> {
+        while tree(&[root]).len() < 3 {
+            sleep(POLL).await;
+        }
+        tree(&[root])
+    }
+
+    #[tokio::test]
+    async fn a_whole_family_is_killed_also_who_left_the_group() {
+        let mut parent = family("killed");
+        let all = grown(parent.id()).await;
+        assert!(kill(&[Born::of(parent.id()).unwrap()]).await.is_empty());
+        assert!(gone(&all, Duration::ZERO).await.is_empty(), "a zombie counts as gone");
+        parent.wait().unwrap();
+        assert!(Born::of(parent.id()).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_process_is_found_by_its_mark_and_told_from_a_later_one() {
+        let mut parent = family("found");
+        let all = grown(parent.id()).await;
+        let found: BTreeSet<Born> =
+            marked("LIFEBOAT_TEST", "found", "PATH").into_iter().map(|(born, _)| born).collect();
+        assert_eq!(found, all);
+        let born = Born::of(parent.id()).unwrap();
+        assert!(born.lives() && !Born { start: born.start - 100, ..born }.lives());
+        freeze(&[born]);
+        while !frozen(parent.id()) {
+            sleep(POLL).await;
+        }
+        kill(&[born]).await;
+        parent.wait().unwrap();
+    }
+}

@@ -1,0 +1,73 @@
+//! S3 with time limits of our own, over plain HTTP, and the few calls that everybody needs.
+//!
+//! The time limits are here because the crate has none for an answer: a frozen server would hang it for good.
+
+use super::{Trouble, chain};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_smithy_http_client::Builder;
+use std::time::Duration;
+
+/// The region that servers outside of AWS are told.
+pub const REGION: &str = "us-east-1";
+
+/// A client for an endpoint, with the bucket in the path and without any proxy.
+pub fn client(endpoint: &str, access: &str, secret: &str) -> Client {
+    let http = Builder::new().build_http(); // which asks no proxy unless told to
+    let timeouts = TimeoutConfig::builder()
+        .operation_attempt_timeout(Duration::from_secs(5))
+        .operation_timeout(Duration::from_secs(30))
+        .build();
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .endpoint_url(endpoint)
+        .force_path_style(true)
+        .credentials_provider(Credentials::new(access, secret, None, None, "lifeboat"))
+        .http_client(http)
+        .timeout_config(timeouts)
+        .build();
+    Client::from_conf(config)
+}
+
+/// Puts an object.
+pub async fn put(client: &Client, bucket: &str, key: &str, body: Vec<u8>) -> Result<(), Trouble> {
+    let request = client.put_object().bucket(bucket).key(key).body(ByteStream::from(body));
+    request.send().await.map(|_| ()).map_err(|e| trouble(format!("cannot put `{bucket}/{key}`"), &e))
+}
+
+/// Gets an object.
+pub async fn get(client: &Client, bucket: &str, key: &str) -> Result<Vec<u8>, Trouble> {
+    let what = || format!("cannot get `{bucket}/{key}`");
+    let answer = client.get_object().bucket(bucket).key(key).send().await.map_err(|e| trouble(what(), &e))?;
+    let body = answer.body.collect().await.map_err(|e| Trouble::new(what(), chain(&e)))?;
+    Ok(body.to_vec())
+}
+
+/// All keys under a prefix with their sizes, in the order of the server.
+pub async fn list(client: &Client, bucket: &str, prefix: &str) -> Result<Vec<(String, u64)>, Trouble> {
+    let mut pages = client.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
+    let mut keys = vec![];
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|e| trouble(format!("cannot list `{bucket}/{prefix}`"), &e))?;
+        let found = page.contents.unwrap_or_default().into_iter();
+        keys.extend(found.filter_map(|o| Some((o.key?, o.size.and_then(|s| u64::try_from(s).ok()).unwrap_or(0)))));
+    }
+    Ok(keys)
+}
+
+/// An error of the client as trouble: the server's code and message, or the whole chain of causes.
+pub fn trouble<E, R>(what: impl Into<String>, error: &SdkError<E, R>) -> Trouble
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug + 'static,
+{
+    let why = match error.code() {
+        Some(code) => format!("{code}: {}", error.message().unwrap_or("no message")),
+        None => chain(error),
+    };
+    Trouble::new(what, why)
+}

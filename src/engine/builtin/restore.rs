@@ -1,0 +1,214 @@
+//! The restore: verify the file, fill a database at the side, compare, swap.
+//!
+//! Nothing that clients see is touched before the new database is whole. A server that runs MLflow would serve
+//! partial data from a database that is still being filled (seen with MLflow 3.17), hence the side database.
+
+use super::dump::{feed, rows};
+use super::manifest::{Content, DUMP, Manifest};
+use super::{blocking, connect, execute, literal, quoted};
+use crate::client::{Trouble, chain};
+use crate::environment::Sql;
+use crate::model::Finding;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::time::Instant;
+use tokio_postgres::Client;
+
+/// Restores the point that lies in `folder`; a trouble is a restore that did not work.
+pub async fn restore(sql: &dyn Sql, folder: &Path) -> Result<Finding, Trouble> {
+    let manifest = match Manifest::read(folder) {
+        Ok(manifest) => manifest,
+        Err(reason) => return Ok(Finding::missed(reason)),
+    };
+    let mut watch = Stopwatch::start();
+    if let Some(reason) = flaw(folder, &manifest).await? {
+        return Ok(Finding::missed(reason));
+    }
+    watch.lap("verify");
+    let names = Names::of(sql.database())?;
+    let server = connect(sql, "postgres").await?;
+    drop_database(&server, &names.side).await?;
+    let filled = match fill(sql, &server, &names, folder, &manifest, &mut watch).await {
+        Ok(None) => swap(&server, &names).await.map(|()| None),
+        other => other,
+    };
+    match filled {
+        Ok(None) => watch.lap("swap"),
+        Ok(Some(reason)) => {
+            drop_database(&server, &names.side).await?;
+            return Ok(Finding::missed(reason));
+        }
+        Err(trouble) => {
+            let _ = drop_database(&server, &names.side).await; // the trouble says more than a failed clean-up
+            return Err(trouble);
+        }
+    }
+    let total: i64 = manifest.content.rows.values().sum();
+    let finding = Finding::met().figure("rows", total).figure("bytes", manifest.bytes);
+    Ok(watch.laps.into_iter().fold(finding, |f, (name, seconds)| f.figure(name, format!("{seconds:.3} s"))))
+}
+
+/// What is wrong with the dump's file, in one sentence.
+async fn flaw(folder: &Path, manifest: &Manifest) -> Result<Option<String>, Trouble> {
+    let path = folder.join(DUMP);
+    let named = format!("`{}`", path.display());
+    let read = blocking(&named, move || {
+        let mut hasher = blake3::Hasher::new();
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        hasher.update_reader(file)?;
+        Ok((length, hasher.finalize().to_hex().to_string()))
+    });
+    let (bytes, digest) = match read.await {
+        Ok(read) => read,
+        Err(trouble) => return Ok(Some(format!("the dump {named} cannot be read: {}", trouble.why))),
+    };
+    if bytes != manifest.bytes {
+        return Ok(Some(format!("the dump {named} has {bytes} bytes instead of {}", manifest.bytes)));
+    }
+    Ok((digest != manifest.digest).then(|| format!("the dump {named} is corrupt: its digest is not the manifest's")))
+}
+
+/// Fills the side database and compares it; answers what differs.
+async fn fill(
+    sql: &dyn Sql,
+    server: &Client,
+    names: &Names,
+    folder: &Path,
+    manifest: &Manifest,
+    watch: &mut Stopwatch,
+) -> Result<Option<String>, Trouble> {
+    let Content { owner, encoding, collate, ctype, rows: expected, .. } = &manifest.content;
+    let create = format!(
+        "CREATE DATABASE {} TEMPLATE template0 OWNER {} ENCODING {} LC_COLLATE {} LC_CTYPE {}",
+        quoted(&names.side),
+        quoted(owner),
+        literal(encoding),
+        literal(collate),
+        literal(ctype)
+    );
+    execute(server, &format!("cannot create database `{}`", names.side), &create).await?;
+    let mut command = sql.tool("pg_restore");
+    command.args(["--exit-on-error", "--no-owner", "--role", owner, "-d", &names.side]).env("PGCONNECT_TIMEOUT", "10");
+    feed(&folder.join(DUMP), command).await?;
+    watch.lap("load");
+    let side = connect(sql, &names.side).await?;
+    let difference = difference(expected, &rows(&side).await?);
+    watch.lap("compare");
+    if difference.is_none() {
+        execute(&side, "cannot analyze the restored database", "ANALYZE").await?; // a dump has no statistics
+        watch.lap("analyze");
+    }
+    Ok(difference)
+}
+
+/// Puts the side database in the live one's place. Both renames are one transaction: a crash leaves either state.
+async fn swap(server: &Client, names: &Names) -> Result<(), Trouble> {
+    let (live, side, before) = (quoted(&names.live), quoted(&names.side), quoted(&names.before));
+    let what = format!("cannot swap database `{}`", names.live);
+    drop_database(server, &names.before).await?;
+    if !exists(server, &names.live).await? {
+        end_sessions(server, &names.side).await?;
+        return execute(server, &what, &format!("ALTER DATABASE {side} RENAME TO {live}")).await;
+    }
+    // Even a superuser is kept out by this; the flag goes with the database, not with the name.
+    execute(server, &what, &format!("ALTER DATABASE {live} ALLOW_CONNECTIONS false")).await?;
+    let renamed = async {
+        end_sessions(server, &names.live).await?;
+        end_sessions(server, &names.side).await?;
+        let renames = format!("ALTER DATABASE {live} RENAME TO {before}; ALTER DATABASE {side} RENAME TO {live}");
+        execute(server, &what, &format!("BEGIN; {renames}; COMMIT")).await
+    };
+    if let Err(trouble) = renamed.await {
+        let _ = execute(server, &what, "ROLLBACK").await;
+        let _ = execute(server, &what, &format!("ALTER DATABASE {live} ALLOW_CONNECTIONS true")).await;
+        return Err(trouble);
+    }
+    drop_database(server, &names.before).await
+}
+
+async fn end_sessions(server: &Client, database: &str) -> Result<(), Trouble> {
+    // Whoever takes a moment to go is waited for by RENAME, up to 5 s.
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
+    let ended = server.query(end, &[&database]).await;
+    ended.map(drop).map_err(|e| Trouble::new(format!("cannot end the sessions of `{database}`"), chain(&e)))
+}
+
+async fn exists(server: &Client, database: &str) -> Result<bool, Trouble> {
+    let row = server.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&database]).await;
+    row.map(|row| row.is_some()).map_err(|e| Trouble::new("cannot read `pg_database`", chain(&e)))
+}
+
+async fn drop_database(server: &Client, database: &str) -> Result<(), Trouble> {
+    let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(database));
+    execute(server, &format!("cannot drop database `{database}`"), &drop).await
+}
+
+/// The first table that is not as the manifest says.
+fn difference(expected: &BTreeMap<String, i64>, found: &BTreeMap<String, i64>) -> Option<String> {
+    let wrong = expected.iter().find_map(|(table, rows)| match found.get(table) {
+        Some(n) if n == rows => None,
+        Some(n) => Some(format!("table `{table}` was restored with {n} rows instead of {rows}")),
+        None => Some(format!("table `{table}` was not restored")),
+    });
+    let more = || found.keys().find(|table| !expected.contains_key(*table));
+    wrong.or_else(|| more().map(|table| format!("table `{table}` is not in the manifest")))
+}
+
+/// The three databases of a restore.
+struct Names {
+    live: String,
+    side: String,
+    before: String,
+}
+
+impl Names {
+    fn of(live: &str) -> Result<Self, Trouble> {
+        let name = |suffix| format!("{live}_lifeboat_{suffix}");
+        let names = Self { live: live.to_owned(), side: name("restore"), before: name("before") };
+        // PostgreSQL cuts longer names off without an error: two of the three would be one.
+        if names.side.len() > 63 {
+            return Err(Trouble::new(format!("cannot restore `{live}`"), "the database's name is too long"));
+        }
+        Ok(names)
+    }
+}
+
+/// The seconds that each part took.
+struct Stopwatch {
+    last: Instant,
+    laps: Vec<(&'static str, f64)>,
+}
+
+impl Stopwatch {
+    fn start() -> Self {
+        Self { last: Instant::now(), laps: vec![] }
+    }
+    fn lap(&mut self, name: &'static str) {
+        self.laps.push((name, self.last.elapsed().as_secs_f64()));
+        self.last = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_with_other_rows_is_named() {
+        let of = |rows: &[(&str, i64)]| rows.iter().map(|(t, n)| ((*t).to_owned(), *n)).collect::<BTreeMap<_, _>>();
+        let expected = of(&[("public.a", 1), ("public.b", 2)]);
+        assert_eq!(difference(&expected, &expected), None);
+        let said = difference(&expected, &of(&[("public.a", 1), ("public.b", 1)])).unwrap_or_default();
+        assert_eq!(said, "table `public.b` was restored with 1 rows instead of 2");
+        assert!(difference(&expected, &of(&[("public.a", 1)])).is_some_and(|s| s.contains("`public.b`")));
+        assert!(difference(&of(&[]), &expected).is_some_and(|s| s.contains("`public.a`")));
+    }
+
+    #[test]
+    fn a_name_that_postgresql_would_cut_off_is_refused() {
+        assert!(Names::of("mlflow").is_ok());
+        assert!(Names::of(&"x".repeat(50)).is_err());
+    }
+}

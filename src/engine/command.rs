@@ -1,0 +1,132 @@
+//! The engine of those who have one already: two shell commands, one that backs up and one that restores.
+//!
+//! A command's point has a folder of its own to write into; a command that keeps its backups elsewhere leaves it
+//! empty. Nothing is known of its snapshot but that it was taken before the command ended.
+
+use super::Engine;
+use super::builtin::Unfinished;
+use crate::client::Trouble;
+use crate::client::shell::{self, Variable};
+use crate::clock::{self, Clock};
+use crate::environment::{Doors, Environment, Power};
+use crate::kind::Kind;
+use crate::model::{Finding, RecoveryPoint};
+use crate::node::read;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::path::Path;
+
+/// `command: { backup: "…", restore: "…" }`
+pub const KIND: Kind<dyn Engine> = Kind {
+    name: "command",
+    about: "Backs up and restores by your own shell commands.",
+    example: "command: { backup: 'pg_dump -Fc -f \"$LIFEBOAT_POINT/db\" \"$LIFEBOAT_POSTGRES\"', \
+              restore: './restore.sh \"$LIFEBOAT_POINT\"' }",
+    schema: |g| g.subschema_for::<Command>(),
+    parse: |n, p| read::<Command>(n, p).map(|k| Box::new(k) as _),
+};
+
+/// Backs up and restores by shell commands.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Command {
+    /// Takes a backup into the folder `$LIFEBOAT_POINT`; must not end before the backup is complete.
+    backup: String,
+    /// Restores the backup of the folder `$LIFEBOAT_POINT`.
+    restore: String,
+}
+
+/// Where clients knock, as variables for a user's command.
+pub fn variables(doors: &Doors) -> Vec<Variable> {
+    let mut variables: Vec<Variable> = vec![];
+    let texts = [
+        ("LIFEBOAT_MLFLOW", &doors.mlflow),
+        ("LIFEBOAT_POSTGRES", &doors.postgres),
+        ("LIFEBOAT_S3_ENDPOINT", &doors.s3),
+        ("LIFEBOAT_BUCKET", &doors.bucket),
+    ];
+    variables.extend(texts.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?.into()))));
+    variables.extend(doors.passfile.as_ref().map(|path| ("PGPASSFILE", path.into())));
+    variables
+}
+
+#[async_trait]
+impl Engine for Command {
+    fn needs(&self) -> &'static [Power] {
+        &[]
+    }
+
+    async fn backup(
+        &self,
+        env: &dyn Environment,
+        repository: &Path,
+        id: &str,
+        clock: &Clock,
+    ) -> Result<RecoveryPoint, Trouble> {
+        let path = repository.join(id);
+        let folder = Unfinished::create(path.clone())
+            .map_err(|e| Trouble::new(format!("cannot make the folder `{}`", path.display()), e))?;
+        let mut variables = variables(env.doors());
+        variables.push(("LIFEBOAT_POINT", path.clone().into()));
+        shell::run(&self.backup, &variables, &repository.join("backup.log")).await?;
+        let (snapshot, taken_at) = (clock.now(), clock::wall());
+        folder.keep();
+        Ok(RecoveryPoint { id: id.to_owned(), snapshot, taken_at, bytes: size(&path).filter(|n| *n > 0) })
+    }
+
+    async fn restore(&self, env: &dyn Environment, repository: &Path, point: &RecoveryPoint) -> Finding {
+        let mut variables = variables(env.doors());
+        variables.push(("LIFEBOAT_POINT", repository.join(&point.id).into()));
+        match shell::run(&self.restore, &variables, &repository.join("restore.log")).await {
+            Ok(()) => Finding::met(),
+            Err(trouble) => Finding::missed(trouble.to_string()),
+        }
+    }
+}
+
+/// The bytes of all files under `folder`.
+fn size(folder: &Path) -> Option<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder).ok()? {
+        let entry = entry.ok()?;
+        let about = entry.metadata().ok()?;
+        bytes += if about.is_dir() { size(&entry.path())? } else { about.len() };
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    struct Nowhere(Doors);
+
+    #[async_trait]
+    impl Environment for Nowhere {
+        fn doors(&self) -> &Doors {
+            &self.0
+        }
+        async fn remove(&self) -> Vec<String> {
+            vec![]
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_that_fails_leaves_no_point_and_one_that_works_can_be_restored() {
+        let folder = tempfile::tempdir().unwrap();
+        let env = Nowhere(Doors { mlflow: Some("http://there".into()), ..Doors::default() });
+        let engine = |backup: &str, restore: &str| Command { backup: backup.into(), restore: restore.into() };
+        let clock = Clock::start();
+        let bad = engine("echo half > $LIFEBOAT_POINT/x; echo no space >&2; exit 1", "true");
+        let trouble = bad.backup(&env, folder.path(), "1", &clock).await.unwrap_err();
+        assert!(trouble.why.ends_with("no space") && !folder.path().join("1").exists(), "{trouble}");
+        let good = engine("echo $LIFEBOAT_MLFLOW > $LIFEBOAT_POINT/x", "grep -q http $LIFEBOAT_POINT/x");
+        let point = good.backup(&env, folder.path(), "2", &clock).await.unwrap();
+        assert_eq!((point.bytes, point.snapshot <= clock.now()), (Some(13), true));
+        assert_eq!(good.restore(&env, folder.path(), &point).await, Finding::met());
+        let missed = engine("true", "exit 7").restore(&env, folder.path(), &point).await;
+        assert!(missed.reason.unwrap().contains("exit status: 7"));
+    }
+}

@@ -1,0 +1,37 @@
+//! The seam of backup engines.
+//!
+//! Rules of conduct. `backup` leaves a complete, verified point or none: what is half-written is never listed.
+//! The point says the latest moment at which its snapshot can have been taken. `restore` never shows clients a
+//! half-restored state. Both may be dropped in the middle. An engine keeps its points in the folder it is lent,
+//! outside the blast radius, and is never asked whether it did well: checks are.
+
+pub mod builtin;
+pub mod command;
+
+use crate::client::Trouble;
+use crate::clock::Clock;
+use crate::environment::{Environment, Power};
+use crate::kind::Kind;
+use crate::model::{Finding, RecoveryPoint};
+use async_trait::async_trait;
+use std::path::Path;
+
+/// Every engine, in the order of the documentation.
+pub const ENGINES: &[Kind<dyn Engine>] = &[builtin::KIND, command::KIND];
+
+/// Takes backups and restores them.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Powers the environment must have.
+    fn needs(&self) -> &'static [Power];
+    /// Takes a backup into `repository`, under the name `id`.
+    async fn backup(
+        &self,
+        env: &dyn Environment,
+        repository: &Path,
+        id: &str,
+        clock: &Clock,
+    ) -> Result<RecoveryPoint, Trouble>;
+    /// Restores the platform's database to a point. A restore that did not work is a missed finding.
+    async fn restore(&self, env: &dyn Environment, repository: &Path, point: &RecoveryPoint) -> Finding;
+}

@@ -1,0 +1,311 @@
+//! One component of the platform: a program of ours with its port, its log and all its processes.
+//!
+//! Apart because starting, killing and freezing are the same for every program; what differs is a [`Program`].
+//! Short looks take the lock of the process only, so that a probe never waits for a start.
+
+use super::COMPONENT;
+use crate::client::Trouble;
+use crate::client::process::{self, Born, POLL};
+use crate::environment::Journal;
+use crate::model::{Finding, Receipt};
+use async_trait::async_trait;
+use rustix::process::Signal;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long a program may take to end in good order before it is killed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What is particular about a component's program.
+#[async_trait]
+pub trait Program: Send + Sync {
+    /// The component's name.
+    fn name(&self) -> &'static str;
+    /// How it is started.
+    fn command(&self, port: u16) -> Command;
+    /// Does it serve?
+    async fn ready(&self, port: u16) -> Result<(), Trouble>;
+    /// How long a start may take.
+    fn patience(&self) -> Duration;
+    /// The signal that ends it in good order, and whether its whole group gets it.
+    fn gentle(&self) -> (Signal, bool);
+}
+
+/// A component of the platform.
+pub struct Component {
+    program: Box<dyn Program>,
+    run: String,
+    log: PathBuf,
+    journal: Arc<dyn Journal>,
+    port: AtomicU16,
+    settled: std::sync::atomic::AtomicBool,
+    running: Mutex<State>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    child: Option<(Child, Born)>,
+    ended: Option<String>,
+}
+
+impl Component {
+    /// A component that does not run yet; its log is `LOGS/NAME.log`.
+    pub fn new(program: Box<dyn Program>, run: &str, logs: &std::path::Path, journal: Arc<dyn Journal>) -> Self {
+        let log = logs.join(format!("{}.log", program.name()));
+        let (port, settled, running, turn) = Default::default();
+        Self { program, run: run.to_owned(), log, journal, port, settled, running, turn }
+    }
+
+    /// The component's name.
+    pub fn name(&self) -> &'static str {
+        self.program.name()
+    }
+
+    /// Its port; chosen by the first start and kept from then on, because clients know it.
+    pub fn port(&self) -> u16 {
+        self.port.load(Ordering::SeqCst)
+    }
+
+    /// The process that runs, if any.
+    pub fn process(&self) -> Option<Born> {
+        let mut state = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let (child, born) = state.child.as_mut()?;
+        match child.try_wait() {
+            Ok(None) => Some(*born),
+            Ok(Some(status)) => {
+                *state = State { child: None, ended: Some(status.to_string()) };
+                None
+            }
+            Err(_) => born.lives().then_some(*born),
+        }
+    }
+
+    /// Starts it, if it does not run, and waits until it serves.
+    pub async fn start(&self) -> Result<(), Trouble> {
+        let _turn = self.turn.lock().await;
+        let deadline = Instant::now() + self.program.patience();
+        if let Some(born) = self.process() {
+            if process::frozen(born.pid) {
+                return Err(Trouble::new(format!("cannot start `{}`", self.name()), "it is frozen").hint("resume it"));
+            }
+            return self.served(born, 0, deadline).await;
+        }
+        for attempt in 0.. {
+            self.sweep().await?;
+            self.find_port().await?;
+            let from = self.log.metadata().map_or(0, |m| m.len());
+            let born = self.spawn().await?;
+            let Err(trouble) = self.served(born, from, deadline).await else {
+                self.settled.store(true, Ordering::SeqCst);
+                return Ok(());
+            };
+            // Another took the port between our look and its start; or the kernel has not yet put a killed
+            // PostgreSQL away, whose lock file then still counts.
+            let again = trouble.why.contains("in use") || trouble.why.contains("postmaster.pid");
+            if self.process().is_some() || !again || attempt == 5 {
+                return Err(trouble);
+            }
+            sleep(POLL * 4).await;
+        }
+        Ok(())
+    }
+
+    /// Ends it at once, with all its processes.
+    pub async fn kill(&self) -> Result<(), Trouble> {
+        let left = match self.process() {
+            Some(born) => process::kill(&[born]).await,
+            None => BTreeSet::new(),
+        };
+        self.buried(&left).await?;
+        self.sweep().await
+    }
+
+    /// Ends it in good order, and by force if that takes too long.
+    pub async fn stop(&self) -> Result<(), Trouble> {
+        if let Some(born) = self.process() {
+            let all = process::tree(&[born.pid]);
+            let (signal, group) = self.program.gentle();
+            if group {
+                process::signal_group(born.pid, signal)
+            } else {
+                born.signal(signal)
+            }
+            all.iter().for_each(|born| born.signal(Signal::CONT)); // a frozen one hears nothing else
+            process::gone(&BTreeSet::from([born]), GRACE).await;
+            process::gone(&all, POLL * 4).await;
+            let left = process::kill(&all.into_iter().filter(|born| born.lives()).collect::<Vec<_>>()).await;
+            self.buried(&left).await?;
+        }
+        self.sweep().await
+    }
+
+    /// Ends it for good: at once, but for PostgreSQL, which would leave shared memory behind.
+    pub async fn discard(&self) -> Result<(), Trouble> {
+        if self.program.gentle().0 == Signal::INT { self.stop().await } else { self.kill().await }
+    }
+
+    /// Freezes it with all its processes.
+    pub async fn pause(&self) -> Result<(), Trouble> {
+        let born = self.process().ok_or_else(|| self.trouble("pause", "it does not run"))?;
+        process::freeze(&[born]);
+        self.until("pause", || process::frozen(born.pid)).await
+    }
+
+    /// Lets it go on.
+    pub async fn resume(&self) -> Result<(), Trouble> {
+        let Some(born) = self.process() else { return Ok(()) };
+        process::tree(&[born.pid]).iter().for_each(|born| born.signal(Signal::CONT));
+        self.until("resume", || !process::frozen(born.pid)).await
+    }
+
+    /// Does it run, and is it not frozen?
+    pub fn alive(&self) -> Finding {
+        match self.process() {
+            Some(born) if process::frozen(born.pid) => Finding::missed(format!("`{}` is frozen", self.name())),
+            Some(_) => Finding::met(),
+            None => {
+                let state = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+                let how = state.ended.as_ref().map(|how| format!(" ({how})")).unwrap_or_default();
+                Finding::missed(format!("`{}` does not run{how}", self.name()))
+            }
+        }
+    }
+
+    async fn spawn(&self) -> Result<Born, Trouble> {
+        let what = || format!("cannot start `{}`", self.name());
+        self.journal.creating(Receipt(json!({ "spawning": self.name() }))).await?;
+        let log = OpenOptions::new().create(true).append(true).open(&self.log).map_err(|e| Trouble::new(what(), e))?;
+        let second = log.try_clone().map_err(|e| Trouble::new(what(), e))?;
+        let mut command = self.program.command(self.port());
+        command.env(super::RUN, &self.run).env(COMPONENT, self.name());
+        command.stdin(Stdio::null()).stdout(log).stderr(second).process_group(0).current_dir("/");
+        let born = {
+            let mut state = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            let child = command.spawn().map_err(|e| Trouble::new(what(), e))?;
+            let pid = child.id();
+            // One that ended at once is still a zombie of ours: its id is not used again before we reap it.
+            let born = Born::of(pid).unwrap_or(Born { pid, start: 0 });
+            *state = State { child: Some((child, born)), ended: None };
+            born
+        };
+        let receipt = json!({ "process": { "component": self.name(), "pid": born.pid, "start": born.start } });
+        self.journal.creating(Receipt(receipt)).await?;
+        Ok(born)
+    }
+
+    async fn served(&self, born: Born, log_from: u64, deadline: Instant) -> Result<(), Trouble> {
+        loop {
+            let answer = self.program.ready(self.port()).await;
+            // Asked after the answer: an answer counts only if ours was there to give it.
+            if self.process() != Some(born) {
+                let how = self.running.lock().unwrap_or_else(PoisonError::into_inner).ended.clone().unwrap_or_default();
+                return Err(self.trouble("start", format!("it ended ({how}); its log: {}", self.tail(log_from))));
+            }
+            match answer {
+                Ok(()) => return Ok(()),
+                Err(trouble) if Instant::now() >= deadline => {
+                    let limit = self.program.patience().as_secs();
+                    let why = format!("not ready within {limit} s ({trouble}); its log: {}", self.tail(log_from));
+                    return Err(self.trouble("start", why));
+                }
+                Err(_) => sleep(POLL).await,
+            }
+        }
+    }
+
+    /// Kills what an ended program left behind: children that live on would keep the port and answer for it.
+    async fn sweep(&self) -> Result<(), Trouble> {
+        let marked = process::marked(super::RUN, &self.run, COMPONENT).into_iter();
+        let left: Vec<Born> =
+            marked.filter(|(_, of)| of.as_deref() == Some(self.name())).map(|(born, _)| born).collect();
+        let left = if left.is_empty() { BTreeSet::new() } else { process::kill(&left).await };
+        self.buried(&left).await
+    }
+
+    async fn buried(&self, left: &BTreeSet<Born>) -> Result<(), Trouble> {
+        if let Some(born) = left.first() {
+            return Err(self.trouble("end", format!("process {} does not die", born.pid)));
+        }
+        self.until("end", || self.process().is_none()).await // reaps it
+    }
+
+    async fn until(&self, verb: &str, done: impl Fn() -> bool) -> Result<(), Trouble> {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !done() {
+            if Instant::now() >= deadline {
+                return Err(self.trouble(verb, "no effect within 5 s"));
+            }
+            sleep(POLL / 5).await;
+        }
+        Ok(())
+    }
+
+    async fn find_port(&self) -> Result<(), Trouble> {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !self.settled.load(Ordering::SeqCst) || !free(self.port()) {
+            if !self.settled.load(Ordering::SeqCst) {
+                // Below what the system hands out to clients, so that none takes it while its server is down.
+                self.port.store(rand::random_range(10_000..32_000), Ordering::SeqCst);
+                if free(self.port()) {
+                    return Ok(());
+                }
+            }
+            if Instant::now() >= deadline {
+                return Err(self.trouble("start", format!("its port {} is in use by another program", self.port())));
+            }
+            sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    fn tail(&self, from: u64) -> String {
+        let mut text = String::new();
+        let read = File::open(&self.log).and_then(|mut file| {
+            file.seek(SeekFrom::Start(from))?;
+            let mut bytes = vec![];
+            file.read_to_end(&mut bytes)?;
+            text = String::from_utf8_lossy(&bytes).into_owned();
+            Ok(())
+        });
+        match read {
+            Ok(()) => last_lines(&text, 12),
+            Err(error) => format!("`{}` cannot be read: {error}", self.log.display()),
+        }
+    }
+
+    fn trouble(&self, verb: &str, why: impl std::fmt::Display) -> Trouble {
+        Trouble::new(format!("cannot {verb} `{}`", self.name()), why)
+    }
+}
+
+/// Takes out of the environment what would turn a program of the platform to somewhere else.
+pub fn scrub(command: &mut Command) {
+    const FOREIGN: [&str; 8] = ["AWS_", "PG", "MLFLOW_", "_MLFLOW_", "VGW_", "ROOT_", "PYTHON", "UVICORN_"];
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| FOREIGN.iter().any(|foreign| name.starts_with(foreign))) {
+            command.env_remove(name);
+        }
+    }
+    command.env("NO_PROXY", "127.0.0.1,localhost").env("no_proxy", "127.0.0.1,localhost");
+}
+
+/// The last lines of a text, for an error message.
+pub fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+fn free(port: u16) -> bool {
+    TcpListener::bind(("127.0.0.1", port)).is_ok()
+}

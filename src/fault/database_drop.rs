@@ -1,0 +1,126 @@
+//! The fault that drops the platform's database under its clients.
+//!
+//! The receipt names the database by its oid and the server by its system identifier: a database of the same name
+//! that was made since, or another server at the same address, is never mistaken for the one that was meant.
+
+use super::{Fault, Nature};
+use crate::client::{Trouble, chain};
+use crate::environment::{Environment, Power};
+use crate::kind::Kind;
+use crate::model::{Finding, Receipt};
+use crate::node::read;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use tokio_postgres::Client;
+
+/// `database-drop: { component: postgres }`
+pub const KIND: Kind<dyn Fault> = Kind {
+    name: "database-drop",
+    about: "Drops the platform's database, whoever is connected to it.",
+    example: "database-drop: { component: postgres }",
+    schema: |g| g.subschema_for::<DatabaseDrop>(),
+    parse: |n, p| read::<DatabaseDrop>(n, p).map(|k| Box::new(k) as _),
+};
+
+/// Drops the platform's database.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DatabaseDrop {
+    /// The component that holds the database; `postgres` if nothing is said.
+    #[serde(default = "postgres")]
+    component: String,
+}
+
+fn postgres() -> String {
+    "postgres".into()
+}
+
+/// What was dropped, and from which server.
+#[derive(Debug, Serialize, Deserialize)]
+struct Dropped {
+    database: String,
+    oid: u32,
+    system: String,
+}
+
+#[async_trait]
+impl Fault for DatabaseDrop {
+    fn nature(&self) -> Nature {
+        Nature::Damage
+    }
+    fn needs(&self) -> &'static [Power] {
+        &[Power::Sql]
+    }
+    fn targets(&self, components: &[String]) -> Vec<String> {
+        components.iter().filter(|c| **c == self.component).cloned().collect()
+    }
+    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
+        let sql = env.sql().ok_or_else(no_power)?;
+        let (client, database) = (connect(env).await?, sql.database().to_owned());
+        let (system, oid) = (system(&client).await?, oid(&client, &database).await?);
+        let oid = oid.ok_or_else(|| Trouble::new(format!("cannot drop `{database}`"), "it is not there"))?;
+        Ok(Receipt(serde_json::json!(Dropped { database, oid, system })))
+    }
+    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+        let dropped = read_receipt(receipt)?;
+        let client = connect(env).await?;
+        let what = format!("cannot drop `{}`", dropped.database);
+        if system(&client).await? != dropped.system {
+            return Err(Trouble::new(what, "another server answers than the one that was meant"));
+        }
+        if oid(&client, &dropped.database).await? != Some(dropped.oid) {
+            return Err(Trouble::new(what, "it is not the database that was meant"));
+        }
+        let name = dropped.database.replace('"', "\"\"");
+        let drop = format!("DROP DATABASE \"{name}\" WITH (FORCE)");
+        client.batch_execute(&drop).await.map_err(|e| Trouble::new(what, chain(&e)))
+    }
+    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
+        match gone(env, receipt).await {
+            Ok(finding) => finding,
+            Err(trouble) => Finding::unknown(trouble.to_string()),
+        }
+    }
+    async fn lift(&self, _: &dyn Environment, _: &Receipt) -> Result<(), Trouble> {
+        Ok(()) // damage: only recovery mends it
+    }
+}
+
+async fn gone(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Trouble> {
+    let dropped = read_receipt(receipt)?;
+    let client = connect(env).await?;
+    if system(&client).await? != dropped.system {
+        return Ok(Finding::unknown("another server answers than the one that was meant"));
+    }
+    let row = client.query_opt("SELECT 1 FROM pg_database WHERE oid = $1", &[&dropped.oid]).await;
+    let there = row.map_err(|e| Trouble::new("cannot read `pg_database`", chain(&e)))?.is_some();
+    Ok(if there { Finding::missed(format!("database `{}` is still there", dropped.database)) } else { Finding::met() })
+}
+
+/// To the server's own database: nobody can drop the one he is connected to. A frozen server accepts connections
+/// and says nothing, hence the time-out.
+async fn connect(env: &dyn Environment) -> Result<Client, Trouble> {
+    let connecting = env.sql().ok_or_else(no_power)?.connect("postgres");
+    let late = |_| Trouble::new("cannot connect to database `postgres`", "no answer within 10 s");
+    tokio::time::timeout(Duration::from_secs(10), connecting).await.map_err(late)?
+}
+
+async fn system(client: &Client) -> Result<String, Trouble> {
+    let row = client.query_one("SELECT system_identifier::text FROM pg_control_system()", &[]).await;
+    row.map(|row| row.get(0)).map_err(|e| Trouble::new("cannot read the server's identifier", chain(&e)))
+}
+
+async fn oid(client: &Client, database: &str) -> Result<Option<u32>, Trouble> {
+    let row = client.query_opt("SELECT oid FROM pg_database WHERE datname = $1", &[&database]).await;
+    row.map(|row| row.map(|row| row.get(0))).map_err(|e| Trouble::new("cannot read `pg_database`", chain(&e)))
+}
+
+fn no_power() -> Trouble {
+    Trouble::new("cannot drop the database", "the environment has no administrator's connection")
+}
+
+fn read_receipt(receipt: &Receipt) -> Result<Dropped, Trouble> {
+    Dropped::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `database-drop` is not one", e))
+}

@@ -1,0 +1,49 @@
+//! The seam of faults.
+//!
+//! Rules of conduct. A fault never asks which environment it is in; it names the powers it needs. `targets` is
+//! pure. `intend` reads all that undo and confirmation will need and writes nothing; its receipt is on disk
+//! before `inject` is called. `confirm` observes the fault's own effect from outside, never a probe's answer;
+//! it is asked again and again until it says met or its deadline passes. `lift` may be called after any prefix
+//! of the above, and twice, and restores only what still is as the fault left it; for damage it does nothing.
+
+pub mod database_drop;
+pub mod kill;
+pub mod noop;
+pub mod pause;
+
+use crate::client::Trouble;
+use crate::environment::{Environment, Power};
+use crate::kind::Kind;
+use crate::model::{Finding, Receipt};
+use async_trait::async_trait;
+
+/// Every fault, in the order of the documentation.
+pub const FAULTS: &[Kind<dyn Fault>] = &[kill::KIND, pause::KIND, database_drop::KIND, noop::KIND];
+
+/// Does time or a lift end it, or only a recovery?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nature {
+    /// Lifted after verification, or earlier by the runbook's `lift` step.
+    Condition,
+    /// Only recovery mends it.
+    Damage,
+}
+
+/// Something that goes wrong on purpose.
+#[async_trait]
+pub trait Fault: Send + Sync {
+    /// Condition or damage.
+    fn nature(&self) -> Nature;
+    /// Powers the environment must have; asked while planning, never while running.
+    fn needs(&self) -> &'static [Power];
+    /// What it hits, among the environment's components; pure, an empty answer is a plan error.
+    fn targets(&self, components: &[String]) -> Vec<String>;
+    /// Reads all that undo and confirmation will need; writes nothing.
+    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble>;
+    /// Does the harm.
+    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble>;
+    /// Has it bitten?
+    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding;
+    /// Takes a condition away.
+    async fn lift(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble>;
+}

@@ -1,0 +1,76 @@
+//! The fault that freezes a component: it holds its connections and answers nothing, which is worse than a refusal
+//! for clients without a time-out (MLflow hangs as long as PostgreSQL is frozen, seen with MLflow 3.17).
+
+use super::{Fault, Nature};
+use crate::client::Trouble;
+use crate::environment::{Components, Environment, Power};
+use crate::kind::Kind;
+use crate::model::{Finding, Receipt, Verdict};
+use crate::node::read;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// `pause: { component: mlflow }`
+pub const KIND: Kind<dyn Fault> = Kind {
+    name: "pause",
+    about: "Freezes a component with all its processes until it is lifted.",
+    example: "pause: { component: mlflow }",
+    schema: |g| g.subschema_for::<Pause>(),
+    parse: |n, p| read::<Pause>(n, p).map(|k| Box::new(k) as _),
+};
+
+/// Freezes a component.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Pause {
+    /// The component to freeze.
+    component: String,
+}
+
+#[async_trait]
+impl Fault for Pause {
+    fn nature(&self) -> Nature {
+        Nature::Condition
+    }
+    fn needs(&self) -> &'static [Power] {
+        &[Power::Components]
+    }
+    fn targets(&self, components: &[String]) -> Vec<String> {
+        components.iter().filter(|c| **c == self.component).cloned().collect()
+    }
+    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
+        let alive = power(env)?.alive(&self.component).await;
+        if alive.verdict != Verdict::Met {
+            let why = alive.reason.unwrap_or_else(|| "it does not run".into());
+            return Err(Trouble::new(format!("cannot pause `{}`", self.component), why));
+        }
+        Ok(Receipt(serde_json::json!(self)))
+    }
+    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+        power(env)?.pause(&read_receipt(receipt)?.component).await
+    }
+    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
+        let (power, paused) = match (power(env), read_receipt(receipt)) {
+            (Ok(power), Ok(paused)) => (power, paused),
+            (Err(trouble), _) | (_, Err(trouble)) => return Finding::unknown(trouble.to_string()),
+        };
+        let alive = power.alive(&paused.component).await;
+        match alive.verdict {
+            Verdict::Missed => Finding { reason: alive.reason, ..Finding::met() },
+            Verdict::Met => Finding::missed(format!("`{}` is not frozen", paused.component)),
+            Verdict::Unknown => alive,
+        }
+    }
+    async fn lift(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+        power(env)?.resume(&read_receipt(receipt)?.component).await
+    }
+}
+
+fn power(env: &dyn Environment) -> Result<&dyn Components, Trouble> {
+    env.components().ok_or_else(|| Trouble::new("cannot pause", "the environment has no power over components"))
+}
+
+fn read_receipt(receipt: &Receipt) -> Result<Pause, Trouble> {
+    Pause::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `pause` is not one", e))
+}

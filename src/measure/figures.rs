@@ -1,0 +1,90 @@
+//! Figures beside the two numbers: steps, phases, named moments, and how the probes themselves did.
+//!
+//! Apart from the judging because nothing here is judged.
+
+use super::bite::Bite;
+use super::history::{History, Tick, Worth};
+use super::rta::Outage;
+use crate::clock::Moment;
+use crate::model::report::{PhaseTime, ProbeFigures, Step};
+use crate::model::{Phase, Verdict, Watch};
+use std::collections::BTreeMap;
+
+/// The runbook's steps; one that never ended is unknown.
+pub fn steps(history: &History) -> Vec<Step> {
+    let step = |stride: &super::history::Stride| {
+        let (verdict, reason, figures) = match stride.end {
+            Some((_, finding)) => (finding.verdict, finding.reason.clone(), finding.figures.clone()),
+            None => (Verdict::Unknown, Some("it did not end".into()), vec![]),
+        };
+        let (id, kind) = (stride.id.to_owned(), stride.kind.to_owned());
+        let (begin, end) = (stride.begin.seconds(), stride.end.map(|(at, _)| at.seconds()));
+        Step { id, kind, begin, end, verdict, reason, figures }
+    };
+    history.strides.iter().map(step).collect()
+}
+
+/// The phases, each until the next one.
+pub fn phases(history: &History) -> Vec<PhaseTime> {
+    let ends = history.phases.iter().skip(1).map(|(_, at)| *at).chain([history.end]);
+    let time = |(&(phase, begin), end): (&(Phase, Moment), Moment)| PhaseTime {
+        name: phase.to_string(),
+        begin: begin.seconds(),
+        end: end.seconds(),
+    };
+    history.phases.iter().zip(ends).map(time).collect()
+}
+
+/// The named moments of the run that there were; those of the outage at the depth that is judged.
+pub fn moments(history: &History, bite: &Result<Bite, String>, outage: Option<&Outage>) -> BTreeMap<String, f64> {
+    let began = |wanted: Phase| history.phases.iter().find(|(phase, _)| *phase == wanted).map(|(_, at)| *at);
+    let seen = |moment: fn(&Outage) -> Option<Moment>| outage.and_then(moment);
+    let named = [
+        ("injecting", history.strikes.iter().filter_map(|strike| strike.injecting).min()),
+        ("bite", bite.as_ref().ok().map(|bite| bite.confirmed)),
+        ("first_failed", seen(|outage| outage.first_failed)),
+        ("detected", seen(|outage| outage.detected)),
+        ("recovery_started", began(Phase::Recovery)),
+        ("first_good", seen(|outage| outage.first_good)),
+        ("stable_since", seen(|outage| outage.stable_since)),
+        ("verified", verified(history)),
+    ];
+    named.into_iter().filter_map(|(name, at)| Some((name.to_owned(), at?.seconds()))).collect()
+}
+
+/// How each probe did, over the whole run.
+pub fn probes(history: &History, bite: &Result<Bite, String>) -> Vec<ProbeFigures> {
+    let injecting = bite.as_ref().ok().map_or(history.end, |bite| bite.injecting);
+    history.terms.probes.iter().zip(&history.ticks).map(|(watch, ticks)| probe(*watch, ticks, injecting)).collect()
+}
+
+/// The moment of the last check, if all that were promised have passed.
+fn verified(history: &History) -> Option<Moment> {
+    let passed = |name: &String| {
+        history.checked.get(name.as_str()).filter(|(_, finding)| finding.verdict == Verdict::Met).map(|(at, _)| *at)
+    };
+    history.terms.checks.iter().map(passed).collect::<Option<Vec<_>>>()?.into_iter().max()
+}
+
+fn probe(watch: Watch, ticks: &[Tick], injecting: Moment) -> ProbeFigures {
+    let count = |worth| ticks.iter().filter(|tick| tick.worth == worth).count() as u64;
+    let late = ticks.iter().filter(|tick| tick.worth != Worth::Unasked).map(|tick| tick.asked.since(tick.due));
+    let before = |tick: &&Tick| tick.worth == Worth::Served && tick.asked < injecting;
+    let took = ticks.iter().filter(before).map(|tick| tick.ended.since(tick.asked));
+    ProbeFigures {
+        depth: watch.depth,
+        every: watch.every.as_seconds(),
+        timeout: watch.timeout.as_seconds(),
+        served: count(Worth::Served),
+        failed: count(Worth::Failed),
+        unasked: count(Worth::Unasked),
+        late_p99_ms: p99(late.collect()).unwrap_or(0.0) * 1000.0,
+        baseline_p99_ms: p99(took.collect()).map(|seconds| seconds * 1000.0),
+    }
+}
+
+/// The smallest value that 99 in a hundred do not exceed.
+fn p99(mut values: Vec<f64>) -> Option<f64> {
+    let rank = (values.len() * 99).div_ceil(100).checked_sub(1)?;
+    Some(*values.select_nth_unstable_by(rank, f64::total_cmp).1)
+}

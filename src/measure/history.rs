@@ -1,0 +1,264 @@
+//! A timeline in the order of what judging asks: one pass over the facts, nothing weighed yet.
+//!
+//! Apart from the judging so that each rule reads a small struct and not a million lines. It borrows the long
+//! texts and copies only numbers. Not here: any verdict.
+
+use super::bite::{Strike, strike};
+use crate::clock::Moment;
+use crate::model::{
+    Answer, Answered, Fact, Fate, Finding, Line, Mark, Objectives, Phase, RecoveryPoint, Span, Terms, Verdict,
+};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+/// What a tick of a probe is worth, after the harness's own stalls are taken into account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worth {
+    /// The right answer in time.
+    Served,
+    /// Anything else, asked in time.
+    Failed,
+    /// Says nothing about the service.
+    Unasked,
+}
+
+/// One tick of a probe without its words.
+#[derive(Debug, Clone, Copy)]
+pub struct Tick {
+    /// When it should have been asked.
+    pub due: Moment,
+    /// When it was asked.
+    pub asked: Moment,
+    /// When the answer was there.
+    pub ended: Moment,
+    /// What it is worth.
+    pub worth: Worth,
+}
+
+/// One mark and what became of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Track<'a> {
+    /// The mark as it was sent.
+    pub mark: &'a Mark,
+    /// When all its parts were acknowledged.
+    pub acknowledged: Option<Moment>,
+    /// Where its subject lies, as the acknowledgement said.
+    pub at: Option<&'a str>,
+    /// What became of it.
+    pub fate: Option<Fate>,
+}
+
+/// One step of the runbook.
+#[derive(Debug, Clone, Copy)]
+pub struct Stride<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its kind.
+    pub kind: &'a str,
+    /// When it began.
+    pub begin: Moment,
+    /// When and how it ended.
+    pub end: Option<(Moment, &'a Finding)>,
+}
+
+/// What the run decided about itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Decision<'a> {
+    /// What was judged.
+    pub what: &'a str,
+    /// How.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Option<&'a str>,
+}
+
+/// A timeline, sorted by what judging asks.
+#[derive(Debug)]
+pub struct History<'a> {
+    /// The run's name, Lifeboat's version and the plan's digest; none if the timeline does not begin with them.
+    pub began: Option<[&'a str; 3]>,
+    /// What was promised and how it was watched.
+    pub terms: Terms,
+    /// Wall time of the first line.
+    pub wall: Option<Timestamp>,
+    /// The last moment of the timeline.
+    pub end: Moment,
+    /// When watching ended: at tear-down, else with the timeline.
+    pub watched_until: Moment,
+    /// The phases and their beginnings.
+    pub phases: Vec<(Phase, Moment)>,
+    /// The faults, in order of their first mention.
+    pub strikes: Vec<Strike<'a>>,
+    /// The ticks of each probe, in order of asking.
+    pub ticks: Vec<Vec<Tick>>,
+    /// When the harness stood still, in order.
+    pub stalls: Vec<(Moment, Moment)>,
+    /// The marks, in order of sending.
+    pub tracks: Vec<Track<'a>>,
+    /// The last finding of each check.
+    pub checked: BTreeMap<&'a str, (Moment, &'a Finding)>,
+    /// The runbook's steps.
+    pub strides: Vec<Stride<'a>>,
+    /// The points that backups made.
+    pub points: Vec<RecoveryPoint>,
+    /// The backups that made none, and why.
+    pub failed_backups: Vec<(u64, &'a str)>,
+    /// Why faults could not be lifted.
+    pub unlifted: Vec<&'a str>,
+    /// What the run decided about itself.
+    pub decisions: Vec<Decision<'a>>,
+    /// What was left behind.
+    pub left: Vec<&'a str>,
+    /// Did the user stop it?
+    pub interrupted: bool,
+    /// Did it come to its end?
+    pub ended: bool,
+    numbers: HashMap<u64, usize>,
+}
+
+impl<'a> History<'a> {
+    /// Folds a timeline.
+    pub fn read(lines: &'a [Line]) -> Self {
+        let mut history = Self::blank();
+        history.wall = lines.first().map(|line| line.wall);
+        for line in lines {
+            history.end = history.end.max(line.at);
+            history.add(line);
+        }
+        history.stalls.sort_unstable();
+        let teardown = history.phases.iter().find(|(phase, _)| *phase == Phase::Teardown);
+        history.watched_until = teardown.map_or(history.end, |(_, at)| *at);
+        let Self { ticks, stalls, .. } = &mut history;
+        for ticks in ticks {
+            ticks.sort_by_key(|tick| tick.asked);
+            for tick in ticks.iter_mut().filter(|tick| tick.worth == Worth::Failed && overlaps(stalls, tick)) {
+                tick.worth = Worth::Unasked;
+            }
+        }
+        history
+    }
+
+    /// Why no harm was done, if the run said so itself.
+    pub fn spared(&self) -> Option<String> {
+        let failed = self.decisions.iter().any(|d| d.what == "baseline" && d.verdict != Verdict::Met);
+        failed.then(|| "no harm was done: the baseline failed".to_owned())
+    }
+
+    fn blank() -> Self {
+        Self {
+            began: None,
+            terms: no_terms(),
+            wall: None,
+            end: Moment::default(),
+            watched_until: Moment::default(),
+            phases: vec![],
+            strikes: vec![],
+            ticks: vec![],
+            stalls: vec![],
+            tracks: vec![],
+            checked: BTreeMap::new(),
+            strides: vec![],
+            points: vec![],
+            failed_backups: vec![],
+            unlifted: vec![],
+            decisions: vec![],
+            left: vec![],
+            interrupted: false,
+            ended: false,
+            numbers: HashMap::new(),
+        }
+    }
+
+    fn add(&mut self, line: &'a Line) {
+        match &line.fact {
+            Fact::Began { run, version, plan, terms } => {
+                self.began = Some([run, version, plan]);
+                self.ticks.resize_with(terms.probes.len(), Vec::new);
+                self.terms = terms.clone();
+            }
+            Fact::Answered(answered) => self.answered(answered),
+            Fact::Stalled { from, to } => self.stalls.push((*from, *to)),
+            Fact::Sending(_) | Fact::Acknowledged { .. } | Fact::Fate { .. } => self.marked(line),
+            Fact::Phase(phase) => self.phases.push((*phase, line.at)),
+            Fact::StepBegan { id, kind } => self.strides.push(Stride { id, kind, begin: line.at, end: None }),
+            Fact::StepEnded { id, finding } => {
+                if let Some(stride) = self.strides.iter_mut().rfind(|stride| stride.id == id && stride.end.is_none()) {
+                    stride.end = Some((line.at, finding));
+                }
+            }
+            Fact::BackupEnded { number, point, error } => {
+                self.points.extend(point.clone());
+                self.failed_backups.extend(error.as_deref().map(|error| (*number, error)));
+            }
+            Fact::Checked { check, finding } => {
+                self.checked.insert(check, (line.at, finding));
+            }
+            Fact::Decided { what, verdict, reason } => {
+                self.decisions.push(Decision { what, verdict: *verdict, reason: reason.as_deref() });
+            }
+            Fact::Left(what) => self.left.push(what),
+            Fact::Removed => self.left.clear(), // a later cleanup had more luck
+            Fact::Interrupted => self.interrupted = true,
+            Fact::Ended => self.ended = true,
+            Fact::Lifted { error, .. } => self.unlifted.extend(error.as_deref()),
+            _ => strike(&mut self.strikes, line),
+        }
+    }
+
+    fn answered(&mut self, answered: &Answered) {
+        let Answered { probe, due, asked, ended, answer } = answered;
+        let worth = match answer {
+            Answer::Served => Worth::Served,
+            Answer::Failed(_) => Worth::Failed,
+            Answer::Unasked => Worth::Unasked,
+        };
+        if let Some(ticks) = self.ticks.get_mut(*probe) {
+            ticks.push(Tick { due: *due, asked: *asked, ended: *ended, worth });
+        }
+    }
+
+    fn marked(&mut self, line: &'a Line) {
+        match &line.fact {
+            Fact::Sending(mark) => {
+                self.numbers.insert(mark.number, self.tracks.len());
+                self.tracks.push(Track { mark, acknowledged: None, at: None, fate: None });
+            }
+            Fact::Acknowledged { mark, at } => {
+                if let Some(track) = self.numbers.get(mark).and_then(|index| self.tracks.get_mut(*index)) {
+                    track.acknowledged.get_or_insert(line.at);
+                    track.at = at.as_deref().or(track.at);
+                }
+            }
+            Fact::Fate { mark, fate } => {
+                if let Some(track) = self.numbers.get(mark).and_then(|index| self.tracks.get_mut(*index)) {
+                    track.fate = Some(*fate);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Did the harness stand still while this answer was awaited? `stalls` are in order and do not overlap.
+fn overlaps(stalls: &[(Moment, Moment)], tick: &Tick) -> bool {
+    let next = stalls.partition_point(|(_, to)| *to < tick.asked);
+    stalls.get(next).is_some_and(|(from, _)| *from <= tick.ended)
+}
+
+/// The terms of a timeline that does not say them: nothing was promised.
+fn no_terms() -> Terms {
+    Terms {
+        drill: String::new(),
+        scenario: String::new(),
+        about: String::new(),
+        environment: String::new(),
+        objectives: Objectives::default(),
+        probes: vec![],
+        checks: vec![],
+        stable: Span(Duration::ZERO),
+        streak: 1,
+        recovery: Span(Duration::ZERO),
+        workload: false,
+    }
+}

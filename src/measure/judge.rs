@@ -1,0 +1,86 @@
+//! What was judged, and how: each verdict with its reason, the worst of which is the run's.
+//!
+//! Apart from the numbers because most of these are not numbers. Unknown is never green: what did not run, did
+//! not finish or did not bite is said here.
+
+use super::bite::Bite;
+use super::history::History;
+use crate::model::report::{Check, Judgement, Measurements};
+use crate::model::{Depth, Verdict};
+
+/// The checks in the order in which they were promised, each with its last finding.
+pub fn checks(history: &History) -> Vec<Check> {
+    let check = |name: &String| match history.checked.get(name.as_str()) {
+        Some((_, finding)) => Check {
+            name: name.clone(),
+            verdict: finding.verdict,
+            reason: finding.reason.clone(),
+            figures: finding.figures.clone(),
+        },
+        None => Check {
+            name: name.clone(),
+            verdict: Verdict::Unknown,
+            reason: Some("it was not run".into()),
+            figures: vec![],
+        },
+    };
+    history.terms.checks.iter().map(check).collect()
+}
+
+/// Every verdict that is merged into the run's.
+pub fn judgements(
+    history: &History,
+    bite: &Result<Bite, String>,
+    measurements: &Measurements,
+    depth: Option<Depth>,
+    checks: &[Check],
+) -> Vec<Judgement> {
+    let mut judgements: Vec<Judgement> = whole(history).into_iter().collect();
+    for decision in &history.decisions {
+        judgements.push(judgement(decision.what, decision.verdict, decision.reason.map(str::to_owned)));
+    }
+    judgements.push(bit(history, bite));
+    judgements.extend(rto(history, measurements, depth));
+    let rpa = &measurements.rpa.strict;
+    judgements.extend(rpa.verdict.map(|verdict| judgement("rpo", verdict, rpa.reason.clone())));
+    judgements.extend(checks.iter().map(|check| judgement(&check.name, check.verdict, check.reason.clone())));
+    judgements
+}
+
+/// Does the timeline tell a whole run?
+fn whole(history: &History) -> Option<Judgement> {
+    let reason = match history {
+        History { began: None, .. } => "the timeline does not say what was promised",
+        History { interrupted: true, .. } => "the run was interrupted",
+        History { ended: false, .. } => "the run did not finish",
+        _ => return None,
+    };
+    Some(judgement("run", Verdict::Unknown, Some(reason.into())))
+}
+
+/// Every fault that was begun must have been seen to bite, not only the first, from which time is counted.
+fn bit(history: &History, bite: &Result<Bite, String>) -> Judgement {
+    let harmless = || history.strikes.iter().find_map(super::bite::Strike::harmless);
+    let reason = bite.as_ref().err().cloned().or_else(harmless);
+    judgement("fault bit", if reason.is_some() { Verdict::Unknown } else { Verdict::Met }, reason)
+}
+
+fn rto(history: &History, measurements: &Measurements, depth: Option<Depth>) -> Option<Judgement> {
+    history.terms.objectives.rto?;
+    let measured = depth.and_then(|depth| measurements.rta.get(&depth));
+    Some(match measured.and_then(|m| m.verdict.map(|verdict| (verdict, m.reason.clone()))) {
+        Some((verdict, reason)) => judgement("rto", verdict, reason),
+        None => {
+            let depth = depth.map(|depth| format!(" at depth `{depth}`")).unwrap_or_default();
+            judgement("rto", Verdict::Unknown, Some(format!("no probe asks{depth}")))
+        }
+    })
+}
+
+fn judgement(what: &str, verdict: Verdict, reason: Option<String>) -> Judgement {
+    Judgement { what: what.to_owned(), verdict, reason }
+}
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

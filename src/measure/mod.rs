@@ -1,0 +1,85 @@
+//! What a run means: a pure fold of its timeline into measurements, verdicts and doubts.
+//!
+//! Apart from the run so that a better measure re-judges history. It reads no clock, no file and no network.
+//! Not here: how a report looks.
+
+pub mod band;
+pub mod bite;
+mod caveats;
+mod figures;
+mod history;
+mod judge;
+mod rpa;
+mod rta;
+#[cfg(test)]
+mod sample;
+
+pub use bite::{Bite, bite};
+
+use crate::clock::Moment;
+use crate::model::report::{Measurements, Report, SCHEMA, Writes};
+use crate::model::{Line, Span, Verdict};
+use history::History;
+use rta::Outage;
+use std::collections::BTreeMap;
+
+/// Folds a timeline into a report. Total: a timeline that says little makes a report that is unknown, never green.
+pub fn measure(lines: &[Line]) -> Report {
+    let history = History::read(lines);
+    let bite = history.spared().map_or_else(|| bite::first(&history.strikes), Err);
+    let outages = rta::outages(&history, &bite);
+    let depth = rta::judged_depth(&history);
+    let rto = history.terms.objectives.rto.map(Span::as_seconds);
+    let moments = figures::moments(&history, &bite, depth.and_then(|depth| outages.get(&depth)));
+    let judged = |(at, outage): (_, Outage)| (at, outage.band.judged(rto.filter(|_| Some(at) == depth)));
+    let measurements =
+        Measurements { rta: outages.into_iter().map(judged).collect(), rpa: rpa::recovery_point(&history, &bite) };
+    let checks = judge::checks(&history);
+    let judgements = judge::judgements(&history, &bite, &measurements, depth, &checks);
+    let mut report = Report {
+        verdict: Verdict::merge(judgements.iter().map(|judgement| judgement.verdict)),
+        judgements,
+        measurements,
+        writes: rpa::writes(&history),
+        losses: rpa::losses(&history),
+        checks,
+        steps: figures::steps(&history),
+        phases: figures::phases(&history),
+        moments,
+        probes: figures::probes(&history, &bite),
+        ..blank(&history)
+    };
+    report.caveats = caveats::caveats(&history, &bite, depth, &report);
+    report
+}
+
+/// A report with the run's particulars and nothing measured.
+fn blank(history: &History) -> Report {
+    let terms = &history.terms;
+    let [run, version, plan] = history.began.unwrap_or_default().map(str::to_owned);
+    Report {
+        schema: SCHEMA.to_owned(),
+        drill: terms.drill.clone(),
+        scenario: terms.scenario.clone(),
+        about: terms.about.clone(),
+        run,
+        environment: terms.environment.clone(),
+        began: history.wall.map(|wall| wall.to_string()).unwrap_or_default(),
+        seconds: history.end.since(Moment::default()),
+        plan,
+        version,
+        verdict: Verdict::Unknown,
+        judgements: vec![],
+        measurements: Measurements::default(),
+        writes: Writes::default(),
+        losses: vec![],
+        checks: vec![],
+        steps: vec![],
+        phases: vec![],
+        moments: BTreeMap::new(),
+        probes: vec![],
+        points: history.points.clone(),
+        caveats: vec![],
+        left: history.left.iter().map(|&left| left.to_owned()).collect(),
+    }
+}

@@ -1,0 +1,157 @@
+//! Recovery time actual: from the bite to the moment from which clients are served and stay served.
+//!
+//! Apart from the counting of losses: this reads only probes' answers. Order is the order of asking, because a
+//! slow answer of a dying service may come after a quick one of its successor.
+
+use super::band::Band;
+use super::bite::Bite;
+use super::history::{History, Tick, Worth};
+use crate::clock::Moment;
+use crate::model::{Depth, Watch};
+use std::collections::BTreeMap;
+
+/// Consecutive failures after which somebody would have been called.
+const DETECTED: usize = 3;
+
+/// What one probe, or the worst of several, saw of the outage.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Outage {
+    /// The recovery time.
+    pub band: Band,
+    /// The first failed answer was asked.
+    pub first_failed: Option<Moment>,
+    /// The third failure in a row was there.
+    pub detected: Option<Moment>,
+    /// The first good answer after a failed one was asked.
+    pub first_good: Option<Moment>,
+    /// The service is stable; dated at the first of its good answers.
+    pub stable_since: Option<Moment>,
+}
+
+/// The outage at each depth that was probed; of several probes at one depth the worst counts.
+pub fn outages(history: &History, bite: &Result<Bite, String>) -> BTreeMap<Depth, Outage> {
+    let mut outages: BTreeMap<Depth, Outage> = BTreeMap::new();
+    for (watch, ticks) in history.terms.probes.iter().zip(&history.ticks) {
+        let outage = match bite {
+            Ok(bite) => outage(history, watch, ticks, *bite),
+            Err(reason) => Outage { band: Band::unmeasured(reason), ..Outage::default() },
+        };
+        let worst = match outages.remove(&watch.depth) {
+            Some(other) => worst(other, outage),
+            None => outage,
+        };
+        outages.insert(watch.depth, worst);
+    }
+    outages
+}
+
+/// The depth that the objective is about: the one named, else the deepest that is probed.
+pub fn judged_depth(history: &History) -> Option<Depth> {
+    history.terms.objectives.at.or(history.terms.probes.iter().map(|watch| watch.depth).max())
+}
+
+fn worst(a: Outage, b: Outage) -> Outage {
+    let first = |a: Option<Moment>, b: Option<Moment>| [a, b].into_iter().flatten().min();
+    Outage {
+        first_failed: first(a.first_failed, b.first_failed),
+        detected: first(a.detected, b.detected),
+        first_good: a.first_good.max(b.first_good),
+        stable_since: a.stable_since.zip(b.stable_since).map(|(a, b)| a.max(b)),
+        band: a.band.worst(b.band),
+    }
+}
+
+fn outage(history: &History, watch: &Watch, ticks: &[Tick], bite: Bite) -> Outage {
+    let until = history.watched_until;
+    let after = |tick: &&Tick| tick.ended >= bite.injecting && tick.ended <= until && tick.worth != Worth::Unasked;
+    let seen: Vec<&Tick> = ticks.iter().filter(after).collect();
+    let failed = |tick: &&&Tick| tick.worth == Worth::Failed;
+    let mut outage = Outage {
+        first_failed: seen.iter().find(failed).map(|tick| tick.asked),
+        detected: detected(&seen),
+        ..Outage::default()
+    };
+    outage.first_good = outage.first_failed.and_then(|at| served_since(&seen, at)).map(|tick| tick.asked);
+    match seen.iter().rfind(failed) {
+        Some(last) => {
+            let tail: Vec<&Tick> = seen.iter().copied().filter(|tick| tick.asked > last.asked).collect();
+            outage.stable_since = tail.first().filter(|_| stable(history, &tail)).map(|tick| tick.asked);
+            outage.band = match (tail.first(), outage.stable_since) {
+                (Some(good), Some(_)) => returned(bite, last, good),
+                _ => not_back(history, bite, last, &tail, &seen),
+            };
+        }
+        None => {
+            let tail: Vec<&Tick> = seen.iter().copied().filter(|tick| tick.asked >= bite.injecting).collect();
+            outage.band = if stable(history, &tail) {
+                Band::between(0.0, 0.0, Some(watch.every.as_seconds() + watch.timeout.as_seconds()))
+            } else {
+                Band::unmeasured(format!("only {} answers after the bite: too few to call it served", tail.len()))
+            };
+        }
+    }
+    if outage.band.seconds.is_some() {
+        widen(&mut outage.band, blind(history, watch, ticks, bite), &seen, bite);
+    }
+    outage
+}
+
+/// The end lies between the asking of the last failed answer and the first good one, the beginning in the bite.
+fn returned(bite: Bite, last: &Tick, good: &Tick) -> Band {
+    let (low, high) = (last.asked.since(bite.confirmed), good.ended.since(bite.injecting));
+    Band::between(low, f64::midpoint(low, high), Some(high))
+}
+
+/// Served again but not long enough: the end may still be right after the last failure, so no more is claimed.
+fn not_back(history: &History, bite: Bite, last: &Tick, tail: &[&Tick], seen: &[&Tick]) -> Band {
+    let terms = &history.terms;
+    let (until, reason) = if tail.is_empty() {
+        let until = seen.iter().map(|tick| tick.ended).max().unwrap_or(last.ended);
+        let watched = until.since(bite.confirmed).max(0.0);
+        (until, format!("not back when watching ended, {watched:.2} s after the bite"))
+    } else {
+        let (n, streak, stable) = (tail.len(), terms.streak, terms.stable);
+        let what = format!("{n} good answers at the end, not {streak} over {stable}");
+        (last.asked, format!("not back for good when watching ended: {what}"))
+    };
+    Band { seconds: None, low: Some(until.since(bite.confirmed).max(0.0)), high: None, reason: Some(reason) }
+}
+
+fn stable(history: &History, tail: &[&Tick]) -> bool {
+    let terms = &history.terms;
+    let last = tail.iter().map(|tick| tick.ended).max();
+    let long = |(first, last): (&&Tick, Moment)| last.since(first.asked) >= terms.stable.as_seconds();
+    tail.len() >= terms.streak.max(1) && tail.first().zip(last).is_some_and(long)
+}
+
+fn detected(seen: &[&Tick]) -> Option<Moment> {
+    let down = |window: &&[&Tick]| window.iter().all(|tick| tick.worth == Worth::Failed);
+    seen.windows(DETECTED).find(down).and_then(|window| window.iter().map(|tick| tick.ended).max())
+}
+
+fn served_since<'a>(seen: &[&'a Tick], since: Moment) -> Option<&'a Tick> {
+    let from = seen.partition_point(|tick| tick.asked < since);
+    seen[from..].iter().find(|tick| tick.worth == Worth::Served).copied()
+}
+
+/// The last moment after the bite at which nobody looked: an outage may have hidden there.
+fn blind(history: &History, watch: &Watch, ticks: &[Tick], bite: Bite) -> Option<Moment> {
+    let within = |at: &Moment| *at >= bite.injecting && *at <= history.watched_until;
+    let unasked = ticks.iter().filter(|tick| tick.worth == Worth::Unasked).map(|tick| tick.due);
+    let long = |(from, to): &&(Moment, Moment)| to.since(*from) > watch.every.as_seconds();
+    let stalled = history.stalls.iter().filter(long).map(|(_, to)| *to);
+    unasked.chain(stalled).filter(within).max()
+}
+
+fn widen(band: &mut Band, blind: Option<Moment>, seen: &[&Tick], bite: Bite) {
+    let Some(blind) = blind else { return };
+    let seen_again = served_since(seen, blind).map(|tick| tick.ended.since(bite.injecting));
+    band.high = band.high.zip(seen_again).map(|(high, seen_again)| high.max(seen_again));
+    if band.high.is_none() {
+        band.reason = Some("nobody asked at the end of watching: an outage may hide there".into());
+    }
+}
+
+#[cfg(test)]
+#[path = "rta_tests.rs"]
+mod tests;

@@ -1,0 +1,149 @@
+//! Small histories for tests: ten lines say a run, the rest is the same in all.
+//!
+//! One probe asks at depth `read` every second and waits at most one; a streak is three answers over two seconds.
+
+use super::measure;
+use crate::clock::Moment;
+use crate::model::ledger::Act;
+use crate::model::report::{Measurement, Report};
+use crate::model::{
+    Answer, Answered, Depth, Fact, Fate, Finding, Line, Mark, Objectives, Part, Receipt, Span, Terms, Watch,
+};
+
+/// A history being written.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// The terms; tests change them at will.
+    pub terms: Terms,
+    facts: Vec<(f64, Fact)>,
+}
+
+impl Sample {
+    /// An RTO of 10 s, no RPO, no workload, no checks.
+    pub fn new() -> Self {
+        let watch = Watch { depth: Depth::Read, every: Span::seconds(1), timeout: Span::seconds(1) };
+        let terms = Terms {
+            drill: "sample".into(),
+            scenario: "sample".into(),
+            about: String::new(),
+            environment: "simulated".into(),
+            objectives: Objectives { rto: Some(Span::seconds(10)), rpo: None, at: Some(Depth::Read) },
+            probes: vec![watch],
+            checks: vec![],
+            stable: Span::seconds(2),
+            streak: 3,
+            recovery: Span::seconds(60),
+            workload: false,
+        };
+        Self { terms, facts: vec![] }
+    }
+
+    /// The same with other terms.
+    pub fn with(mut self, change: impl FnOnce(&mut Terms)) -> Self {
+        change(&mut self.terms);
+        self
+    }
+
+    /// With clients that write, and an RPO.
+    pub fn writing(self, rpo: u64) -> Self {
+        self.with(|terms| {
+            terms.workload = true;
+            terms.objectives.rpo = Some(Span::seconds(rpo));
+        })
+    }
+
+    /// One more fact.
+    pub fn at(mut self, at: f64, fact: Fact) -> Self {
+        self.facts.push((at, fact));
+        self
+    }
+
+    /// A fault that bites between two moments.
+    pub fn bite(self, injecting: f64, confirmed: f64) -> Self {
+        let intended = Fact::Intended { fault: 0, kind: "kill".into(), receipt: Receipt(serde_json::Value::Null) };
+        self.at(injecting, intended)
+            .at(injecting, Fact::Injecting { fault: 0 })
+            .at(injecting, Fact::Injected { fault: 0, error: None })
+            .at(confirmed, Fact::Confirmed { fault: 0, finding: Finding::met() })
+    }
+
+    /// One answer, asked on time.
+    pub fn asks(self, probe: usize, asked: f64, took: f64, answer: Answer) -> Self {
+        let (due, ended) = (Moment::at(asked), Moment::at(asked + took));
+        self.at(asked + took, Fact::Answered(Answered { probe, due, asked: due, ended, answer }))
+    }
+
+    /// Good answers of 0.1 s, at each of `times`.
+    pub fn up(self, times: impl IntoIterator<Item = u32>) -> Self {
+        times.into_iter().fold(self, |sample, at| sample.asks(0, f64::from(at), 0.1, Answer::Served))
+    }
+
+    /// Bad answers after 0.1 s, at each of `times`.
+    pub fn down(self, times: impl IntoIterator<Item = u32>) -> Self {
+        times.into_iter().fold(self, |sample, at| sample.asks(0, f64::from(at), 0.1, Answer::Failed("no".into())))
+    }
+
+    /// Ticks without a question, at each of `times`.
+    pub fn unasked(self, times: impl IntoIterator<Item = u32>) -> Self {
+        times.into_iter().fold(self, |sample, at| sample.asks(0, f64::from(at), 0.0, Answer::Unasked))
+    }
+
+    /// An acknowledged mark and its fate.
+    pub fn mark(self, number: u64, acknowledged: f64, fate: Fate) -> Self {
+        self.sent(number, acknowledged - 0.1, Act::Create)
+            .at(acknowledged, Fact::Acknowledged { mark: number, at: Some(format!("id{number}")) })
+            .at(100.0, Fact::Fate { mark: number, fate })
+    }
+
+    /// A mark that was sent.
+    pub fn sent(self, number: u64, at: f64, act: Act) -> Self {
+        let (subject, value) = (format!("run {number}"), String::new());
+        self.at(at, Fact::Sending(Mark { number, subject, act, parts: vec![Part::Row], value, at: None }))
+    }
+
+    /// The lines, in order of time, with the beginning before them.
+    pub fn lines(&self) -> Vec<Line> {
+        let (run, version, plan) = ("sample-1".into(), "0.1.0".into(), "digest".into());
+        let mut facts = self.facts.clone();
+        facts.sort_by(|a, b| a.0.total_cmp(&b.0));
+        facts.insert(0, (0.0, Fact::Began { run, version, plan, terms: self.terms.clone() }));
+        let wall = jiff::Timestamp::UNIX_EPOCH;
+        let before = String::new;
+        let line = |(number, (at, fact))| Line { schema: 1, number, at: Moment::at(at), wall, before: before(), fact };
+        (0..).zip(facts).map(line).collect()
+    }
+
+    /// The report of the history as it stands.
+    pub fn cut(&self) -> Report {
+        measure(&self.lines())
+    }
+
+    /// The report of the history, ended at 200 s.
+    pub fn report(&self) -> Report {
+        self.clone().at(200.0, Fact::Ended).cut()
+    }
+
+    /// The recovery time at depth `read`.
+    pub fn rta(&self) -> Measurement {
+        self.report().measurements.rta[&Depth::Read].clone()
+    }
+
+    /// The recovery point.
+    pub fn rpa(&self) -> Measurement {
+        self.report().measurements.rpa.strict
+    }
+}
+
+/// Panics unless a measurement has these seconds, to a microsecond.
+#[track_caller]
+pub fn assert_band(measured: &Measurement, seconds: Option<f64>, low: Option<f64>, high: Option<f64>) {
+    for (what, is, wanted) in
+        [("seconds", measured.seconds, seconds), ("low", measured.low, low), ("high", measured.high, high)]
+    {
+        let same = match (is, wanted) {
+            (Some(is), Some(wanted)) => (is - wanted).abs() < 1e-6,
+            (is, wanted) => is == wanted,
+        };
+        assert!(same, "{what}: {is:?}, wanted {wanted:?}: {measured:?}");
+    }
+}

@@ -1,0 +1,230 @@
+//! The facts of a run: what happened, never how to show it. The list is closed; payloads are plain data.
+
+use super::{Fate, Finding, Mark, Planted, Receipt, RecoveryPoint, Terms, Verdict};
+use crate::clock::Moment;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The part of a run that begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// The platform is set up and seeded.
+    Provision,
+    /// Backups run, clients write, and the steady state is proved.
+    Baseline,
+    /// The fault is injected and proved to bite.
+    Disaster,
+    /// The runbook's steps, until clients are served again and stay served.
+    Recovery,
+    /// The service is proved whole, the marks are read back.
+    Verify,
+    /// Everything lent is given back.
+    Teardown,
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Provision => "provision",
+            Self::Baseline => "baseline",
+            Self::Disaster => "disaster",
+            Self::Recovery => "recovery",
+            Self::Verify => "verify",
+            Self::Teardown => "teardown",
+        })
+    }
+}
+
+/// What a probe was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// The right answer, in time.
+    Served,
+    /// A wrong answer, a refusal or none in time; why.
+    Failed(String),
+    /// Not asked in time, by our own fault; never outage.
+    Unasked,
+}
+
+/// One tick of a probe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Answered {
+    /// Index into the terms' probes.
+    pub probe: usize,
+    /// When it should have been asked.
+    pub due: Moment,
+    /// When it was asked.
+    pub asked: Moment,
+    /// When the answer was there.
+    pub ended: Moment,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    /// The run began.
+    Began {
+        /// The run's name.
+        run: String,
+        /// Lifeboat's version.
+        version: String,
+        /// Digest of the plan.
+        plan: String,
+        /// What was promised and how it is watched.
+        terms: Terms,
+    },
+    /// A phase began; the one before ended.
+    Phase(Phase),
+    /// Something will be created; fsynced before it is.
+    Creating(Receipt),
+    /// All that was created has been removed.
+    Removed,
+    /// Something could not be removed.
+    Left(String),
+    /// A fault will be injected; fsynced before it is.
+    Intended {
+        /// Index of the fault.
+        fault: usize,
+        /// Its kind.
+        kind: String,
+        /// Enough to undo it.
+        receipt: Receipt,
+    },
+    /// The call that injects the fault is being made.
+    Injecting {
+        /// Index of the fault.
+        fault: usize,
+    },
+    /// The call that injects the fault came back.
+    Injected {
+        /// Index of the fault.
+        fault: usize,
+        /// Why it did not succeed.
+        error: Option<String>,
+    },
+    /// The fault's own effect was looked for.
+    Confirmed {
+        /// Index of the fault.
+        fault: usize,
+        /// Met: it bit.
+        finding: Finding,
+    },
+    /// The fault was lifted.
+    Lifted {
+        /// Index of the fault.
+        fault: usize,
+        /// Why it could not be.
+        error: Option<String>,
+    },
+    /// A step of the runbook began.
+    StepBegan {
+        /// Its id.
+        id: String,
+        /// Its kind.
+        kind: String,
+    },
+    /// A step of the runbook ended.
+    StepEnded {
+        /// Its id.
+        id: String,
+        /// How.
+        finding: Finding,
+    },
+    /// A backup began.
+    BackupBegan {
+        /// Its number, from 1.
+        number: u64,
+    },
+    /// A backup ended.
+    BackupEnded {
+        /// Its number.
+        number: u64,
+        /// The point it made.
+        point: Option<RecoveryPoint>,
+        /// Why it made none.
+        error: Option<String>,
+    },
+    /// A probe's tick.
+    Answered(Answered),
+    /// The harness itself stood still or the machine slept.
+    Stalled {
+        /// Last sign of life before.
+        from: Moment,
+        /// First sign of life after.
+        to: Moment,
+    },
+    /// A mark will be sent.
+    Sending(Mark),
+    /// A mark's parts were all acknowledged.
+    Acknowledged {
+        /// Its number.
+        mark: u64,
+        /// Where its subject lies.
+        at: Option<String>,
+    },
+    /// A mark got no answer or a bad one: it may or may not be there.
+    Unanswered {
+        /// Its number.
+        mark: u64,
+        /// What was said instead.
+        reason: String,
+    },
+    /// What became of a mark.
+    Fate {
+        /// Its number.
+        mark: u64,
+        /// What became of it.
+        fate: Fate,
+    },
+    /// A check planted what it will look for.
+    Planted {
+        /// Its name.
+        check: String,
+        /// What it planted.
+        planted: Planted,
+    },
+    /// A check looked.
+    Checked {
+        /// Its name.
+        check: String,
+        /// What it found.
+        finding: Finding,
+    },
+    /// The run decided something about itself: `baseline`, `protected`, `recovered`.
+    Decided {
+        /// What was judged.
+        what: String,
+        /// How.
+        verdict: Verdict,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// The user stopped the run.
+    Interrupted,
+    /// Something worth saying.
+    Note(String),
+    /// The run ended.
+    Ended,
+}
+
+/// A fact with its place in history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// Version of the schema.
+    pub schema: u32,
+    /// Number, from 0, without gaps.
+    pub number: u64,
+    /// When, on the run's monotonic clock.
+    pub at: Moment,
+    /// When, in wall time.
+    pub wall: Timestamp,
+    /// Digest of the line before.
+    pub before: String,
+    /// What happened.
+    pub fact: Fact,
+}

@@ -1,0 +1,16 @@
+//! Plain data that every floor shares: no behaviour beyond arithmetic, no I/O.
+
+pub mod fact;
+pub mod finding;
+pub mod ledger;
+pub mod report;
+pub mod span;
+pub mod terms;
+pub mod verdict;
+
+pub use fact::{Answer, Answered, Fact, Line, Phase};
+pub use finding::{Finding, Planted, Receipt, RecoveryPoint};
+pub use ledger::{Fate, Mark, Part};
+pub use span::{Rate, Span};
+pub use terms::{Depth, Objectives, Terms, Watch};
+pub use verdict::Verdict;

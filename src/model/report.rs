@@ -1,0 +1,203 @@
+//! Everything that a renderer may know. `report.json` is this, and its JSON Schema is published.
+
+use super::{Depth, Fate, RecoveryPoint, Verdict};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The name of this shape; it changes when a reader would have to.
+pub const SCHEMA: &str = "lifeboat/report/v1";
+
+/// What a run means.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Report {
+    /// Always `lifeboat/report/v1`.
+    pub schema: String,
+    /// The drill.
+    pub drill: String,
+    /// The scenario.
+    pub scenario: String,
+    /// What the drill is about.
+    pub about: String,
+    /// The run.
+    pub run: String,
+    /// The kind of environment.
+    pub environment: String,
+    /// When it began, wall time.
+    pub began: String,
+    /// How long it took, seconds.
+    pub seconds: f64,
+    /// Digest of the plan that was carried out.
+    pub plan: String,
+    /// Lifeboat's version.
+    pub version: String,
+    /// The worst of all verdicts.
+    pub verdict: Verdict,
+    /// Each verdict that was merged, with its reason.
+    pub judgements: Vec<Judgement>,
+    /// The two numbers.
+    pub measurements: Measurements,
+    /// The marks of the whole run, counted.
+    pub writes: Writes,
+    /// What was lost, by name, all of it.
+    pub losses: Vec<Loss>,
+    /// What the checks found.
+    pub checks: Vec<Check>,
+    /// The runbook's steps.
+    pub steps: Vec<Step>,
+    /// The phases.
+    pub phases: Vec<PhaseTime>,
+    /// Named moments of the run, seconds on its clock.
+    pub moments: BTreeMap<String, f64>,
+    /// How the probes themselves did.
+    pub probes: Vec<ProbeFigures>,
+    /// The points that the engine made.
+    pub points: Vec<RecoveryPoint>,
+    /// Why to doubt the numbers, and what to do about it.
+    pub caveats: Vec<String>,
+    /// What was left behind; empty when all is gone.
+    pub left: Vec<String>,
+}
+
+/// One verdict among those merged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Judgement {
+    /// What was judged.
+    pub what: String,
+    /// How.
+    pub verdict: Verdict,
+    /// Why not met.
+    pub reason: Option<String>,
+}
+
+/// The two numbers that a business means.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Measurements {
+    /// Recovery time actual at each depth that was probed.
+    pub rta: BTreeMap<Depth, Measurement>,
+    /// Recovery point actual.
+    pub rpa: RecoveryPointActual,
+}
+
+/// A number of seconds with its uncertainty.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Measurement {
+    /// The best single value; null if it could not be measured.
+    pub seconds: Option<f64>,
+    /// The truth is not below.
+    pub low: Option<f64>,
+    /// The truth is not above; null if it is open.
+    pub high: Option<f64>,
+    /// What was promised, seconds.
+    pub objective: Option<f64>,
+    /// Null where nothing was promised.
+    pub verdict: Option<Verdict>,
+    /// Why the verdict is not met.
+    pub reason: Option<String>,
+}
+
+/// Recovery point actual, strict, with the newest survivor beside it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct RecoveryPointActual {
+    /// Strict: back to the oldest acknowledged write that is missing.
+    #[serde(flatten)]
+    pub strict: Measurement,
+    /// From the bite back to the newest acknowledged write that survived, seconds.
+    pub newest_survivor: Option<f64>,
+}
+
+/// The marks of a run, counted: acknowledged = survived + lost + half + corrupted.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Writes {
+    /// Sent.
+    pub sent: u64,
+    /// Acknowledged in all parts.
+    pub acknowledged: u64,
+    /// Of those, there afterwards; null if it could not be read back.
+    pub survived: Option<u64>,
+    /// Of those, gone (among them the deletes that were undone).
+    pub lost: Option<u64>,
+    /// Of those, a row without its object or the reverse.
+    pub half: Option<u64>,
+    /// Of those, there with a content nobody wrote.
+    pub corrupted: Option<u64>,
+    /// Deleted things that are back; each is among the lost as the delete it was.
+    pub resurrected: Option<u64>,
+    /// Never acknowledged: may or may not be there.
+    pub indeterminate: u64,
+}
+
+/// One loss.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Loss {
+    /// Lost, half, corrupted or resurrected.
+    pub kind: Fate,
+    /// What.
+    pub name: String,
+    /// When it was acknowledged, seconds on the run's clock.
+    pub at: f64,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Check {
+    /// Its name.
+    pub name: String,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// Why not met.
+    pub reason: Option<String>,
+    /// Its figures.
+    pub figures: Vec<(String, String)>,
+}
+
+/// A step of the runbook.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Step {
+    /// Its id.
+    pub id: String,
+    /// Its kind.
+    pub kind: String,
+    /// When it began, seconds on the run's clock.
+    pub begin: f64,
+    /// When it ended; null if it never did.
+    pub end: Option<f64>,
+    /// How.
+    pub verdict: Verdict,
+    /// Why not met.
+    pub reason: Option<String>,
+    /// Its figures.
+    pub figures: Vec<(String, String)>,
+}
+
+/// A phase and its time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PhaseTime {
+    /// Its name.
+    pub name: String,
+    /// When it began, seconds on the run's clock.
+    pub begin: f64,
+    /// When it ended.
+    pub end: f64,
+}
+
+/// How a probe did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProbeFigures {
+    /// Its depth.
+    pub depth: Depth,
+    /// Its interval, seconds.
+    pub every: f64,
+    /// Its timeout, seconds.
+    pub timeout: f64,
+    /// Good answers.
+    pub served: u64,
+    /// Bad ones.
+    pub failed: u64,
+    /// Ticks not asked in time.
+    pub unasked: u64,
+    /// 99th percentile of asked − due, milliseconds.
+    pub late_p99_ms: f64,
+    /// 99th percentile of a good answer's time before the fault, milliseconds.
+    pub baseline_p99_ms: Option<f64>,
+}

@@ -1,0 +1,239 @@
+//! The probe `mlflow`: a client at MLflow's front door, at one of four depths.
+//!
+//! `/health` stays 200 with the database gone, and `runs/get` stays 200 with the table of metrics gone (seen with
+//! MLflow 3.17): so reading compares a param and also the history of a metric.
+
+use super::{Probe, Question, TIMEOUT};
+use crate::client::{Trouble, canary, mlflow::Mlflow};
+use crate::environment::Environment;
+use crate::kind::Kind;
+use crate::model::{Depth, Span, Watch};
+use crate::node::{Node, Problem, read};
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// A client of MLflow.
+pub const KIND: Kind<dyn Probe> = Kind {
+    name: "mlflow",
+    about: "A client of MLflow that asks for its health, reads a known run, writes a run or downloads a model.",
+    example: "mlflow: { depth: read, every: 100ms, timeout: 2s }",
+    schema: |g| g.subschema_for::<Asked>(),
+    parse: |n, p| parse(n, p).map(|k| Box::new(k) as _),
+};
+
+/// What is asked, and how often.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    /// How much an answer proves: health, read, write or artifact.
+    depth: Depth,
+    /// From one question to the next: 100ms for health and read, 1s for write and artifact.
+    #[serde(default)]
+    every: Option<Span>,
+    /// How long an answer may take: 2s.
+    #[serde(default)]
+    timeout: Option<Span>,
+}
+
+fn parse(node: &Node, problems: &mut Vec<Problem>) -> Option<Asked> {
+    let asked: Asked = read(node, problems)?;
+    let mut refuse = |key: &str, text: &str, hint: &str| {
+        problems.push(Problem::new(node.get(key).unwrap_or(node), text).hint(hint));
+    };
+    if asked.depth == Depth::Predict {
+        refuse("depth", "the probe `mlflow` does not offer the depth `predict`", "the deepest it offers is artifact");
+        return None;
+    }
+    for (key, span) in [("every", asked.every), ("timeout", asked.timeout)] {
+        if span.is_some_and(|span| span.0.is_zero()) {
+            refuse(key, &format!("`{key}` is no time at all"), "write a time such as 100ms");
+            return None;
+        }
+    }
+    Some(asked)
+}
+
+#[async_trait]
+impl Probe for Asked {
+    fn watch(&self) -> Watch {
+        let often = matches!(self.depth, Depth::Health | Depth::Read);
+        let every = self.every.unwrap_or(if often { Span::milliseconds(100) } else { Span::seconds(1) });
+        Watch { depth: self.depth, every, timeout: self.timeout.unwrap_or(TIMEOUT) }
+    }
+
+    async fn learn(&self, env: Arc<dyn Environment>) -> Result<Arc<dyn Question>, Trouble> {
+        let base = env.doors().mlflow.as_deref();
+        let base = base.ok_or_else(|| Trouble::new("cannot ask `mlflow`", "the environment has no such door"))?;
+        // Learning is allowed to be slow; answering is not.
+        let patient = Mlflow::fresh(base, Duration::from_secs(30))?;
+        let mlflow = Mlflow::fresh(base, self.watch().timeout.0)?;
+        Ok(match self.depth {
+            Depth::Health => Arc::new(Health(mlflow)),
+            Depth::Read => Arc::new(Read::learn(mlflow, &patient).await?),
+            Depth::Write => {
+                let experiment = canary::experiment(&patient, EXPERIMENT).await?;
+                Arc::new(Write { mlflow, experiment: Mutex::new(Some(experiment)) })
+            }
+            Depth::Artifact | Depth::Predict => Arc::new(Artifact::learn(mlflow, &patient).await?),
+        })
+    }
+}
+
+/// Where the probe of depth `write` leaves its runs.
+const EXPERIMENT: &str = "lifeboat-probe";
+
+struct Health(Mlflow);
+
+#[async_trait]
+impl Question for Health {
+    async fn ask(&self) -> Result<(), String> {
+        self.0.health().await.map_err(|trouble| canary::short(&trouble))
+    }
+}
+
+/// A known run, by id: a param of it and the history of a metric.
+struct Read {
+    mlflow: Mlflow,
+    run: String,
+    params: Value,
+    metric: String,
+    history: Value,
+}
+
+impl Read {
+    async fn learn(mlflow: Mlflow, patient: &Mlflow) -> Result<Self, Trouble> {
+        let experiment = canary::known_experiment(patient, "seed-00001").await?;
+        let what = "cannot find a run to read";
+        let experiment = experiment.ok_or_else(|| Trouble::new(what, "there is no experiment `seed-00001`"))?;
+        let body =
+            json!({ "experiment_ids": [experiment], "max_results": 1, "order_by": ["attributes.start_time ASC"] });
+        let found = patient.post("runs/search", &body).await?;
+        let run = &found["runs"][0];
+        let id = canary::text(&run["info"]["run_id"], what)?;
+        let metric = canary::text(&run["data"]["metrics"][0]["key"], what)?;
+        let params = params(&run["data"]);
+        if params.is_null() {
+            return Err(Trouble::new(what, format!("the run `{id}` has no params")));
+        }
+        let history = history(patient, &id, &metric).await?;
+        Ok(Self { mlflow, run: id, params, metric, history })
+    }
+
+    async fn answer(&self) -> Result<(), Trouble> {
+        let read = self.mlflow.get("runs/get", &[("run_id", &self.run)]).await?;
+        if params(&read["run"]["data"]) != self.params {
+            return Err(canary::wrong("runs/get", "the params of a known run are others"));
+        }
+        if history(&self.mlflow, &self.run, &self.metric).await? != self.history {
+            return Err(canary::wrong("metrics/get-history", "the history of a known metric is another"));
+        }
+        Ok(())
+    }
+}
+
+/// The params by name, since their order in an answer says nothing.
+fn params(data: &Value) -> Value {
+    let list = data["params"].as_array().into_iter().flatten();
+    let all: serde_json::Map<_, _> =
+        list.filter_map(|param| Some((param["key"].as_str()?.to_owned(), param["value"].clone()))).collect();
+    if all.is_empty() { Value::Null } else { Value::Object(all) }
+}
+
+async fn history(mlflow: &Mlflow, run: &str, metric: &str) -> Result<Value, Trouble> {
+    let mut answer = mlflow.get("metrics/get-history", &[("run_id", run), ("metric_key", metric)]).await?;
+    Ok(answer["metrics"].take())
+}
+
+#[async_trait]
+impl Question for Read {
+    async fn ask(&self) -> Result<(), String> {
+        self.answer().await.map_err(|trouble| canary::short(&trouble))
+    }
+}
+
+/// A run of its own, created and read back.
+struct Write {
+    mlflow: Mlflow,
+    experiment: Mutex<Option<String>>,
+}
+
+#[async_trait]
+impl Question for Write {
+    async fn ask(&self) -> Result<(), String> {
+        let known = self.experiment.lock().await.clone();
+        let experiment = match known {
+            Some(id) => Ok(id),
+            None => canary::experiment(&self.mlflow, EXPERIMENT).await,
+        }
+        .map_err(|trouble| canary::short(&trouble))?;
+        // Forgotten until it has worked: a restore may have taken the experiment away, and an answer may never come.
+        *self.experiment.lock().await = None;
+        canary::round_trip(&self.mlflow, &experiment, "probe").await.map_err(|trouble| canary::short(&trouble))?;
+        *self.experiment.lock().await = Some(experiment);
+        Ok(())
+    }
+}
+
+/// A file of a model in production, through MLflow.
+struct Artifact {
+    mlflow: Mlflow,
+    path: String,
+    digest: blake3::Hash,
+}
+
+impl Artifact {
+    async fn learn(mlflow: Mlflow, patient: &Mlflow) -> Result<Self, Trouble> {
+        let path = canary::production_file(patient).await?;
+        let digest = blake3::hash(&patient.artifact(&path).await?);
+        Ok(Self { mlflow, path, digest })
+    }
+}
+
+#[async_trait]
+impl Question for Artifact {
+    async fn ask(&self) -> Result<(), String> {
+        let bytes = self.mlflow.artifact(&self.path).await.map_err(|trouble| canary::short(&trouble))?;
+        if blake3::hash(&bytes) == self.digest { Ok(()) } else { Err("wrong content: another digest".to_owned()) }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> (Option<Watch>, Vec<Problem>) {
+        let mut problems = vec![];
+        let asked = parse(&crate::node::parse(text).unwrap(), &mut problems);
+        (asked.map(|asked| asked.watch()), problems)
+    }
+
+    #[test]
+    fn a_probe_that_writes_asks_less_often_by_default() {
+        assert_eq!(parsed("{ depth: read }").0.unwrap().every, Span::milliseconds(100));
+        assert_eq!(parsed("{ depth: write }").0.unwrap().every, Span::seconds(1));
+        assert_eq!(parsed("{ depth: write, every: 2s }").0.unwrap().every, Span::seconds(2));
+    }
+
+    #[test]
+    fn what_is_not_offered_is_refused_at_its_place() {
+        let (watch, problems) = parsed("depth: predict");
+        assert!(watch.is_none());
+        assert!(problems[0].to_string().contains("predict") && problems[0].place.is_some_and(|at| at.column == 8));
+        assert!(parsed("{}").0.is_none());
+        assert!(parsed("{ depth: read, every: 0ms }").0.is_none());
+    }
+
+    #[test]
+    fn the_order_of_params_says_nothing() {
+        let a = json!({ "params": [{ "key": "a", "value": "1" }, { "key": "b", "value": "2" }] });
+        let b = json!({ "params": [{ "key": "b", "value": "2" }, { "key": "a", "value": "1" }] });
+        assert_eq!(params(&a), params(&b));
+        assert!(params(&json!({})).is_null());
+    }
+}

@@ -1,0 +1,65 @@
+//! The probe `running`: does the place say that a component runs? For components without a front door.
+
+use super::{Probe, Question, TIMEOUT};
+use crate::client::Trouble;
+use crate::environment::{Environment, Power};
+use crate::kind::Kind;
+use crate::model::{Depth, Span, Verdict, Watch};
+use crate::node::read;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// The kind `running`.
+pub const KIND: Kind<dyn Probe> = Kind {
+    name: "running",
+    about: "Does the place say that a component runs? The shallowest depth there is: `health`.",
+    example: "running: { component: mlflow, every: 100ms }",
+    schema: |g| g.subschema_for::<Running>(),
+    parse: |n, p| read::<Running>(n, p).map(|k| Box::new(k) as _),
+};
+
+/// Settings of the probe.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Running {
+    /// The component.
+    component: String,
+    /// From one question to the next.
+    #[serde(default = "every")]
+    every: Span,
+}
+
+fn every() -> Span {
+    Span::milliseconds(100)
+}
+
+#[async_trait]
+impl Probe for Running {
+    fn watch(&self) -> Watch {
+        Watch { depth: Depth::Health, every: self.every, timeout: TIMEOUT }
+    }
+
+    fn needs(&self) -> &'static [Power] {
+        &[Power::Components]
+    }
+
+    async fn learn(&self, env: Arc<dyn Environment>) -> Result<Arc<dyn Question>, Trouble> {
+        Ok(Arc::new(Asked { component: self.component.clone(), env }))
+    }
+}
+
+struct Asked {
+    component: String,
+    env: Arc<dyn Environment>,
+}
+
+#[async_trait]
+impl Question for Asked {
+    async fn ask(&self) -> Result<(), String> {
+        let components = self.env.components().ok_or("the place cannot say")?;
+        let finding = components.alive(&self.component).await;
+        if finding.verdict == Verdict::Met { Ok(()) } else { Err(finding.reason.unwrap_or_default()) }
+    }
+}

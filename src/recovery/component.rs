@@ -1,0 +1,84 @@
+//! The steps that stop, start and restart a component.
+
+use super::{Hands, Step};
+use crate::environment::Power;
+use crate::kind::Kind;
+use crate::model::Finding;
+use crate::node::read;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// `stop: { component: mlflow }`
+pub const STOP: Kind<dyn Step> = Kind {
+    name: "stop",
+    about: "Ends a component in good order.",
+    example: "stop: { component: mlflow }",
+    schema: |g| g.subschema_for::<Component>(),
+    parse: |n, p| read::<Component>(n, p).map(|on| Box::new(Turn { verb: Verb::Stop, on }) as _),
+};
+
+/// `start: { component: mlflow }`
+pub const START: Kind<dyn Step> = Kind {
+    name: "start",
+    about: "Starts a component and waits until it is ready for clients.",
+    example: "start: { component: mlflow }",
+    schema: |g| g.subschema_for::<Component>(),
+    parse: |n, p| read::<Component>(n, p).map(|on| Box::new(Turn { verb: Verb::Start, on }) as _),
+};
+
+/// `restart: { component: mlflow }`
+pub const RESTART: Kind<dyn Step> = Kind {
+    name: "restart",
+    about: "Ends a component in good order and starts it again.",
+    example: "restart: { component: mlflow }",
+    schema: |g| g.subschema_for::<Component>(),
+    parse: |n, p| read::<Component>(n, p).map(|on| Box::new(Turn { verb: Verb::Restart, on }) as _),
+};
+
+/// A component of the environment.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Component {
+    /// The component's name.
+    component: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Stop,
+    Start,
+    Restart,
+}
+
+struct Turn {
+    verb: Verb,
+    on: Component,
+}
+
+#[async_trait]
+impl Step for Turn {
+    fn needs(&self) -> &'static [Power] {
+        &[Power::Components]
+    }
+    fn component(&self) -> Option<&str> {
+        Some(&self.on.component)
+    }
+    async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
+        let Some(power) = hands.env.components() else {
+            return Finding::unknown("the environment has no power over components");
+        };
+        let name = &self.on.component;
+        if self.verb != Verb::Start
+            && let Err(trouble) = power.stop(name).await
+        {
+            return Finding::missed(trouble.to_string());
+        }
+        if self.verb != Verb::Stop
+            && let Err(trouble) = power.start(name).await
+        {
+            return Finding::missed(trouble.to_string());
+        }
+        Finding::met()
+    }
+}

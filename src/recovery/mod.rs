@@ -1,0 +1,65 @@
+//! The seam of recovery steps: the runbook, line by line.
+//!
+//! Rules of conduct. A step that did not work is a missed finding, not an error: the drill goes on to judge it.
+//! A step may be dropped in the middle, when its deadline passes, and carried out again, when it says `retry`.
+
+pub mod command;
+pub mod component;
+pub mod lift;
+pub mod restore;
+pub mod wait_for;
+
+use crate::clock::Moment;
+use crate::engine::Engine;
+use crate::environment::{Environment, Power};
+use crate::kind::Kind;
+use crate::model::{Finding, RecoveryPoint};
+use async_trait::async_trait;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Every step, in the order of the documentation.
+pub const STEPS: &[Kind<dyn Step>] =
+    &[component::STOP, component::START, component::RESTART, restore::KIND, wait_for::KIND, command::KIND, lift::KIND];
+
+/// What a step may use.
+pub struct Hands<'a> {
+    /// The place.
+    pub env: &'a dyn Environment,
+    /// The engine of the drill's protection and its repository.
+    pub engine: Option<(Arc<dyn Engine>, &'a Path)>,
+    /// The complete points so far, oldest first; asked when the step begins.
+    pub points: Vec<RecoveryPoint>,
+    /// The earliest moment at which the fault can have bitten.
+    pub bite: Moment,
+    /// The run's folder.
+    pub folder: &'a Path,
+    /// Lifts the conditions that the faults made.
+    pub lifts: &'a dyn Lifts,
+}
+
+/// Takes conditions away before the end, for the `lift` step.
+#[async_trait]
+pub trait Lifts: Send + Sync {
+    /// Lifts every condition that still stands.
+    async fn lift(&self) -> Result<(), crate::client::Trouble>;
+}
+
+/// One line of the runbook.
+#[async_trait]
+pub trait Step: Send + Sync {
+    /// Powers the environment must have.
+    fn needs(&self) -> &'static [Power] {
+        &[]
+    }
+    /// The component it is about, for its default id.
+    fn component(&self) -> Option<&str> {
+        None
+    }
+    /// Does it need an engine?
+    fn restores(&self) -> bool {
+        false
+    }
+    /// Carries it out.
+    async fn carry_out(&self, hands: &Hands<'_>) -> Finding;
+}

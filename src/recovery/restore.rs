@@ -1,0 +1,107 @@
+//! The step that restores the database by the drill's engine.
+//!
+//! `latest` is the newest complete point whose snapshot precedes the bite: a backup that was taken of the ruins
+//! is a valid point and the wrong one.
+
+use super::{Hands, Step};
+use crate::clock::Moment;
+use crate::kind::Kind;
+use crate::model::{Finding, RecoveryPoint};
+use crate::node::read;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// `restore: { component: postgres, to: latest }`
+pub const KIND: Kind<dyn Step> = Kind {
+    name: "restore",
+    about: "Restores the database from the drill's backups.",
+    example: "restore: { component: postgres, to: latest }",
+    schema: |g| g.subschema_for::<Restore>(),
+    parse: |n, p| read::<Restore>(n, p).map(|k| Box::new(k) as _),
+};
+
+/// Restores from the drill's backups.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Restore {
+    /// What to restore; `postgres` if nothing is said.
+    #[serde(default)]
+    component: Restored,
+    /// To which recovery point; `latest` if nothing is said.
+    #[serde(default)]
+    to: To,
+}
+
+/// What an engine can restore.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Restored {
+    /// The platform's database.
+    #[default]
+    Postgres,
+}
+
+/// To which recovery point.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum To {
+    /// The newest complete one whose snapshot precedes the disaster.
+    #[default]
+    Latest,
+}
+
+#[async_trait]
+impl Step for Restore {
+    fn component(&self) -> Option<&str> {
+        let Restored::Postgres = self.component;
+        Some("postgres")
+    }
+    fn restores(&self) -> bool {
+        true
+    }
+    async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
+        let To::Latest = self.to;
+        let Some((engine, repository)) = &hands.engine else {
+            return Finding::missed("the drill has no engine to restore with");
+        };
+        let Some(point) = latest(&hands.points, hands.bite) else {
+            return Finding::missed("there is no recovery point from before the disaster");
+        };
+        engine.restore(hands.env, repository, point).await.figure("point", &point.id)
+    }
+}
+
+/// The newest point from before the bite.
+fn latest(points: &[RecoveryPoint], bite: Moment) -> Option<&RecoveryPoint> {
+    points.iter().filter(|point| point.snapshot < bite).max_by_key(|point| point.snapshot)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn point(id: &str, seconds: f64) -> RecoveryPoint {
+        RecoveryPoint { id: id.into(), snapshot: Moment::at(seconds), taken_at: crate::clock::wall(), bytes: None }
+    }
+
+    #[test]
+    fn a_backup_of_the_ruins_is_never_the_latest() {
+        let points = [point("1", 5.0), point("2", 10.0), point("of the ruins", 15.0)];
+        assert_eq!(latest(&points, Moment::at(12.0)).unwrap().id, "2");
+        assert_eq!(latest(&points, Moment::at(10.0)).unwrap().id, "1", "strictly before the bite");
+        assert!(latest(&points, Moment::at(5.0)).is_none());
+    }
+
+    #[test]
+    fn only_what_an_engine_can_restore_is_accepted() {
+        let parse = |text: &str| {
+            let mut problems = vec![];
+            let parsed = (KIND.parse)(&crate::node::parse(text).unwrap(), &mut problems);
+            (parsed.is_some(), problems.len())
+        };
+        assert_eq!(parse("{}"), (true, 0));
+        assert_eq!(parse("{ component: mlflow, to: latest }"), (false, 1));
+    }
+}

@@ -1,0 +1,30 @@
+//! `report.json`: the report for programs, with a published schema.
+//!
+//! Apart from the others because its fields are a promise to readers. Nothing is rounded here.
+
+use super::{Format, Unrendered};
+use crate::model::report::Report;
+
+/// The report for programs.
+pub const FORMAT: Format = Format {
+    name: "json",
+    file: "report.json",
+    about: "The whole report for programs; see `lifeboat schema`.",
+    render,
+};
+
+/// The JSON Schema of the report.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Report).to_value()
+}
+
+/// The report as bytes.
+///
+/// # Errors
+/// When it cannot be written in this format.
+pub fn render(report: &Report) -> Result<Vec<u8>, Unrendered> {
+    let wrong = |e: serde_json::Error| Unrendered { run: report.run.clone(), format: "json", why: e.to_string() };
+    let mut bytes = serde_json::to_vec_pretty(report).map_err(wrong)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}

@@ -1,0 +1,129 @@
+//! The seam of report formats: a report becomes bytes, and nothing else happens.
+//!
+//! Rules of conduct. A format is pure and computes no number of its own. Unknown is never shown as good. Losses
+//! are named in full in every file; only the console may cut its list, and says so.
+
+pub mod json;
+pub mod markdown;
+pub mod table;
+
+use crate::model::report::Report;
+
+/// Every format that is written into a run's folder, in the order of the documentation.
+pub const REPORTS: &[Format] = &[json::FORMAT, markdown::FORMAT];
+
+/// A way to write a report down.
+#[derive(Debug, Clone, Copy)]
+pub struct Format {
+    /// What users call it.
+    pub name: &'static str,
+    /// The file it goes into, in the run's folder.
+    pub file: &'static str,
+    /// One sentence about it.
+    pub about: &'static str,
+    /// Report to bytes.
+    pub render: fn(&Report) -> Result<Vec<u8>, Unrendered>,
+}
+
+/// A report could not be written down.
+#[derive(Debug, thiserror::Error)]
+#[error("the report of `{run}` could not be written as `{format}`: {why}")]
+pub struct Unrendered {
+    /// The run.
+    pub run: String,
+    /// The format's name.
+    pub format: &'static str,
+    /// Why.
+    pub why: String,
+}
+
+/// Seconds for people, or a dash.
+fn seconds(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2} s"))
+}
+
+/// A number with its band for people: `3.21 s (3.16 to 3.26)`.
+fn with_band(value: &crate::model::report::Measurement) -> String {
+    let end = |end: Option<f64>, open: &str| end.map_or_else(|| open.to_owned(), |end| format!("{end:.2}"));
+    match (value.seconds, value.low, value.high) {
+        (None, None, _) => "not measured".to_owned(),
+        (None, Some(low), _) => format!("at least {low:.2} s"),
+        (Some(s), low, high) => format!("{s:.2} s ({} to {})", end(low, "?"), end(high, "open")),
+    }
+}
+
+/// A verdict for people, or a dash where nothing was promised.
+fn verdict(verdict: Option<crate::model::Verdict>) -> String {
+    verdict.map_or_else(|| "–".to_owned(), |verdict| verdict.to_string())
+}
+
+/// A count for people, or what it means that there is none.
+fn count(count: Option<u64>) -> String {
+    count.map_or_else(|| "unknown".to_owned(), |count| count.to_string())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::model::report::{Loss, Measurement, SCHEMA};
+    use crate::model::{Depth, Fate, Verdict};
+
+    fn report() -> Report {
+        let mut report = crate::measure::measure(&[]);
+        let rta = Measurement {
+            seconds: Some(3.21),
+            low: Some(3.16),
+            high: Some(3.26),
+            objective: Some(120.0),
+            verdict: Some(Verdict::Met),
+            reason: None,
+        };
+        report.drill = "database-drop".into();
+        report.measurements.rta.insert(Depth::Read, rta);
+        let loss = |n| Loss { kind: Fate::Lost, name: format!("run {n} | odd, mark {n}"), at: 1.5 };
+        report.losses = (1..=25).map(loss).collect();
+        report
+    }
+
+    #[test]
+    fn the_published_schema_and_the_json_name_the_same_fields() {
+        let value: serde_json::Value = serde_json::from_slice(&(json::FORMAT.render)(&report()).unwrap()).unwrap();
+        let schema = json::schema();
+        let properties = schema["properties"].as_object().unwrap();
+        assert!(value.as_object().unwrap().keys().all(|key| properties.contains_key(key)));
+        assert_eq!(value["schema"], SCHEMA);
+        assert_eq!(value["measurements"]["rta"]["read"]["verdict"], "met");
+        assert!(value["measurements"]["rpa"]["seconds"].is_null());
+    }
+
+    #[test]
+    fn json_is_read_back_as_it_was_and_ends_with_a_newline() {
+        let bytes = (json::FORMAT.render)(&report()).unwrap();
+        assert_eq!(bytes.last(), Some(&b'\n'));
+        assert_eq!(serde_json::from_slice::<Report>(&bytes).unwrap(), report());
+    }
+
+    #[test]
+    fn markdown_names_every_loss() {
+        let text = String::from_utf8((markdown::FORMAT.render)(&report()).unwrap()).unwrap();
+        assert!((1..=25).all(|n| text.contains(&format!("mark {n} |"))), "{text}");
+        assert!(text.contains("run 7 \\| odd"), "a pipe in a name does not break the table");
+    }
+
+    #[test]
+    fn the_console_begins_with_the_verdict_and_names_ten_losses_and_the_rest_by_number() {
+        let text = table::render(&report(), 100);
+        assert!(text.lines().next().unwrap().contains("UNKNOWN"), "{text}");
+        assert!(text.contains("3.21 s (3.16 to 3.26)") && text.contains("and 15 more, see report.md"), "{text}");
+        assert!(text.contains("mark 10") && !text.contains("mark 11"));
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    }
+
+    #[test]
+    fn every_format_has_its_own_name_and_file() {
+        for (i, a) in REPORTS.iter().enumerate() {
+            assert!(REPORTS[i + 1..].iter().all(|b| a.name != b.name && a.file != b.file));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The report on a console: the verdict first, then what a person would ask next, within the console's width.
+//!
+//! Apart from the formats because it is not a file: it may leave out what a file holds.
+
+use super::{count, seconds, verdict, with_band};
+use crate::model::Verdict;
+use crate::model::report::{Measurement, Report};
+use tabled::builder::Builder;
+use tabled::settings::{Style, Width};
+
+/// So many losses are named; the file names all.
+const LOSSES: usize = 10;
+
+/// The report as lines of at most `width` characters.
+pub fn render(report: &Report, width: usize) -> String {
+    let width = width.max(40);
+    let mut blocks = vec![head(report, width), objectives(report, width), writes(report, width)];
+    blocks.extend([checks(report, width), steps(report, width)]);
+    blocks.push(list("Caveats", report.caveats.iter().cloned(), width));
+    blocks.push(losses(report, width));
+    blocks.push(list("Left behind", report.left.iter().cloned(), width));
+    blocks.retain(|block| !block.is_empty());
+    blocks.join("\n\n") + "\n"
+}
+
+fn head(report: &Report, width: usize) -> String {
+    let verdict = report.verdict.to_string().to_uppercase();
+    let mut lines = vec![format!("{verdict}  {} ({:.1} s, run {})", report.drill, report.seconds, report.run)];
+    for judgement in report.judgements.iter().filter(|judgement| judgement.verdict != Verdict::Met) {
+        let reason = judgement.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        lines.push(format!("  {} {}{reason}", judgement.what, judgement.verdict));
+    }
+    lines.iter().map(|line| wrapped(line, "    ", width)).collect::<Vec<_>>().join("\n")
+}
+
+fn objectives(report: &Report, width: usize) -> String {
+    let row = |what: String, m: &Measurement| vec![what, with_band(m), seconds(m.objective), verdict(m.verdict)];
+    let rta = report.measurements.rta.iter().map(|(depth, m)| row(format!("recovery time, {depth}"), m));
+    let rows = rta.chain([row("recovery point".into(), &report.measurements.rpa.strict)]).collect();
+    table(&["what", "actual", "objective", "verdict"], rows, width)
+}
+
+fn writes(report: &Report, width: usize) -> String {
+    let w = &report.writes;
+    if w.sent == 0 {
+        return String::new();
+    }
+    let counts = [Some(w.acknowledged), w.survived, w.lost, w.half, w.corrupted, w.resurrected, Some(w.indeterminate)];
+    let columns = ["writes", "survived", "lost", "half", "corrupted", "resurrected", "indeterminate"];
+    table(&columns, vec![counts.into_iter().map(count).collect()], width)
+}
+
+fn checks(report: &Report, width: usize) -> String {
+    let row = |check: &crate::model::report::Check| {
+        vec![check.name.clone(), check.verdict.to_string(), check.reason.clone().unwrap_or_default()]
+    };
+    table(&["check", "verdict", "why"], report.checks.iter().map(row).collect(), width)
+}
+
+fn steps(report: &Report, width: usize) -> String {
+    let row = |step: &crate::model::report::Step| {
+        let took = seconds(step.end.map(|end| end - step.begin));
+        vec![step.id.clone(), took, step.verdict.to_string(), step.reason.clone().unwrap_or_default()]
+    };
+    table(&["step", "took", "verdict", "why"], report.steps.iter().map(row).collect(), width)
+}
+
+fn losses(report: &Report, width: usize) -> String {
+    let named = report.losses.iter().take(LOSSES);
+    let mut lines: Vec<String> =
+        named.map(|loss| format!("{} {}", format!("{:?}", loss.kind).to_lowercase(), loss.name)).collect();
+    if let Some(more) = report.losses.len().checked_sub(LOSSES).filter(|more| *more > 0) {
+        lines.push(format!("and {more} more, see report.md"));
+    }
+    list("Losses", lines.into_iter(), width)
+}
+
+/// A headed list, or nothing.
+fn list(title: &str, items: impl Iterator<Item = String>, width: usize) -> String {
+    let items: Vec<_> = items.map(|item| wrapped(&format!("- {item}"), "  ", width)).collect();
+    if items.is_empty() { String::new() } else { format!("{title}\n{}", items.join("\n")) }
+}
+
+/// A table without a frame, or nothing if it has no rows.
+fn table(columns: &[&str], rows: Vec<Vec<String>>, width: usize) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut builder = Builder::default();
+    builder.push_record(columns.iter().copied());
+    rows.into_iter().for_each(|row| builder.push_record(row));
+    let mut table = builder.build();
+    table.with(Style::psql()).with(Width::wrap(width).keep_words(true));
+    let text = table.to_string();
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// A sentence over several lines; the later ones are indented.
+fn wrapped(text: &str, indent: &str, width: usize) -> String {
+    let lead: String = text.chars().take_while(|c| *c == ' ').collect();
+    let (mut lines, mut line) = (vec![], lead);
+    let mut empty = true;
+    for word in text.split_whitespace() {
+        if !empty && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(std::mem::replace(&mut line, indent.to_owned()));
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        empty = false;
+    }
+    lines.push(line);
+    lines.join("\n")
+}

@@ -1,0 +1,78 @@
+//! What a dead run left: found by its folder alone, and removed.
+
+use super::{PLAN, Watcher};
+use crate::client::Trouble;
+use crate::clock::{self, Moment};
+use crate::environment::{ENVIRONMENTS, Lent};
+use crate::kind::pick;
+use crate::model::{Fact, Line};
+use crate::node;
+use crate::store::{self, Timeline, VERSION};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+const LOCK: &str = "lock";
+
+/// Held while a run lives; the kernel lets go of it when the process dies, however it dies.
+pub fn lock(folder: &Path) -> io::Result<File> {
+    let file = File::create(folder.join(LOCK))?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(file)
+}
+
+/// Is the run of this folder still going?
+pub fn alive(folder: &Path) -> bool {
+    File::open(folder.join(LOCK)).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
+}
+
+/// Did the run of this folder create something that it has not removed?
+pub fn unfinished(folder: &Path) -> bool {
+    let Ok(lines) = store::read_timeline(folder) else { return true };
+    let last = lines.iter().rev().find(|line| matches!(line.fact, Fact::Creating(_) | Fact::Removed));
+    last.is_some_and(|line| matches!(line.fact, Fact::Creating(_)))
+}
+
+/// Removes what a dead run left; answers what could not be removed.
+///
+/// # Errors
+/// When the run is still going, or its folder is not one.
+pub async fn cleanup(folder: &Path, watcher: Arc<dyn Watcher>) -> Result<Vec<String>, Trouble> {
+    let cannot = |e: io::Error| Trouble::new(format!("cannot clean up after `{}`", folder.display()), e);
+    if alive(folder) {
+        return Err(
+            Trouble::new(format!("`{}`", folder.display()), "the run is still going").hint("stop it with Ctrl-C")
+        );
+    }
+    let _lock = lock(folder).map_err(cannot)?;
+    let lines = store::read_timeline(folder).map_err(cannot)?;
+    let Some(Line { fact: Fact::Began { run, .. }, at, .. }) = lines.first() else { return Ok(vec![]) };
+    let (lent, at) = (Lent { run: run.clone(), folder: folder.to_owned() }, lines.last().map_or(*at, |line| line.at));
+    let mut problems = vec![];
+    let plan = fs::read_to_string(folder.join(PLAN)).map_err(cannot)?;
+    let plan = node::parse(&plan).map_err(|e| Trouble::new(format!("cannot read the plan of `{run}`"), e))?;
+    let place = plan.get("environment").and_then(|node| pick("environment", ENVIRONMENTS, node, &mut problems));
+    let place = place.ok_or_else(|| Trouble::new(format!("the plan of `{run}`"), "it names no environment"))?;
+    watcher.progress(&format!("removing what `{run}` left"));
+    let receipts: Vec<_> = lines
+        .into_iter()
+        .filter_map(|line| if let Fact::Creating(receipt) = line.fact { Some(receipt) } else { None })
+        .collect();
+    let mut left = place.remove(&lent, &receipts).await;
+    match fs::remove_dir_all(folder.join("points")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => left.push(format!("its backups: {error}")),
+        _ => {}
+    }
+    let facts = if left.is_empty() { vec![Fact::Removed] } else { left.iter().cloned().map(Fact::Left).collect() };
+    append(folder, at, facts).map_err(cannot)?;
+    Ok(left)
+}
+
+fn append(folder: &Path, at: Moment, facts: Vec<Fact>) -> io::Result<()> {
+    let mut timeline = Timeline::reopen(folder)?;
+    let line = |fact| Line { schema: VERSION, number: 0, at, wall: clock::wall(), before: String::new(), fact };
+    timeline.append(facts.into_iter().map(line).collect())?;
+    timeline.sync()
+}

@@ -1,0 +1,58 @@
+//! Backups on their schedule, through the outage too, as in production.
+
+use super::scribe::Scribe;
+use crate::environment::Environment;
+use crate::model::{Fact, RecoveryPoint};
+use crate::plan::Protect;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+/// A backup that takes longer than this has failed.
+const DEADLINE: Duration = Duration::from_secs(600);
+
+/// The schedule at work.
+pub struct Schedule {
+    points: Arc<Mutex<Vec<RecoveryPoint>>>,
+    task: JoinHandle<()>,
+}
+
+impl Schedule {
+    /// The complete points so far, oldest first.
+    pub fn points(&self) -> Vec<RecoveryPoint> {
+        self.points.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Schedule {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Sets the schedule going; the first backup begins at once.
+pub fn begin(scribe: &Scribe, env: Arc<dyn Environment>, protect: &Protect, repository: PathBuf) -> Schedule {
+    let points: Arc<Mutex<Vec<RecoveryPoint>>> = Arc::default();
+    let (engine, every, scribe, made) =
+        (Arc::clone(&protect.engine.it), protect.every.0, scribe.clone(), points.clone());
+    let task = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        for number in 1.. {
+            ticks.tick().await;
+            scribe.tell(Fact::BackupBegan { number });
+            let (id, clock) = (format!("{number:04}"), scribe.clock());
+            let backup = engine.backup(env.as_ref(), &repository, &id, &clock);
+            let (point, error) = match tokio::time::timeout(DEADLINE, backup).await {
+                Ok(Ok(point)) => (Some(point), None),
+                Ok(Err(trouble)) => (None, Some(trouble.to_string())),
+                Err(_) => (None, Some("it took too long".to_owned())),
+            };
+            made.lock().unwrap_or_else(PoisonError::into_inner).extend(point.clone());
+            scribe.tell(Fact::BackupEnded { number, point, error });
+        }
+    });
+    Schedule { points, task }
+}

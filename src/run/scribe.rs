@@ -1,0 +1,136 @@
+//! The one writer of the timeline: intents are on disk before the act, observations in groups.
+
+use super::Watcher;
+use crate::client::Trouble;
+use crate::clock::{self, Clock};
+use crate::environment::Journal;
+use crate::model::{Fact, Line, Mark, Receipt};
+use crate::store::{Timeline, VERSION};
+use crate::workload::Ledger;
+use async_trait::async_trait;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// Observations are durable after this long at the latest.
+const GROUP: Duration = Duration::from_millis(200);
+
+type Done = oneshot::Sender<Result<(), String>>;
+
+/// Tells facts to the writer. Cheap to clone; a fact bears the time at which it was told.
+#[derive(Clone)]
+pub struct Scribe {
+    clock: Clock,
+    sender: mpsc::UnboundedSender<(Line, Option<Done>)>,
+    watcher: Arc<dyn Watcher>,
+    marks: Arc<AtomicU64>,
+}
+
+impl Scribe {
+    /// Begins a timeline in `folder`. The handle ends when every scribe is dropped and all is on disk.
+    pub fn begin(folder: &Path, clock: Clock, watcher: Arc<dyn Watcher>) -> Result<(Self, JoinHandle<()>), Trouble> {
+        let timeline = Timeline::create(folder)
+            .map_err(|e| Trouble::new(format!("cannot begin the timeline in `{}`", folder.display()), e))?;
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let writer = tokio::spawn(write(timeline, receiver, clock, Arc::clone(&watcher)));
+        Ok((Self { clock, sender, watcher, marks: Arc::default() }, writer))
+    }
+
+    /// The run's clock.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// An observation: on disk soon.
+    pub fn tell(&self, fact: Fact) {
+        let _ = self.sender.send((self.line(fact), None)); // the writer is gone only when the run is over
+    }
+
+    /// An intent: on disk when this returns.
+    ///
+    /// # Errors
+    /// When the disk says no: then the act must not be done.
+    pub async fn swear(&self, fact: Fact) -> Result<(), Trouble> {
+        let (done, written) = oneshot::channel();
+        let failed = |why: String| {
+            Trouble::new("cannot write the timeline", why).hint("is the disk of the reports folder full?")
+        };
+        self.sender.send((self.line(fact), Some(done))).map_err(|_| failed("the writer has ended".into()))?;
+        written.await.unwrap_or_else(|_| Err("the writer has ended".into())).map_err(failed)
+    }
+
+    fn line(&self, fact: Fact) -> Line {
+        Line { schema: VERSION, number: 0, at: self.clock.now(), wall: clock::wall(), before: String::new(), fact }
+    }
+}
+
+async fn write(
+    mut timeline: Timeline,
+    mut receiver: mpsc::UnboundedReceiver<(Line, Option<Done>)>,
+    clock: Clock,
+    watcher: Arc<dyn Watcher>,
+) {
+    let mut synced = clock.now();
+    let mut broken = None;
+    let mut batch = vec![];
+    while receiver.recv_many(&mut batch, 4096).await > 0 {
+        let (lines, dones): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+        let dones: Vec<Done> = dones.into_iter().flatten().collect();
+        let sync = !dones.is_empty() || clock.now() >= synced.plus(GROUP);
+        let job = tokio::task::spawn_blocking(move || {
+            let result = timeline.append(lines).and_then(|lines| {
+                if sync {
+                    timeline.sync()?;
+                }
+                Ok(lines)
+            });
+            (timeline, result)
+        });
+        let Ok((back, result)) = job.await else { return };
+        timeline = back;
+        if sync {
+            synced = clock.now();
+        }
+        match result {
+            Ok(lines) => lines.iter().for_each(|line| watcher.line(line)),
+            Err(error) => broken = Some(error.to_string()),
+        }
+        for done in dones {
+            let _ = done.send(broken.clone().map_or(Ok(()), Err)); // who no longer waits need not know
+        }
+    }
+    let _ = tokio::task::spawn_blocking(move || timeline.sync()).await; // the last observations; nobody is left to tell
+}
+
+#[async_trait]
+impl Journal for Scribe {
+    async fn creating(&self, receipt: Receipt) -> Result<(), Trouble> {
+        self.swear(Fact::Creating(receipt)).await
+    }
+
+    fn progress(&self, text: &str) {
+        self.watcher.progress(text);
+    }
+}
+
+#[async_trait]
+impl Ledger for Scribe {
+    fn number(&self) -> u64 {
+        self.marks.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    async fn sending(&self, mark: Mark) -> Result<(), Trouble> {
+        self.swear(Fact::Sending(mark)).await
+    }
+
+    async fn acknowledged(&self, mark: u64, at: Option<String>) -> Result<(), Trouble> {
+        self.swear(Fact::Acknowledged { mark, at }).await
+    }
+
+    async fn unanswered(&self, mark: u64, reason: String) -> Result<(), Trouble> {
+        self.swear(Fact::Unanswered { mark, reason }).await
+    }
+}

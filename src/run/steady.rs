@@ -1,0 +1,96 @@
+//! The steady state, proved before any harm: a drill that breaks what was broken already proves nothing.
+
+use super::stage::{Cast, Stage};
+use crate::clock::Moment;
+use crate::model::{Answer, Answered, Verdict, Watch};
+use std::time::Duration;
+
+/// How often the steady state is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// It must come within so many times the length that must be good.
+const PATIENCE: u32 = 5;
+
+/// Waits until every probe was good for the whole of `limits.baseline` and a first recovery point is complete.
+/// Decides `baseline`; false: nothing may be harmed.
+pub async fn prove(stage: &Stage, cast: &Cast) -> bool {
+    let length = stage.plan.limits.baseline.0;
+    let clock = stage.scribe.clock();
+    let begin = clock.now();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let now = clock.now();
+        let from = Moment(now.0.saturating_sub(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)));
+        let mut objection = judge(&stage.plan.terms.probes, &cast.watching.board.since(from), stage.plan.terms.streak);
+        if objection.is_none() && cast.schedule.as_ref().is_some_and(|s| s.points().is_empty()) {
+            objection = Some("no backup was completed".to_owned());
+        }
+        match objection {
+            None if from >= begin => {
+                stage.decide("baseline", Verdict::Met, None);
+                return true;
+            }
+            _ if now < begin.plus(length * PATIENCE) => {}
+            objection => {
+                stage.decide("baseline", Verdict::Unknown, objection);
+                return false;
+            }
+        }
+    }
+}
+
+/// What stands against a steady state, if anything.
+fn judge(probes: &[Watch], answers: &[Vec<Answered>], streak: usize) -> Option<String> {
+    probes.iter().zip(answers).find_map(|(watch, answers)| {
+        let depth = watch.depth;
+        if let Some((due, reason)) = answers.iter().find_map(|a| match &a.answer {
+            Answer::Failed(reason) => Some((a.due, reason)),
+            _ => None,
+        }) {
+            return Some(format!("the probe `{depth}` failed at {:.1} s: {reason}", due.seconds()));
+        }
+        let mut times: Vec<f64> =
+            answers.iter().filter(|a| a.answer == Answer::Served).map(|a| a.ended.since(a.asked)).collect();
+        if times.len() < streak {
+            return Some(format!("the probe `{depth}` had {} good answers, not {streak}", times.len()));
+        }
+        times.sort_by(f64::total_cmp);
+        let p99 = times[(times.len() * 99).div_ceil(100) - 1];
+        let bound = watch.timeout.as_seconds() / 4.0;
+        (p99 > bound).then(|| {
+            format!("the probe `{depth}` was slow (p99 {p99:.3} s, more than a quarter of its timeout): the drill would measure itself")
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Depth, Span};
+
+    fn answers(seconds: f64, answer: &Answer) -> Vec<Answered> {
+        (0..10)
+            .map(|n| {
+                let asked = Moment::at(f64::from(n));
+                let ended = asked.plus(Duration::from_secs_f64(seconds));
+                Answered { probe: 0, due: asked, asked, ended, answer: answer.clone() }
+            })
+            .collect()
+    }
+
+    fn objection(answers: Vec<Answered>) -> Option<String> {
+        let watch = Watch { depth: Depth::Read, every: Span::seconds(1), timeout: Span::seconds(1) };
+        judge(&[watch], &[answers], 3)
+    }
+
+    #[test]
+    fn good_and_fast_answers_are_a_steady_state() {
+        assert_eq!(objection(answers(0.1, &Answer::Served)), None);
+    }
+
+    #[test]
+    fn failing_slow_or_missing_answers_are_none() {
+        assert!(objection(answers(0.1, &Answer::Failed("503".into()))).is_some_and(|o| o.contains("503")));
+        assert!(objection(answers(0.3, &Answer::Served)).is_some_and(|o| o.contains("measure itself")));
+        assert!(objection(answers(0.0, &Answer::Unasked)).is_some_and(|o| o.contains("0 good answers")));
+    }
+}

@@ -1,0 +1,128 @@
+//! A scenario as written: what goes wrong, and the runbook that mends it.
+//!
+//! It knows no environment and no numbers but defaults; a drill brings those.
+
+use super::expect_name;
+use super::raw::{Alone, Raw, one_of};
+use crate::fault::{FAULTS, Fault};
+use crate::kind::{Chosen, pick, pick_beside};
+use crate::model::{Objectives, Span};
+use crate::node::{Node, Problem, read};
+use crate::recovery::{STEPS, Step};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
+
+/// What goes wrong, and the runbook.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// The file's tree, for the places of later problems.
+    pub root: Node,
+    /// Its name.
+    pub name: String,
+    /// What it is about, in plain words.
+    pub about: String,
+    /// What goes wrong; at least one.
+    pub faults: Vec<Chosen<dyn Fault>>,
+    /// The runbook.
+    pub steps: Vec<WrittenStep>,
+    /// Defaults that a drill may override.
+    pub objectives: Objectives,
+}
+
+/// A line of the runbook, as written.
+#[derive(Debug, Clone)]
+pub struct WrittenStep {
+    /// Where it stands.
+    pub node: Node,
+    /// What.
+    pub step: Chosen<dyn Step>,
+    /// What stands beside it.
+    pub settings: Settings,
+}
+
+/// The keys that any step may have beside its kind.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Its name in the report; by default its kind and component.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// When it counts as failed; by default the drill's limit for the recovery.
+    #[serde(default)]
+    pub deadline: Option<Span>,
+    /// How often it is tried again after a failure.
+    #[serde(default)]
+    pub retry: u32,
+}
+
+const SETTINGS: &[&str] = &["id", "deadline", "retry"];
+
+/// A scenario: what goes wrong, and the runbook that mends it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a scenario's keys")]
+#[schemars(title = "Lifeboat scenario")]
+pub(super) struct ScenarioFile {
+    /// Its name: small letters, digits and hyphens.
+    scenario: String,
+    /// What it is about, in plain words.
+    #[serde(default)]
+    about: String,
+    /// What goes wrong, in this order.
+    #[allow(dead_code)] // read by its kinds
+    #[schemars(schema_with = "faults")]
+    faults: Vec<Raw>,
+    /// The runbook, in this order.
+    #[allow(dead_code)] // read by its kinds
+    #[serde(default)]
+    #[schemars(schema_with = "steps")]
+    recovery: Vec<Raw>,
+    /// What is promised, unless a drill says otherwise.
+    #[serde(default)]
+    objectives: Objectives,
+}
+
+/// Reads a scenario; nothing if there was a problem.
+pub(super) fn read_scenario(root: &Node, problems: &mut Vec<Problem>) -> Option<Scenario> {
+    let before = problems.len();
+    let file = read::<ScenarioFile>(root, problems);
+    let items = |key: &str| root.get(key).map(Node::items).unwrap_or_default();
+    let faults = items("faults").iter().filter_map(|node| pick("fault", FAULTS, node, problems)).collect();
+    let steps = items("recovery").iter().filter_map(|node| read_step(node, problems)).collect();
+    if let Some(node) = root.get("scenario") {
+        expect_name("scenario", node, problems);
+    }
+    if let Some(node) =
+        root.get("faults").filter(|node| matches!(&node.value, crate::node::Value::List(l) if l.is_empty()))
+    {
+        problems.push(Problem::new(node, "no fault: nothing goes wrong").hint("`lifeboat kinds` lists the faults"));
+    }
+    let file = file.filter(|_| problems.len() == before)?;
+    let ScenarioFile { scenario: name, about, objectives, .. } = file;
+    Some(Scenario { root: root.clone(), name, about, faults, steps, objectives })
+}
+
+fn read_step(node: &Node, problems: &mut Vec<Problem>) -> Option<WrittenStep> {
+    let step = pick_beside("step", STEPS, SETTINGS, node, problems);
+    let settings = read::<Settings>(&node.only(|key| SETTINGS.contains(&key)), problems);
+    if let Some(id) = node.get("id") {
+        expect_name("step", id, problems);
+    }
+    if let Some(deadline) = node
+        .get("deadline")
+        .filter(|_| settings.as_ref().and_then(|s| s.deadline).is_some_and(|deadline| deadline.0.is_zero()))
+    {
+        problems
+            .push(Problem::new(deadline, "a deadline of no time cannot be kept").hint("leave it out, or give it some"));
+    }
+    Some(WrittenStep { node: node.clone(), step: step?, settings: settings? })
+}
+
+fn faults(g: &mut SchemaGenerator) -> Schema {
+    let one = one_of::<_, Alone>(FAULTS, g);
+    schemars::json_schema!({ "type": "array", "minItems": 1, "items": one })
+}
+
+fn steps(g: &mut SchemaGenerator) -> Schema {
+    let one = one_of::<_, Settings>(STEPS, g);
+    schemars::json_schema!({ "type": "array", "items": one })
+}

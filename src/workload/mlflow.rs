@@ -1,0 +1,186 @@
+//! The workload `mlflow`: clients that log runs and artifacts at a rate, whatever the platform answers.
+//!
+//! An open loop: a write that hangs does not hold up the next one, as with real users. What is written is planned in
+//! `subjects`, what has become of it is judged there; here is only how to say it to MLflow.
+
+mod read_back;
+mod write;
+
+use super::subjects::{Subjects, Write};
+use super::{Entry, Ledger, Workload};
+use crate::client::{Trouble, canary, mlflow::Mlflow};
+use crate::environment::Environment;
+use crate::kind::Kind;
+use crate::model::{Fate, Part, Rate};
+use crate::node::read;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use write::Client;
+
+/// Runs and artifacts written through MLflow.
+pub const KIND: Kind<dyn Workload> = Kind {
+    name: "mlflow",
+    about: "Clients that log runs and artifacts through MLflow; one write in ten changes or deletes an earlier one.",
+    example: "mlflow: { runs: 5/s, artifacts: 1/s }",
+    schema: |g| g.subschema_for::<Clients>(),
+    parse: |n, p| read::<Clients>(n, p).map(|k| Box::new(k) as _),
+};
+
+/// How fast clients write.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Clients {
+    /// Runs with params and metrics: 5/s.
+    #[serde(default = "runs")]
+    runs: Rate,
+    /// Runs with an artifact of some kilobytes: 1/s.
+    #[serde(default = "artifacts")]
+    artifacts: Rate,
+    /// The seed of all chance in what is written: 1.
+    #[serde(default = "one")]
+    seed: u64,
+}
+
+fn runs() -> Rate {
+    Rate { per_second: 5.0 }
+}
+
+fn artifacts() -> Rate {
+    Rate { per_second: 1.0 }
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// How long a client waits for an answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long answers are still waited for when the workload is stopped.
+const GRACE: Duration = Duration::from_secs(2);
+/// How many writes may be under way; beyond it, clients give up before they start.
+const UNDER_WAY: usize = 64;
+
+/// The name of the experiment that holds all marks of a run.
+fn experiment_of(run: &str) -> String {
+    format!("lifeboat-{run}")
+}
+
+fn door(env: &dyn Environment) -> Result<Mlflow, Trouble> {
+    let base = env.doors().mlflow.as_deref();
+    let base = base.ok_or_else(|| Trouble::new("cannot reach `mlflow`", "the environment has no such door"))?;
+    Mlflow::pooled(base, TIMEOUT)
+}
+
+#[async_trait]
+impl Workload for Clients {
+    async fn run(
+        &self,
+        env: Arc<dyn Environment>,
+        ledger: Arc<dyn Ledger>,
+        run: String,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), Trouble> {
+        let mlflow = door(env.as_ref())?;
+        let experiment = canary::experiment(&mlflow, &experiment_of(&run)).await?;
+        let client = Arc::new(Client::new(mlflow, experiment_of(&run), experiment));
+        let mut streams = [
+            (Subjects::new("run", &[Part::Row], self.seed), ticks(self.runs)),
+            (Subjects::new("artifact", &[Part::Row, Part::Object], self.seed), ticks(self.artifacts)),
+        ];
+        let mut tasks = JoinSet::new();
+        loop {
+            let [(_, run_ticks), (_, artifact_ticks)] = &mut streams;
+            let stream = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                Some(done) = tasks.join_next() => {
+                    finish(&mut streams, done)?;
+                    continue;
+                }
+                () = tick(run_ticks) => 0,
+                () = tick(artifact_ticks) => 1,
+            };
+            if tasks.len() < UNDER_WAY {
+                let write = streams[stream].0.next(ledger.number());
+                tasks.spawn(send(Arc::clone(&client), Arc::clone(&ledger), stream, write, stop.clone()));
+            }
+        }
+        while let Some(done) = tasks.join_next().await {
+            finish(&mut streams, done)?;
+        }
+        Ok(())
+    }
+
+    async fn read_back(
+        &self,
+        env: &dyn Environment,
+        run: &str,
+        entries: &[Entry],
+    ) -> Result<Vec<(u64, Fate)>, Trouble> {
+        read_back::fates(env, &door(env)?, &experiment_of(run), entries).await
+    }
+}
+
+/// A write that ended: its stream, itself, and where its subject lies if it was acknowledged.
+type Done = Result<(usize, Write, Option<String>), Trouble>;
+
+/// Sends one write and tells the ledger; fails only if the ledger does.
+async fn send(
+    client: Arc<Client>,
+    ledger: Arc<dyn Ledger>,
+    stream: usize,
+    write: Write,
+    mut stop: watch::Receiver<bool>,
+) -> Done {
+    let number = write.mark.number;
+    ledger.sending(write.mark.clone()).await?;
+    let stopped = async {
+        let _ = stop.wait_for(|stop| *stop).await;
+        tokio::time::sleep(GRACE).await;
+    };
+    let answer = tokio::select! {
+        answer = client.write(&write) => answer.map_err(|trouble| canary::short(&trouble)),
+        () = stopped => Err("the workload was stopped".to_owned()),
+    };
+    match answer {
+        Ok(at) => {
+            ledger.acknowledged(number, Some(at.clone())).await?;
+            Ok((stream, write, Some(at)))
+        }
+        Err(reason) => {
+            ledger.unanswered(number, reason).await?;
+            Ok((stream, write, None))
+        }
+    }
+}
+
+fn finish(
+    streams: &mut [(Subjects, Option<Interval>); 2],
+    done: Result<Done, tokio::task::JoinError>,
+) -> Result<(), Trouble> {
+    let (stream, write, at) = done.map_err(|error| Trouble::new("a client of the workload failed", error))??;
+    if let Some(at) = at {
+        streams[stream].0.acknowledged(&write.mark, &at);
+    }
+    Ok(())
+}
+
+fn ticks(rate: Rate) -> Option<Interval> {
+    let mut ticks = interval(rate.interval()?);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    Some(ticks)
+}
+
+/// The next tick; never, for a rate of zero.
+async fn tick(ticks: &mut Option<Interval>) {
+    match ticks {
+        Some(ticks) => drop(ticks.tick().await),
+        None => std::future::pending().await,
+    }
+}

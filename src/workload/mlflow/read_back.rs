@@ -1,0 +1,116 @@
+//! What is there of the marks: rows asked from MLflow, objects read from the bucket itself.
+//!
+//! Objects are read past MLflow, so that a digest says what the store holds and not what a proxy made of it.
+
+use super::write::{SUBJECT, artifact, tag};
+use crate::client::{Trouble, canary, mlflow::Mlflow};
+use crate::environment::{Environment, Objects};
+use crate::model::{Fate, Mark, Part};
+use crate::workload::subjects::{Seen, Sight, judge};
+use crate::workload::{Entry, seed::key};
+use futures::{StreamExt, stream};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+const AT_ONCE: usize = 32;
+
+/// What became of the acknowledged marks.
+pub async fn fates(
+    env: &dyn Environment,
+    mlflow: &Mlflow,
+    experiment: &str,
+    entries: &[Entry],
+) -> Result<Vec<(u64, Fate)>, Trouble> {
+    let mut subjects: BTreeMap<&str, (&Mark, Option<&str>)> = BTreeMap::new();
+    for entry in entries {
+        let (_, at) = subjects.entry(&entry.mark.subject).or_insert((&entry.mark, None));
+        *at = at.or(entry.mark.at.as_deref());
+    }
+    let known =
+        subjects.values().filter_map(|(_, at)| at.and_then(|at| at.split_once('/'))).map(|(id, _)| id.to_owned());
+    let mut experiments: BTreeSet<String> = known.collect();
+    experiments.extend(canary::known_experiment(mlflow, experiment).await?);
+    let rows = Rows::ask(mlflow, &experiments).await?;
+    let mut looks = vec![];
+    for (subject, (mark, at)) in subjects {
+        let (place, row) = rows.sight(subject, mark, at);
+        let path = place.filter(|_| mark.parts.contains(&Part::Object)).map(|at| artifact(&at));
+        looks.push(look(env.objects(), subject.to_owned(), row, path));
+    }
+    let seen: BTreeMap<_, _> = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
+    Ok(judge(entries, &seen))
+}
+
+/// The runs of the marks' experiments, by id and by subject.
+#[derive(Default)]
+struct Rows {
+    runs: BTreeMap<String, Value>,
+    by_subject: BTreeMap<String, String>,
+}
+
+impl Rows {
+    async fn ask(mlflow: &Mlflow, experiments: &BTreeSet<String>) -> Result<Self, Trouble> {
+        let mut rows = Self::default();
+        let mut page = Value::Null;
+        while !experiments.is_empty() {
+            let mut body = json!({ "experiment_ids": experiments, "run_view_type": "ALL", "max_results": 1000 });
+            if page.is_string() {
+                body["page_token"] = page;
+            }
+            let mut found = mlflow.post("runs/search", &body).await?;
+            for run in found["runs"].as_array_mut().into_iter().flatten() {
+                let id = canary::text(&run["info"]["run_id"], "runs/search")?;
+                if let Some(subject) = canary::entry(&run["data"]["tags"], SUBJECT)["value"].as_str() {
+                    rows.by_subject.insert(subject.to_owned(), id.clone());
+                }
+                rows.runs.insert(id, run.take());
+            }
+            page = found["next_page_token"].take();
+            if page.as_str().is_none_or(str::is_empty) {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Where the subject lies, and what its row says.
+    fn sight(&self, subject: &str, mark: &Mark, at: Option<&str>) -> (Option<String>, Sight) {
+        let id = at.and_then(|at| at.rsplit('/').next()).or_else(|| self.by_subject.get(subject).map(String::as_str));
+        let Some(run) = id.and_then(|id| self.runs.get(id)) else { return (at.map(str::to_owned), Sight::Absent) };
+        let info = &run["info"];
+        let place = || Some(format!("{}/{}", info["experiment_id"].as_str()?, info["run_id"].as_str()?));
+        let sight = if info["lifecycle_stage"] == "deleted" {
+            Sight::Deleted
+        } else {
+            let value = canary::entry(&run["data"]["tags"], tag(mark))["value"].as_str();
+            Sight::Value(value.unwrap_or_default().to_owned())
+        };
+        (at.map(str::to_owned).or_else(place), sight)
+    }
+}
+
+async fn look(objects: Option<&dyn Objects>, subject: String, row: Sight, path: Option<String>) -> (String, Seen) {
+    let object = match path {
+        Some(path) => digest(objects, &path).await,
+        None => Sight::Absent,
+    };
+    (subject, Seen { row, object })
+}
+
+async fn digest(objects: Option<&dyn Objects>, path: &str) -> Sight {
+    let Some(objects) = objects else { return Sight::Unread };
+    let request = objects.s3().get_object().bucket(objects.bucket()).key(key(objects.prefix(), path));
+    match request.send().await {
+        Ok(found) => match found.body.collect().await {
+            Ok(bytes) => Sight::Value(blake3::hash(&bytes.into_bytes()).to_hex().to_string()),
+            Err(_) => Sight::Unread,
+        },
+        Err(error) if gone(&error) => Sight::Absent,
+        Err(_) => Sight::Unread,
+    }
+}
+
+fn gone(error: &aws_sdk_s3::error::SdkError<aws_sdk_s3::operation::get_object::GetObjectError>) -> bool {
+    // A bucket that is gone is an object that is gone; an answer that never came is not.
+    error.raw_response().is_some_and(|response| response.status().as_u16() == 404)
+}

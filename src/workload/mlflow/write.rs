@@ -1,0 +1,103 @@
+//! How a mark is said to MLflow: which requests make it up, and when it counts as acknowledged.
+
+use crate::client::{Trouble, canary, mlflow::Mlflow};
+use crate::clock;
+use crate::model::ledger::Act;
+use crate::model::{Mark, Part};
+use crate::workload::subjects::Write;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+/// The tag that names the subject of a run.
+pub const SUBJECT: &str = "lifeboat.subject";
+
+/// The tag that carries a mark's value: of a run with an artifact, the artifact's digest.
+pub fn tag(mark: &Mark) -> &'static str {
+    if mark.parts.contains(&Part::Object) { "lifeboat.digest" } else { "lifeboat.value" }
+}
+
+/// The artifact's path, of a subject that lies at `EXPERIMENT/RUN`.
+pub fn artifact(at: &str) -> String {
+    format!("{at}/artifacts/mark.bin")
+}
+
+/// A client that writes into one experiment.
+pub struct Client {
+    mlflow: Mlflow,
+    name: String,
+    experiment: Mutex<String>,
+}
+
+impl Client {
+    /// Of the experiment of that name and id.
+    pub fn new(mlflow: Mlflow, name: String, experiment: String) -> Self {
+        Self { mlflow, name, experiment: Mutex::new(experiment) }
+    }
+
+    /// Writes; answers where the subject lies once all parts are acknowledged.
+    pub async fn write(&self, write: &Write) -> Result<String, Trouble> {
+        match (write.mark.act, &write.mark.at) {
+            (Act::Create, _) => self.create(write).await,
+            (act, Some(at)) => self.change(write, act, at).await.map(|()| at.clone()),
+            (_, None) => Err(Trouble::new(format!("cannot change `{}`", write.mark.subject), "it lies nowhere")),
+        }
+    }
+
+    async fn create(&self, write: &Write) -> Result<String, Trouble> {
+        let (mark, now) = (&write.mark, clock::unix_milliseconds());
+        let experiment = self.experiment.lock().await.clone();
+        let body = json!({
+            "experiment_id": experiment, "run_name": mark.subject, "start_time": now,
+            "tags": [{ "key": tag(mark), "value": mark.value }, { "key": SUBJECT, "value": mark.subject }],
+        });
+        let made = self.mlflow.post("runs/create", &body).await;
+        if made.as_ref().is_err_and(canary::missing) {
+            // A restore went back to before the experiment: this write is lost, the next ones need it again.
+            self.find_again(&experiment).await;
+        }
+        let run = canary::text(&made?["run"]["info"]["run_id"], "runs/create")?;
+        let at = format!("{experiment}/{run}");
+        if write.bytes.is_empty() {
+            self.mlflow.post("runs/log-batch", &batch(&run, mark.number, now)).await?;
+        } else {
+            self.mlflow.put_artifact(&artifact(&at), write.bytes.clone()).await?;
+        }
+        Ok(at)
+    }
+
+    async fn change(&self, write: &Write, act: Act, at: &str) -> Result<(), Trouble> {
+        let (mark, run) = (&write.mark, at.rsplit('/').next().unwrap_or_default());
+        let with_object = mark.parts.contains(&Part::Object);
+        // The row goes first: if the run has vanished, no object is written for it.
+        if act == Act::Delete {
+            self.mlflow.post("runs/delete", &json!({ "run_id": run })).await?;
+            if with_object {
+                self.mlflow.delete_artifact(&artifact(at)).await?;
+            }
+            return Ok(());
+        }
+        self.mlflow.post("runs/set-tag", &json!({ "run_id": run, "key": tag(mark), "value": mark.value })).await?;
+        if with_object {
+            self.mlflow.put_artifact(&artifact(at), write.bytes.clone()).await?;
+        }
+        Ok(())
+    }
+
+    async fn find_again(&self, gone: &str) {
+        let mut experiment = self.experiment.lock().await;
+        if *experiment == gone
+            && let Ok(id) = canary::experiment(&self.mlflow, &self.name).await
+        {
+            *experiment = id;
+        }
+    }
+}
+
+fn batch(run: &str, number: u64, now: i64) -> Value {
+    let metrics: Vec<_> = (1..=5)
+        .map(|n| json!({ "key": format!("metric-{n}"), "value": number * n, "timestamp": now, "step": 0 }))
+        .collect();
+    let params: Vec<_> =
+        (1..=3).map(|n| json!({ "key": format!("param-{n}"), "value": (number * n).to_string() })).collect();
+    json!({ "run_id": run, "metrics": metrics, "params": params })
+}

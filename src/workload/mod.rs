@@ -1,0 +1,58 @@
+//! The seam of workloads: clients that write to the platform as its users do, each write a numbered mark.
+//!
+//! Rules of conduct. A mark is sent only after [`Ledger::sending`] returned, and counts only after
+//! [`Ledger::acknowledged`]. A write without an answer is unanswered, never retried under the same number. One
+//! subject has at most one write under way. `run` returns when `stop` says so, without waiting for slow answers.
+
+pub mod mlflow;
+pub mod seed;
+pub mod subjects;
+
+use crate::client::Trouble;
+use crate::environment::Environment;
+use crate::kind::Kind;
+use crate::model::{Fate, Mark};
+use async_trait::async_trait;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Every workload, in the order of the documentation.
+pub const WORKLOADS: &[Kind<dyn Workload>] = &[mlflow::KIND];
+
+/// Where marks are written down, on disk before they count.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// The next mark's number.
+    fn number(&self) -> u64;
+    /// The mark will be sent; on disk when this returns.
+    async fn sending(&self, mark: Mark) -> Result<(), Trouble>;
+    /// All parts of the mark were acknowledged; on disk when this returns.
+    async fn acknowledged(&self, mark: u64, at: Option<String>) -> Result<(), Trouble>;
+    /// The mark got no answer or a bad one.
+    async fn unanswered(&self, mark: u64, reason: String) -> Result<(), Trouble>;
+}
+
+/// A mark of the ledger as the judge gets it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The mark.
+    pub mark: Mark,
+    /// Was it acknowledged in all its parts?
+    pub acknowledged: bool,
+}
+
+/// Clients that write.
+#[async_trait]
+pub trait Workload: Send + Sync {
+    /// Writes at its rate until `stop` turns true.
+    async fn run(
+        &self,
+        env: Arc<dyn Environment>,
+        ledger: Arc<dyn Ledger>,
+        run: String,
+        stop: watch::Receiver<bool>,
+    ) -> Result<(), Trouble>;
+    /// What became of the acknowledged marks, seen from outside: one fate for each of them, with its number.
+    async fn read_back(&self, env: &dyn Environment, run: &str, entries: &[Entry])
+    -> Result<Vec<(u64, Fate)>, Trouble>;
+}

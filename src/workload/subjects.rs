@@ -1,0 +1,288 @@
+//! The plan of what each mark does, and the judge of what became of it; both pure.
+//!
+//! Apart so that the judgement can be tried on thousands of histories without a platform. A subject's marks are in
+//! order: create, then overwrites, then perhaps a delete. What is seen of a part, the row or the object, tells how
+//! far in that order the part has come; a mark that a part has not reached is missing in that part.
+
+use super::Entry;
+use crate::model::ledger::Act;
+use crate::model::{Fate, Mark, Part};
+use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
+use std::collections::BTreeMap;
+
+/// Plans the marks of one stream: which subject comes next, and what is done to it.
+pub struct Subjects {
+    stream: &'static str,
+    parts: &'static [Part],
+    rng: StdRng,
+    made: u64,
+    idle: Vec<(String, String)>,
+}
+
+/// A mark to be sent, and the bytes of its object, if it has one.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// The mark.
+    pub mark: Mark,
+    /// The object's bytes; the mark's value is their digest.
+    pub bytes: Vec<u8>,
+}
+
+impl Subjects {
+    /// A stream of subjects named `STREAM N`, the same for the same seed and the same answers.
+    pub fn new(stream: &'static str, parts: &'static [Part], seed: u64) -> Self {
+        Self { stream, parts, rng: StdRng::seed_from_u64(seed), made: 0, idle: vec![] }
+    }
+
+    /// The next write. One in ten changes an earlier subject, of those that are acknowledged and have no write under
+    /// way; the others make a new one.
+    pub fn next(&mut self, number: u64) -> Write {
+        let change = self.rng.random_ratio(1, 10) && !self.idle.is_empty();
+        let (subject, at, act) = if change {
+            let (subject, at) = self.idle.swap_remove(self.rng.random_range(0..self.idle.len()));
+            (subject, Some(at), if self.rng.random_bool(0.5) { Act::Overwrite } else { Act::Delete })
+        } else {
+            self.made += 1;
+            (format!("{} {}", self.stream, self.made), None, Act::Create)
+        };
+        let (value, bytes) = if act == Act::Delete { ("deleted".to_owned(), vec![]) } else { self.content() };
+        Write { mark: Mark { number, subject, act, parts: self.parts.to_vec(), value, at }, bytes }
+    }
+
+    /// The mark was acknowledged, and its subject lies there: it may be changed again, unless it was deleted. Of a
+    /// mark without an answer nothing is said, so its subject is never touched again.
+    pub fn acknowledged(&mut self, mark: &Mark, at: &str) {
+        if mark.act != Act::Delete {
+            self.idle.push((mark.subject.clone(), at.to_owned()));
+        }
+    }
+
+    fn content(&mut self) -> (String, Vec<u8>) {
+        if !self.parts.contains(&Part::Object) {
+            return (format!("{:016x}", self.rng.next_u64()), vec![]);
+        }
+        let mut bytes = vec![0; self.rng.random_range(1024..8192)];
+        self.rng.fill_bytes(&mut bytes);
+        (blake3::hash(&bytes).to_hex().to_string(), bytes)
+    }
+}
+
+/// What was seen of one part of a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sight {
+    /// It is there with this value (of an object: the digest).
+    Value(String),
+    /// Its row is there and says that it was deleted.
+    Deleted,
+    /// It is not there.
+    Absent,
+    /// It could not be looked at.
+    Unread,
+}
+
+/// What was seen of a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Its row.
+    pub row: Sight,
+    /// Its object; of a subject without one it does not matter.
+    pub object: Sight,
+}
+
+/// What became of each acknowledged mark, in the order of their numbers. A subject of which nothing was seen is absent.
+///
+/// A mark that both parts have reached survived; that neither has reached is lost, or resurrected if it was a delete
+/// and something of the subject is there; that one has reached is half. A later mark that was never acknowledged may
+/// have come or not, in either part. Content nobody wrote makes the newest acknowledged mark corrupted.
+pub fn judge(entries: &[Entry], seen: &BTreeMap<String, Seen>) -> Vec<(u64, Fate)> {
+    let mut subjects: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
+    for entry in entries {
+        subjects.entry(&entry.mark.subject).or_default().push(entry);
+    }
+    let absent = Seen { row: Sight::Absent, object: Sight::Absent };
+    let mut fates = vec![];
+    for (subject, mut history) in subjects {
+        history.sort_by_key(|entry| entry.mark.number);
+        judge_subject(&history, seen.get(subject).unwrap_or(&absent), &mut fates);
+    }
+    fates.sort_by_key(|(number, _)| *number);
+    fates
+}
+
+/// How many marks of its subject a part has seen: 0 is before the first one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    Marks(usize),
+    Strange,
+    Unread,
+}
+
+fn judge_subject(history: &[&Entry], seen: &Seen, fates: &mut Vec<(u64, Fate)>) {
+    let Some(newest) = history.iter().rposition(|entry| entry.acknowledged) else { return };
+    let with_object = history.iter().any(|entry| entry.mark.parts.contains(&Part::Object));
+    let row = reached(history, &seen.row);
+    let object = match (with_object, &seen.object) {
+        (false, _) => row,
+        // An object that is gone was deleted, or never came: the row knows.
+        (true, Sight::Absent) if row != Reached::Marks(0) => reached(history, &Sight::Deleted),
+        (true, sight) => reached(history, sight),
+    };
+    let there = [&seen.row, &seen.object]
+        .iter()
+        .zip([true, with_object])
+        .any(|(s, asked)| asked && matches!(s, Sight::Value(_)));
+    for (index, entry) in history.iter().enumerate().filter(|(_, entry)| entry.acknowledged) {
+        let has = |reached: Reached| match reached {
+            Reached::Marks(count) => index < count,
+            Reached::Strange | Reached::Unread => true,
+        };
+        let fate = match (has(row), has(object)) {
+            _ if row == Reached::Unread || object == Reached::Unread => Fate::Unread,
+            _ if index == newest && (row == Reached::Strange || object == Reached::Strange) => Fate::Corrupted,
+            (true, true) => Fate::Survived,
+            (false, false) if entry.mark.act == Act::Delete && there => Fate::Resurrected,
+            (false, false) => Fate::Lost,
+            _ => Fate::Half,
+        };
+        fates.push((entry.mark.number, fate));
+    }
+}
+
+fn reached(history: &[&Entry], sight: &Sight) -> Reached {
+    let last = |wanted: &dyn Fn(&Mark) -> bool| history.iter().rposition(|entry| wanted(&entry.mark)).map(|i| i + 1);
+    match sight {
+        Sight::Value(value) => {
+            last(&|mark| mark.act != Act::Delete && mark.value == *value).map_or(Reached::Strange, Reached::Marks)
+        }
+        Sight::Deleted => Reached::Marks(last(&|mark| mark.act == Act::Delete).unwrap_or(0)),
+        Sight::Absent => Reached::Marks(0),
+        Sight::Unread => Reached::Unread,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entry(number: u64, act: Act, acknowledged: bool, parts: &[Part]) -> Entry {
+        let value = format!("value {number}");
+        let mark = Mark { number, subject: "run 1".into(), act, parts: parts.to_vec(), value, at: None };
+        Entry { mark, acknowledged }
+    }
+
+    fn fates(entries: &[Entry], row: Sight, object: Sight) -> Vec<Fate> {
+        let seen = BTreeMap::from([("run 1".to_owned(), Seen { row, object })]);
+        judge(entries, &seen).into_iter().map(|(_, fate)| fate).collect()
+    }
+
+    fn value(number: u64) -> Sight {
+        Sight::Value(format!("value {number}"))
+    }
+
+    const ROW: &[Part] = &[Part::Row];
+    const BOTH: &[Part] = &[Part::Row, Part::Object];
+
+    #[test]
+    fn an_older_value_means_that_the_newer_marks_are_lost() {
+        let history = [1, 2, 3].map(|n| entry(n, if n == 1 { Act::Create } else { Act::Overwrite }, true, ROW));
+        assert_eq!(fates(&history, value(2), Sight::Absent), [Fate::Survived, Fate::Survived, Fate::Lost]);
+        assert_eq!(fates(&history, Sight::Absent, Sight::Absent), [Fate::Lost; 3]);
+    }
+
+    #[test]
+    fn a_delete_that_was_undone_is_resurrected_and_nothing_else_is() {
+        let history = [entry(1, Act::Create, true, BOTH), entry(2, Act::Delete, true, BOTH)];
+        assert_eq!(fates(&history, value(1), value(1)), [Fate::Survived, Fate::Resurrected]);
+        assert_eq!(fates(&history, Sight::Deleted, Sight::Absent), [Fate::Survived; 2]);
+        assert_eq!(fates(&history, value(1), Sight::Absent), [Fate::Survived, Fate::Half]);
+    }
+
+    #[test]
+    fn a_row_without_its_object_is_half_there_and_strange_content_is_corrupted() {
+        let history = [entry(1, Act::Create, true, BOTH)];
+        assert_eq!(fates(&history, value(1), Sight::Absent), [Fate::Half]);
+        assert_eq!(fates(&history, Sight::Absent, value(1)), [Fate::Half]);
+        assert_eq!(fates(&history, value(1), value(9)), [Fate::Corrupted]);
+        assert_eq!(fates(&history, value(1), Sight::Unread), [Fate::Unread]);
+    }
+
+    #[test]
+    fn a_write_without_an_answer_may_have_come_in_either_part() {
+        let history = [entry(1, Act::Create, true, BOTH), entry(2, Act::Overwrite, false, BOTH)];
+        for (row, object) in [(1, 1), (2, 2), (2, 1), (1, 2)] {
+            assert_eq!(fates(&history, value(row), value(object)), [Fate::Survived]);
+        }
+    }
+
+    #[test]
+    fn one_write_at_most_is_under_way_for_a_subject_and_one_in_ten_is_a_change() {
+        let mut subjects = Subjects::new("artifact", BOTH, 7);
+        let mut under_way: Vec<Mark> = vec![];
+        let mut changes = 0;
+        for number in 1..=2000 {
+            let mark = subjects.next(number).mark;
+            assert!(under_way.iter().all(|other| other.subject != mark.subject), "{mark:?}");
+            changes += usize::from(mark.act != Act::Create);
+            under_way.push(mark);
+            if under_way.len() > 20 {
+                let mark = under_way.remove(0);
+                subjects.acknowledged(&mark, "1/a");
+            }
+        }
+        assert!((150..250).contains(&changes), "{changes}");
+    }
+
+    /// What happened to a subject: after the create, which of its writes were overwrites with which luck, and whether
+    /// it was deleted at the end. The luck of a write: acknowledged, else whether it came in the row and the object.
+    type Luck = (bool, bool, bool);
+
+    fn luck() -> impl Strategy<Value = Luck> {
+        (prop::bool::weighted(0.7), any::<bool>(), any::<bool>())
+    }
+
+    /// A store as simple as can be: it carries out the first `cut` writes, those that came.
+    fn replay(history: &[(Act, bool)], cut: usize, gone: &Sight) -> Sight {
+        let mut state = Sight::Absent;
+        for (index, (act, _)) in history.iter().enumerate().take(cut).filter(|(_, (_, came))| *came) {
+            state = if *act == Act::Delete { gone.clone() } else { value(index as u64) };
+        }
+        state
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn the_judge_names_exactly_what_a_cut_took_away(
+            create in luck(), overwrites in prop::collection::vec(luck(), 0..5), delete in prop::option::of(luck()),
+            rows_cut in 0usize..8, objects_cut in 0usize..8, together in any::<bool>(), with_object in any::<bool>(),
+        ) {
+            let mut acts = vec![(Act::Create, create)];
+            acts.extend(overwrites.iter().map(|luck| (Act::Overwrite, *luck)));
+            acts.extend(delete.map(|luck| (Act::Delete, luck)));
+            let parts = if with_object { BOTH } else { ROW };
+            let objects_cut = if together || !with_object { rows_cut } else { objects_cut };
+            let entries: Vec<_> =
+                acts.iter().enumerate().map(|(i, (act, luck))| entry(i as u64, *act, luck.0, parts)).collect();
+            let rows: Vec<_> = acts.iter().map(|(act, luck)| (*act, luck.0 || luck.1)).collect();
+            let objects: Vec<_> = acts.iter().map(|(act, luck)| (*act, luck.0 || luck.2)).collect();
+            let (row, object) = (replay(&rows, rows_cut, &Sight::Deleted), replay(&objects, objects_cut, &Sight::Absent));
+            // Without a history nobody can tell an object that was deleted from one that never came.
+            let never = !objects.iter().take(objects_cut).any(|(_, came)| *came);
+            let ambiguous = with_object && delete.is_some() && object == Sight::Absent && never != (row == Sight::Absent);
+            prop_assume!(!ambiguous);
+            let there = matches!(row, Sight::Value(_)) || with_object && matches!(object, Sight::Value(_));
+            let expected: Vec<_> = acts.iter().enumerate().filter(|(_, (_, luck))| luck.0).map(|(i, (act, _))| {
+                match (i < rows_cut, i < objects_cut) {
+                    (true, true) => Fate::Survived,
+                    (false, false) if *act == Act::Delete && there => Fate::Resurrected,
+                    (false, false) => Fate::Lost,
+                    _ => Fate::Half,
+                }
+            }).collect();
+            prop_assert_eq!(fates(&entries, row, object), expected);
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Wrong files: every problem at once, at its line, with the nearest word; and the files we ship are right.
+
+#![allow(clippy::unwrap_used)]
+
+use lifeboat::spec;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+const DRILL: &str = "\
+drill: x
+scenario: x
+environment: { local: {} }
+protect: { engine: { builtin: { postgres: logical } } }
+probes:
+  - mlflow: { depth: read, every: 100ms }
+checks: [mlflow-smoke]
+objectives: { rto: 2m, rpo: 10s, at: read }
+";
+
+const SCENARIO: &str = "\
+scenario: x
+about: A trial.
+faults:
+  - kill: { component: mlflow }
+recovery:
+  - start: { component: mlflow }
+";
+
+/// A tree with one drill and one scenario, each with some texts replaced.
+struct Tree {
+    folder: TempDir,
+}
+
+impl Tree {
+    fn new(drill: &[(&str, &str)], scenario: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text, changes) in [("drills", DRILL, drill), ("scenarios", SCENARIO, scenario)] {
+            let text = changes.iter().fold(text.to_owned(), |text, (from, to)| {
+                assert!(text.contains(from), "nothing to replace: {from}");
+                text.replace(from, to)
+            });
+            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::write(folder.path().join(name).join("x.yaml"), text).unwrap();
+        }
+        Self { folder }
+    }
+
+    fn drill(&self) -> PathBuf {
+        self.folder.path().join("drills/x.yaml")
+    }
+
+    /// What is wrong, as users see it, with paths from the tree's root.
+    fn wrong(&self) -> String {
+        let wrong = spec::plan(&self.drill()).map(|plan| plan.yaml()).unwrap_err();
+        wrong.to_string().replace(&format!("{}/", self.folder.path().display()), "")
+    }
+}
+
+fn lifeboat(args: &[&str], folder: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lifeboat")).args(args).current_dir(folder).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[track_caller]
+fn says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+}
+
+#[test]
+fn the_sample_that_the_others_spoil_is_right() {
+    let plan = spec::plan(&Tree::new(&[], &[]).drill()).unwrap();
+    assert_eq!((plan.terms.streak, plan.terms.stable.to_string()), (3, "3s".to_owned()));
+    assert_eq!((plan.steps[0].id.as_str(), plan.steps[0].deadline), ("start-mlflow", plan.limits.recovery));
+    assert_eq!(plan.targets, [["mlflow"]]);
+}
+
+#[test]
+fn all_problems_of_both_files_are_shown_at_once_at_their_lines() {
+    let tree = Tree::new(
+        &[("probes:", "probess:"), ("rto: 2m", "rto: soon"), ("mlflow-smoke", "mlflow-smok")],
+        &[("kill", "kil"), ("start: { component: mlflow }", "start: { compnent: mlflow }\n    retry: often")],
+    );
+    let text = tree.wrong();
+    says(
+        &text,
+        &[
+            "drills/x.yaml:5:1: unknown key `probess`; did you mean `probes`?",
+            "drills/x.yaml:7:10: unknown check `mlflow-smok`; did you mean `mlflow-smoke`?",
+            "drills/x.yaml:8:20: `soon` is not a duration",
+            "scenarios/x.yaml:4:5: unknown fault `kil`; did you mean `kill`?",
+            "scenarios/x.yaml:6:14: unknown key `compnent`; did you mean `component`?",
+            "scenarios/x.yaml:7:12: ",
+        ],
+    );
+    assert_eq!(text.lines().last(), Some("6 problems"), "{text}");
+}
+
+#[test]
+fn the_binary_shows_them_on_standard_error_and_exits_with_2() {
+    let tree = Tree::new(&[("probes:", "probess:"), ("rto: 2m", "rto: soon")], &[]);
+    for command in ["run", "plan", "check"] {
+        let output = lifeboat(&[command, "drills/x.yaml"], tree.folder.path());
+        assert_eq!(output.status.code(), Some(2), "{command}");
+        says(&stderr(&output), &["drills/x.yaml:5:1:", "`probes`", "drills/x.yaml:8:20:", "soon", "2 problems"]);
+        assert!(output.stdout.is_empty(), "{command}");
+    }
+    assert!(!tree.folder.path().join("reports").exists(), "a refused drill leaves nothing");
+}
+
+#[test]
+fn a_missing_file_is_2_and_names_the_nearest() {
+    let tree = Tree::new(&[], &[]);
+    let output = lifeboat(&["run", "drills/y.yaml"], tree.folder.path());
+    assert_eq!(output.status.code(), Some(2));
+    says(&stderr(&output), &["drills/y.yaml: cannot be read", "did you mean `x.yaml`?"]);
+    says(
+        &Tree::new(&[("scenario: x", "scenario: xx")], &[]).wrong(),
+        &["x.yaml:2:11: there is no scenario `xx`", "`x`"],
+    );
+}
+
+#[test]
+fn wrong_usage_is_2() {
+    let folder = tempfile::tempdir().unwrap();
+    for args in [&["run"][..], &["rnu"], &["report", "no-such-run"], &["cleanup", "no-such-run"], &["kinds", "kil"]] {
+        assert_eq!(lifeboat(args, folder.path()).status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_yaml_names_the_line() {
+    let text = Tree::new(&[("checks: [mlflow-smoke]", "checks: [mlflow-smoke")], &[]).wrong();
+    says(&text, &["drills/x.yaml:", "1 problem"]);
+}
+
+#[test]
+fn a_unit_is_needed() {
+    says(
+        &Tree::new(&[("every: 100ms", "every: 100 parsecs")], &[]).wrong(),
+        &["x.yaml:6:35: `100 parsecs` is not a dur"],
+    );
+    says(&Tree::new(&[("rpo: 10s", "rpo: 10")], &[]).wrong(), &["x.yaml:8:29: "]);
+}
+
+#[test]
+fn ids_of_steps_are_unique() {
+    let two = "start: { component: mlflow }\n    id: a\n  - stop: { component: mlflow }\n    id: a";
+    let text = Tree::new(&[], &[("start: { component: mlflow }", two)]).wrong();
+    says(&text, &["scenarios/x.yaml:9:9: a second step with the id `a`; the first is on line 6"]);
+}
+
+#[test]
+fn default_ids_that_would_be_the_same_are_numbered() {
+    let three = "start: { component: mlflow }\n  - start: { component: mlflow }\n  - stop: { component: s3 }\n    id: start-mlflow";
+    let tree = Tree::new(&[], &[("start: { component: mlflow }", three)]);
+    let ids: Vec<_> = spec::plan(&tree.drill()).unwrap().steps.into_iter().map(|step| step.id).collect();
+    assert_eq!(ids, ["start-mlflow-2", "start-mlflow-3", "start-mlflow"]);
+}
+
+#[test]
+fn an_objective_needs_a_probe_at_its_depth_and_time_to_be_judged() {
+    let tree = Tree::new(&[("at: read }", "at: artifact }\nlimits: { recovery: 2m }")], &[]);
+    says(
+        &tree.wrong(),
+        &[
+            "drills/x.yaml:8:38: no probe asks at the depth `artifact`",
+            "probed: read",
+            "drills/x.yaml:9:21: `limits.recovery` is 2m, too short to see the RTO of 2m",
+            "at least 123s",
+        ],
+    );
+}
+
+#[test]
+fn the_objectives_of_a_drill_go_before_those_of_its_scenario() {
+    let theirs = [("recovery:", "objectives: { rto: 1h, rpo: 7s }\nrecovery:")];
+    let plan = spec::plan(&Tree::new(&[("rpo: 10s, at: read", "rpo: 10s")], &theirs).drill()).unwrap();
+    let text = format!("{:?}", plan.terms.objectives);
+    assert_eq!(plan.terms.objectives.rto.unwrap().to_string(), "2m", "{text}");
+    assert_eq!(plan.terms.objectives.rpo.unwrap().to_string(), "10s", "{text}");
+    assert_eq!(plan.terms.objectives.at.unwrap().to_string(), "read", "by default the deepest that is probed");
+}
+
+#[test]
+fn a_power_that_the_environment_lacks_is_named() {
+    let fault = [("kill: { component: mlflow }", "database-drop: { component: postgres }")];
+    let text = Tree::new(&[("local: {}", "simulated: {}")], &fault).wrong();
+    says(
+        &text,
+        &["scenarios/x.yaml:4:", "`database-drop` needs the power `sql`, which the environment `simulated` lacks"],
+    );
+}
+
+#[test]
+fn components_must_be_there() {
+    let text = Tree::new(&[], &[("component: mlflow", "component: mlfow")]).wrong();
+    says(
+        &text,
+        &["x.yaml:4:24: there is no component `mlfow`; did you mean `mlflow`?", "x.yaml:6:25: there is no comp"],
+    );
+}
+
+#[test]
+fn a_restore_needs_protection() {
+    let restore = [("start: { component: mlflow }", "restore: { component: postgres, to: latest }")];
+    let text = Tree::new(&[("protect: { engine: { builtin: { postgres: logical } } }\n", "")], &restore).wrong();
+    says(&text, &["scenarios/x.yaml:6:", "`restore` has nothing to restore from", "add `protect"]);
+}
+
+#[test]
+fn a_drill_has_a_name_each_probe_a_depth_and_each_check_a_place() {
+    let probe = "depth: read, every: 100ms }\n  - mlflow: { depth: read, every: 1s }";
+    let tree =
+        Tree::new(&[("depth: read, every: 100ms }", probe), ("[mlflow-smoke]", "[mlflow-smoke, mlflow-smoke]")], &[]);
+    says(&tree.wrong(), &["x.yaml:7:", "a second probe at the depth `read`", "x.yaml:8:24: the check"]);
+    says(&Tree::new(&[("every: 100ms }", "every: 0s }")], &[]).wrong(), &["x.yaml:6:", "`every` is no time at all"]);
+    says(&Tree::new(&[("drill: x", "drill: ../X")], &[]).wrong(), &["x.yaml:1:8: `../X` is no name for a drill"]);
+    says(&Tree::new(&[], &[("\n  - kill: { component: mlflow }", " []")]).wrong(), &["x.yaml:3:9: no fault"]);
+}
+
+#[test]
+fn every_shipped_file_is_right_and_every_shipped_drill_resolves() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut seen = 0;
+    for folder in ["drills", "scenarios"] {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "yaml") {
+                spec::check(&path).unwrap_or_else(|wrong| panic!("{wrong}"));
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 8, "{seen} files");
+    let plan = spec::plan(&root.join("drills/database-drop.yaml")).unwrap();
+    let ids: Vec<_> = plan.steps.iter().map(|step| step.id.as_str()).collect();
+    assert_eq!(ids, ["stop-mlflow", "restore-postgres", "start-mlflow"]);
+    assert!(plan.yaml().contains("database-drop"), "{}", plan.yaml());
+}
+
+#[test]
+fn the_example_of_every_kind_is_read_without_a_problem() {
+    for kind in spec::catalogue::catalogue() {
+        let problems = (kind.try_out)(kind.example);
+        assert!(problems.is_empty(), "{} `{}`: {problems:?}", kind.seam, kind.name);
+    }
+}

@@ -1,0 +1,204 @@
+//! The built-in engine and the faults of the database, against a real PostgreSQL.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use lifeboat::clock::Clock;
+use lifeboat::engine::{ENGINES, Engine};
+use lifeboat::fault::{FAULTS, Fault};
+use lifeboat::kind::{Kind, pick};
+use lifeboat::model::{Finding, RecoveryPoint, Verdict};
+use lifeboat::node::parse;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use support::Server;
+
+fn chosen<T: ?Sized>(kinds: &'static [Kind<T>], text: &str) -> Arc<T> {
+    let mut problems = vec![];
+    pick("kind", kinds, &parse(text).unwrap(), &mut problems).unwrap_or_else(|| panic!("{text}")).it
+}
+
+fn engine() -> Arc<dyn Engine> {
+    chosen(ENGINES, "builtin: { postgres: logical }")
+}
+
+fn database_drop() -> Arc<dyn Fault> {
+    chosen(FAULTS, "database-drop: { component: postgres }")
+}
+
+async fn seed(server: &Server) {
+    let rows = "CREATE TABLE alembic_version (version_num text); INSERT INTO alembic_version VALUES ('abc'); \
+        CREATE TABLE runs (id serial PRIMARY KEY, name text NOT NULL); CREATE TABLE empty (x int); \
+        CREATE TABLE \"Odd 'name\" (run int REFERENCES runs, value float8); \
+        INSERT INTO runs (name) SELECT md5(i::text) FROM generate_series(1, 5000) i; \
+        INSERT INTO \"Odd 'name\" SELECT 1 + i % 5000, random() FROM generate_series(1, 20000) i";
+    server.client("mlflow").await.unwrap().batch_execute(rows).await.unwrap();
+}
+
+/// What clients see: each table's rows and digest, read as the platform's own user.
+async fn seen(server: &Server) -> Result<BTreeMap<&'static str, (i64, String)>, String> {
+    let client = server.client("mlflow").await.map_err(|e| e.to_string())?;
+    let mut seen = BTreeMap::new();
+    for table in ["alembic_version", "runs", "empty", "\"Odd 'name\""] {
+        let query =
+            format!("SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text FROM {table} t");
+        let row = client.query_one(&query, &[]).await.map_err(|e| e.to_string())?;
+        seen.insert(table, (row.get(0), row.get(1)));
+    }
+    Ok(seen)
+}
+
+async fn databases(server: &Server) -> Vec<String> {
+    let client = server.client("postgres").await.unwrap();
+    let rows = client.query("SELECT datname::text FROM pg_database ORDER BY 1", &[]).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+async fn backup(server: &Server, repository: &Path, id: &str, clock: &Clock) -> RecoveryPoint {
+    engine().backup(server, repository, id, clock).await.unwrap()
+}
+
+fn dump(repository: &Path, id: &str) -> PathBuf {
+    repository.join(id).join("database.dump.zst")
+}
+
+fn figure(finding: &Finding, name: &str) -> String {
+    finding.figures.iter().find(|(n, _)| n == name).unwrap_or_else(|| panic!("{finding:?}")).1.clone()
+}
+
+const CLEAN: [&str; 4] = ["mlflow", "postgres", "template0", "template1"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_database_comes_back_as_it_was() {
+    let (server, folder, clock) = (Server::start().await, tempfile::tempdir().unwrap(), Clock::start());
+    let repository = folder.path();
+    seed(&server).await;
+    let before = seen(&server).await.unwrap();
+    let point = backup(&server, repository, "1", &clock).await;
+    assert!(point.snapshot <= clock.now() && point.bytes.unwrap() > 1000);
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(repository.join("1/manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest["content"]["rows"]["public.runs"], 5000);
+    assert_eq!(manifest["content"]["alembic"], "abc");
+
+    let fault = database_drop();
+    let receipt = fault.intend(&server).await.unwrap();
+    assert_eq!(fault.confirm(&server, &receipt).await.verdict, Verdict::Missed);
+    let connected = server.client("mlflow").await.unwrap();
+    fault.inject(&server, &receipt).await.unwrap();
+    assert_eq!(fault.confirm(&server, &receipt).await, Finding::met());
+    assert!(connected.batch_execute("SELECT 1").await.is_err());
+
+    let trouble = engine().backup(&server, repository, "2", &clock).await.unwrap_err();
+    assert!(trouble.to_string().contains("does not exist"), "{trouble}");
+    assert_eq!(std::fs::read_dir(repository).unwrap().count(), 1, "a failed backup leaves nothing");
+
+    let restored = engine().restore(&server, repository, &point).await;
+    assert_eq!(restored.verdict, Verdict::Met, "{restored:?}");
+    assert_eq!(figure(&restored, "rows"), "25001");
+    assert_eq!(seen(&server).await.unwrap(), before);
+    assert_eq!(databases(&server).await, CLEAN);
+    assert_eq!(fault.confirm(&server, &receipt).await, Finding::met(), "another database of the same name");
+    assert!(fault.inject(&server, &receipt).await.is_err(), "only what was meant is dropped");
+    let owns = "INSERT INTO runs (name) VALUES ('new'); ALTER TABLE runs ADD COLUMN more int";
+    server.client("mlflow").await.unwrap().batch_execute(owns).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_dump_is_refused_before_anything_is_touched() {
+    let (server, folder, clock) = (Server::start().await, tempfile::tempdir().unwrap(), Clock::start());
+    let repository = folder.path();
+    seed(&server).await;
+    let point = backup(&server, repository, "1", &clock).await;
+    let path = dump(repository, "1");
+    let whole = std::fs::read(&path).unwrap();
+    let client = server.client("mlflow").await.unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    for damaged in [flipped, whole[..whole.len() / 2].to_vec(), vec![]] {
+        std::fs::write(&path, damaged).unwrap();
+        let refused = engine().restore(&server, repository, &point).await;
+        assert_eq!(refused.verdict, Verdict::Missed);
+        assert!(refused.reason.unwrap().contains("database.dump.zst"));
+    }
+    std::fs::write(&path, whole).unwrap();
+    std::fs::remove_file(repository.join("1/manifest.json")).unwrap();
+    let refused = engine().restore(&server, repository, &point).await;
+    assert!(refused.reason.unwrap().contains("manifest.json"));
+    client.batch_execute("INSERT INTO runs (name) VALUES ('still connected')").await.unwrap();
+    assert_eq!(databases(&server).await, CLEAN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_is_not_as_the_manifest_says_leaves_the_live_database_alone() {
+    let (server, folder, clock) = (Server::start().await, tempfile::tempdir().unwrap(), Clock::start());
+    let repository = folder.path();
+    seed(&server).await;
+    let point = backup(&server, repository, "1", &clock).await;
+    let path = repository.join("1/manifest.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("\"public.runs\": 5000", "\"public.runs\": 5001")).unwrap();
+    let client = server.client("mlflow").await.unwrap();
+    let missed = engine().restore(&server, repository, &point).await;
+    assert_eq!(missed.reason.unwrap(), "table `public.runs` was restored with 5000 rows instead of 5001");
+    client.batch_execute("SELECT 1").await.unwrap();
+    assert_eq!(databases(&server).await, CLEAN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_database_is_swapped_under_its_clients_and_never_seen_half() {
+    let (server, folder, clock) = (Arc::new(Server::start().await), tempfile::tempdir().unwrap(), Clock::start());
+    let repository = folder.path();
+    seed(&server).await;
+    let before = seen(&server).await.unwrap();
+    let point = backup(&server, repository, "1", &clock).await;
+    let admin = lifeboat::environment::Sql::connect(&*server, "postgres").await.unwrap();
+    let leftovers = "CREATE DATABASE mlflow_lifeboat_restore";
+    admin.batch_execute(leftovers).await.unwrap();
+    admin.batch_execute("CREATE DATABASE mlflow_lifeboat_before").await.unwrap();
+    let client = server.client("mlflow").await.unwrap();
+    client.batch_execute("DELETE FROM \"Odd 'name\"; DELETE FROM runs WHERE id > 10").await.unwrap();
+    let after_harm = seen(&server).await.unwrap();
+
+    let (asked, done) = (Arc::clone(&server), tokio::sync::watch::channel(false));
+    let watching = tokio::spawn(async move {
+        let mut answers = vec![];
+        while !*done.1.borrow() {
+            answers.extend(seen(&asked).await.ok());
+        }
+        answers
+    });
+    let restored = engine().restore(&*server, repository, &point).await;
+    done.0.send(true).unwrap();
+    assert_eq!(restored.verdict, Verdict::Met, "{restored:?}");
+    let answers = watching.await.unwrap();
+    assert!(!answers.is_empty() && answers.iter().all(|a| *a == after_harm || *a == before), "a half-restored state");
+    assert!(client.batch_execute("SELECT 1").await.is_err(), "the old session must be gone");
+    assert_eq!(seen(&server).await.unwrap(), before);
+    assert_eq!(databases(&server).await, CLEAN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_database_made_anew_gives_a_valid_point() {
+    let (server, folder, clock) = (Server::start().await, tempfile::tempdir().unwrap(), Clock::start());
+    let point = backup(&server, folder.path(), "1", &clock).await;
+    let restored = engine().restore(&server, folder.path(), &point).await;
+    assert_eq!((restored.verdict, figure(&restored, "rows").as_str()), (Verdict::Met, "0"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_that_fails_leaves_no_point() {
+    let (server, folder, clock) = (Server::start().await, tempfile::tempdir().unwrap(), Clock::start());
+    seed(&server).await;
+    let client = server.client("mlflow").await.unwrap();
+    // A function of a language that is not there: who counts rows never sees it, who dumps must.
+    client.batch_execute("CREATE FUNCTION broken() RETURNS int LANGUAGE sql AS 'SELECT 1'").await.unwrap();
+    let admin = lifeboat::environment::Sql::connect(&server, "mlflow").await.unwrap();
+    let torn = "UPDATE pg_proc SET prolang = 999999 WHERE proname = 'broken'";
+    admin.batch_execute(&format!("SET allow_system_table_mods = on; {torn}")).await.unwrap();
+    let trouble = engine().backup(&server, folder.path(), "1", &clock).await.unwrap_err();
+    assert!(trouble.to_string().contains("pg_dump"), "{trouble}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
