@@ -4,6 +4,8 @@
 //! MLflow's REST, never through an engine's own books. What cannot be looked at is unknown, never met.
 
 pub mod mlflow_smoke;
+pub mod performance;
+pub mod sql_integrity;
 
 use crate::client::Trouble;
 use crate::environment::{Environment, Power};
@@ -12,7 +14,7 @@ use crate::model::{Finding, Planted};
 use async_trait::async_trait;
 
 /// Every check, in the order of the documentation.
-pub const CHECKS: &[Kind<dyn Check>] = &[mlflow_smoke::KIND];
+pub const CHECKS: &[Kind<dyn Check>] = &[mlflow_smoke::KIND, performance::KIND, sql_integrity::KIND];
 
 /// Something that must be so after the recovery.
 #[async_trait]

@@ -1,0 +1,55 @@
+//! The checks that ask SQL, each seen to go red, against a real PostgreSQL.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use lifeboat::check::{CHECKS, Check};
+use lifeboat::environment::Environment;
+use lifeboat::kind::pick;
+use lifeboat::model::{Finding, Verdict};
+use lifeboat::node::parse;
+use std::sync::Arc;
+use support::Server;
+
+/// The columns that the check reads, without the foreign keys that a restore may lose.
+const TABLES: &str = "
+    CREATE TABLE experiments (experiment_id int PRIMARY KEY);
+    CREATE TABLE runs (run_uuid text PRIMARY KEY, experiment_id int, artifact_uri text, start_time bigint);
+    CREATE TABLE model_versions (name text, version int, run_id text);
+    INSERT INTO experiments VALUES (1);
+    INSERT INTO runs VALUES ('a', 1, 'mlflow-artifacts:/1/a/artifacts', (extract(epoch FROM now()) * 1000)::bigint);
+    INSERT INTO model_versions VALUES ('m', 1, 'a'), ('m', 2, NULL), ('m', 3, '')";
+
+fn integrity() -> Arc<dyn Check> {
+    let mut problems = vec![];
+    pick("check", CHECKS, &parse("sql-integrity").unwrap(), &mut problems).unwrap().it
+}
+
+/// What the check says after `harm` was done to a database that it had found in order.
+async fn after(server: &Server, harm: &str) -> Finding {
+    let client = server.client("mlflow").await.unwrap();
+    client.batch_execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await.unwrap();
+    client.batch_execute(TABLES).await.unwrap();
+    let (check, env) = (integrity(), server as &dyn Environment);
+    let planted = check.plant(env, "run").await.unwrap();
+    client.batch_execute(harm).await.unwrap();
+    check.verify(env, &planted).await
+}
+
+#[tokio::test]
+async fn each_broken_promise_of_the_database_is_named() {
+    let server = Server::start().await;
+    let good = after(&server, "").await;
+    assert_eq!((good.verdict, good.reason), (Verdict::Met, None));
+    for (harm, named) in [
+        ("DELETE FROM experiments", "1 runs without their experiment"),
+        ("UPDATE runs SET artifact_uri = NULL", "1 runs without an artifact URI"),
+        ("UPDATE model_versions SET run_id = 'gone' WHERE version = 1", "1 model versions without their run"),
+        ("UPDATE runs SET start_time = 0", "no recent runs, where there were some"),
+        ("DROP TABLE runs", "cannot be asked"),
+    ] {
+        let finding = after(&server, harm).await;
+        assert_eq!(finding.verdict, Verdict::Missed, "{harm}");
+        assert!(finding.reason.as_ref().is_some_and(|why| why.contains(named)), "{harm}: {finding:?}");
+    }
+}
