@@ -46,10 +46,21 @@ async fn each_broken_promise_of_the_database_is_named() {
         ("UPDATE runs SET artifact_uri = NULL", "1 runs without an artifact URI"),
         ("UPDATE model_versions SET run_id = 'gone' WHERE version = 1", "1 model versions without their run"),
         ("UPDATE runs SET start_time = 0", "no recent runs, where there were some"),
-        ("DROP TABLE runs", "cannot be asked"),
+        ("DROP TABLE runs", "the table `runs` is gone"),
     ] {
         let finding = after(&server, harm).await;
         assert_eq!(finding.verdict, Verdict::Missed, "{harm}");
         assert!(finding.reason.as_ref().is_some_and(|why| why.contains(named)), "{harm}: {finding:?}");
     }
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_asked_is_unknown_and_never_met() {
+    let server = Server::start().await;
+    after(&server, "").await;
+    let (check, env) = (integrity(), &server as &dyn Environment);
+    let planted = check.plant(env, "run").await.unwrap();
+    let client = server.client("postgres").await.unwrap();
+    client.batch_execute("DROP DATABASE mlflow WITH (FORCE)").await.unwrap();
+    assert_eq!(check.verify(env, &planted).await.verdict, Verdict::Unknown);
 }

@@ -47,6 +47,10 @@ const NONE: [(&str, &str); 3] = [
 const RECENT: &str = "SELECT count(*) FROM runs WHERE start_time > \
     (extract(epoch FROM now() - interval '24 hours') * 1000)::bigint";
 
+/// The tables that all of this is about and that are not there.
+const LOST: &str = "SELECT name FROM unnest(ARRAY['experiments', 'runs', 'model_versions']) name \
+    WHERE to_regclass(name) IS NULL";
+
 #[async_trait]
 impl Check for Integrity {
     fn needs(&self) -> &'static [Power] {
@@ -61,7 +65,7 @@ impl Check for Integrity {
     async fn verify(&self, env: &dyn Environment, planted: &Planted) -> Finding {
         match look(env, planted).await {
             Ok(finding) => finding,
-            Err(trouble) => Finding::missed(format!("the database cannot be asked: {trouble}")),
+            Err(trouble) => Finding::unknown(trouble.to_string()),
         }
     }
 
@@ -72,6 +76,10 @@ impl Check for Integrity {
 
 async fn look(env: &dyn Environment, planted: &Planted) -> Result<Finding, Trouble> {
     let client = connect(env).await?;
+    let lost = names(&client, LOST).await?;
+    if !lost.is_empty() {
+        return Ok(Finding::missed(format!("the table {} is gone", lost.join(", "))));
+    }
     let (mut figures, mut wrong) = (vec![], vec![]);
     for (what, query) in NONE {
         let found = count(&client, query).await?;
@@ -93,6 +101,11 @@ async fn connect(env: &dyn Environment) -> Result<Client, Trouble> {
     let sql =
         env.sql().ok_or_else(|| Trouble::new("cannot ask the database", "the environment lacks the power `sql`"))?;
     sql.connect(sql.database()).await
+}
+
+async fn names(client: &Client, query: &str) -> Result<Vec<String>, Trouble> {
+    let rows = client.query(query, &[]).await.map_err(|e| Trouble::new("cannot ask the database", chain(&e)))?;
+    Ok(rows.iter().map(|row| format!("`{}`", row.get::<_, String>(0))).collect())
 }
 
 async fn count(client: &Client, query: &str) -> Result<i64, Trouble> {
