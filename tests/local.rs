@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use async_trait::async_trait;
+use lifeboat::check::CHECKS;
 use lifeboat::client::mlflow::Mlflow;
 use lifeboat::client::{Trouble, process, s3};
 use lifeboat::environment::{Environment, Journal, Lent, Place, local};
+use lifeboat::kind::pick;
 use lifeboat::model::{Receipt, Verdict};
+use lifeboat::workload::seed;
 use lifeboat::{node, store};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
@@ -122,6 +125,72 @@ async fn a_platform_survives_what_is_done_to_it_and_leaves_nothing() {
     assert_eq!(env.remove().await, Vec::<String>::new());
     assert_eq!(env.remove().await, Vec::<String>::new());
     stage.assert_nothing_left();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_registry_says_and_the_bucket_holds_are_compared_by_name() {
+    let stage = Stage::new("test-registry");
+    let env = stage.provision().await;
+    seed::plant(&*env, 0.1).await.unwrap();
+    let check = pick("check", CHECKS, &node::parse("registry-artifacts").unwrap(), &mut vec![]).unwrap().it;
+    let planted = check.plant(&*env, "run").await.unwrap();
+    let reason = async || {
+        let finding = check.verify(&*env, &planted).await;
+        (finding.verdict, finding.reason.unwrap_or_default())
+    };
+    assert_eq!(reason().await, (Verdict::Met, String::new()));
+
+    let (sql, objects) = (env.sql().unwrap(), env.objects().unwrap());
+    let client = sql.connect(sql.database()).await.unwrap();
+    let keys = s3::list(objects.s3(), objects.bucket(), objects.prefix()).await.unwrap();
+    let model = &keys.iter().find(|(key, _)| key.ends_with("/model/MLmodel")).unwrap().0;
+    let bytes = s3::get(objects.s3(), objects.bucket(), model).await.unwrap();
+    objects.s3().delete_object().bucket(objects.bucket()).key(model).send().await.unwrap();
+    let (verdict, why) = reason().await;
+    assert!(verdict == Verdict::Missed && why.ends_with(&format!("the object `{model}` is gone")), "{why}");
+    s3::put(objects.s3(), objects.bucket(), model, b"encrypted in place".to_vec()).await.unwrap();
+    let (verdict, why) = reason().await;
+    assert!(verdict == Verdict::Missed && why.ends_with(&format!("the object `{model}` has other bytes")), "{why}");
+    s3::put(objects.s3(), objects.bucket(), model, bytes).await.unwrap();
+    assert_eq!(reason().await.0, Verdict::Met);
+
+    client
+        .batch_execute("UPDATE registered_model_aliases SET version = 99 WHERE name = 'seed-model-01'")
+        .await
+        .unwrap();
+    assert_eq!(reason().await.1, "seed-model-01@champion: there is no seed-model-01 version 99");
+    env.components().unwrap().kill("s3").await.unwrap();
+    assert_eq!(reason().await.0, Verdict::Unknown, "what cannot be looked at is never met");
+    client.batch_execute("DROP TABLE registered_model_aliases").await.unwrap();
+    assert_eq!(reason().await.1, "the table `registered_model_aliases` is gone");
+    assert_eq!(env.remove().await, Vec::<String>::new());
+    stage.assert_nothing_left();
+}
+
+const KEPT: &str = "drill: kept\nscenario: ./nothing.yaml\nenvironment: { local: { keep: true } }\nscale: 0.02\n\
+    probes: [mlflow: { depth: health, every: 200ms }]\nlimits: { baseline: 1s }\nstable: 1s\n";
+const NOTHING: &str = "scenario: nothing\nfaults: [kill: { component: s3 }]\nrecovery: [start: { component: s3 }]\n";
+
+#[test]
+fn a_platform_that_is_kept_stays_up_until_it_is_cleaned_up() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("kept.yaml"), KEPT).unwrap();
+    std::fs::write(folder.path().join("nothing.yaml"), NOTHING).unwrap();
+    let lifeboat = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_lifeboat"));
+        command.args(args).arg("--reports").arg(folder.path().join("reports")).current_dir(folder.path());
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = lifeboat(&["run", "kept.yaml"]);
+    assert_eq!(code, Some(0), "{said}");
+    let door = said.split("the platform stays up: MLflow http://").nth(1).and_then(|text| text.split(',').next());
+    let up = || std::net::TcpStream::connect(door.unwrap()).is_ok();
+    assert!(up(), "{said}");
+    let (code, said) = lifeboat(&["cleanup"]);
+    assert_eq!((code, up()), (Some(0), false), "{said}");
+    assert!(said.contains("all is gone"), "{said}");
+    assert!(lifeboat(&["cleanup"]).1.contains("nothing to clean up"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@
 
 pub mod mlflow_smoke;
 pub mod performance;
+pub mod registry_artifacts;
 pub mod sql_integrity;
 
 use crate::client::Trouble;
@@ -14,7 +15,8 @@ use crate::model::{Finding, Planted};
 use async_trait::async_trait;
 
 /// Every check, in the order of the documentation.
-pub const CHECKS: &[Kind<dyn Check>] = &[mlflow_smoke::KIND, performance::KIND, sql_integrity::KIND];
+pub const CHECKS: &[Kind<dyn Check>] =
+    &[mlflow_smoke::KIND, performance::KIND, sql_integrity::KIND, registry_artifacts::KIND];
 
 /// Something that must be so after the recovery.
 #[async_trait]

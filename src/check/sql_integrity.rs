@@ -4,7 +4,7 @@
 //! a version's run has none (MLflow 3.17) and can dangle by itself.
 
 use super::Check;
-use crate::client::{Trouble, chain};
+use crate::client::{Trouble, postgres};
 use crate::environment::{Environment, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Planted};
@@ -47,9 +47,8 @@ const NONE: [(&str, &str); 3] = [
 const RECENT: &str = "SELECT count(*) FROM runs WHERE start_time > \
     (extract(epoch FROM now() - interval '24 hours') * 1000)::bigint";
 
-/// The tables that all of this is about and that are not there.
-const LOST: &str = "SELECT name FROM unnest(ARRAY['experiments', 'runs', 'model_versions']) name \
-    WHERE to_regclass(name) IS NULL";
+/// The tables that all of this is about.
+const TABLES: &[&str] = &["experiments", "runs", "model_versions"];
 
 #[async_trait]
 impl Check for Integrity {
@@ -76,9 +75,9 @@ impl Check for Integrity {
 
 async fn look(env: &dyn Environment, planted: &Planted) -> Result<Finding, Trouble> {
     let client = connect(env).await?;
-    let lost = names(&client, LOST).await?;
-    if !lost.is_empty() {
-        return Ok(Finding::missed(format!("the table {} is gone", lost.join(", "))));
+    let gone = postgres::absent(&client, TABLES).await?;
+    if !gone.is_empty() {
+        return Ok(Finding::missed(format!("the table `{}` is gone", gone.join("`, `"))));
     }
     let (mut figures, mut wrong) = (vec![], vec![]);
     for (what, query) in NONE {
@@ -103,12 +102,7 @@ async fn connect(env: &dyn Environment) -> Result<Client, Trouble> {
     sql.connect(sql.database()).await
 }
 
-async fn names(client: &Client, query: &str) -> Result<Vec<String>, Trouble> {
-    let rows = client.query(query, &[]).await.map_err(|e| Trouble::new("cannot ask the database", chain(&e)))?;
-    Ok(rows.iter().map(|row| format!("`{}`", row.get::<_, String>(0))).collect())
-}
-
 async fn count(client: &Client, query: &str) -> Result<i64, Trouble> {
-    let row = client.query_one(query, &[]).await.map_err(|e| Trouble::new("cannot ask the database", chain(&e)))?;
-    Ok(row.get(0))
+    let rows = postgres::rows(client, query).await?;
+    rows.first().map(|row| row.get(0)).ok_or_else(|| Trouble::new("cannot count", "the answer is empty"))
 }

@@ -1,10 +1,10 @@
-//! Connections to PostgreSQL that do not hang on a server that is frozen.
+//! Connections to PostgreSQL that do not hang on a server that is frozen, and questions whose failure is told whole.
 //!
-//! Not here: SQL. Callers say what they ask.
+//! Not here: SQL about the platform. Callers say what they ask.
 
 use super::{Trouble, chain};
 use std::time::Duration;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config, NoTls, Row};
 
 /// How long a connection may take, from the knock to the end of the handshake.
 pub const CONNECT: Duration = Duration::from_secs(5);
@@ -22,4 +22,17 @@ pub async fn connect(config: &Config) -> Result<Client, Trouble> {
         let _ = connection.await; // the client gets the same error with its next question
     });
     Ok(client)
+}
+
+/// All rows that a query answers.
+pub async fn rows(client: &Client, query: &str) -> Result<Vec<Row>, Trouble> {
+    client.query(query, &[]).await.map_err(|e| Trouble::new("cannot ask the database", chain(&e)))
+}
+
+/// Which of these tables are not there.
+pub async fn absent(client: &Client, tables: &[&str]) -> Result<Vec<String>, Trouble> {
+    let query = "SELECT name FROM unnest($1::text[]) name WHERE to_regclass(name) IS NULL";
+    let found = client.query(query, &[&tables]).await;
+    let found = found.map_err(|e| Trouble::new("cannot ask the database", chain(&e)))?;
+    Ok(found.iter().map(|row| row.get(0)).collect())
 }

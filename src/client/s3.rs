@@ -47,6 +47,17 @@ pub async fn get(client: &Client, bucket: &str, key: &str) -> Result<Vec<u8>, Tr
     Ok(body.to_vec())
 }
 
+/// The BLAKE3 digest of an object's bytes, read as a stream.
+pub async fn digest(client: &Client, bucket: &str, key: &str) -> Result<String, Trouble> {
+    let what = || format!("cannot read `{bucket}/{key}`");
+    let answer = client.get_object().bucket(bucket).key(key).send().await.map_err(|e| trouble(what(), &e))?;
+    let (mut body, mut hasher) = (answer.body, blake3::Hasher::new());
+    while let Some(bytes) = body.try_next().await.map_err(|e| Trouble::new(what(), chain(&e)))? {
+        hasher.update(&bytes);
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
 /// All keys under a prefix with their sizes, in the order of the server.
 pub async fn list(client: &Client, bucket: &str, prefix: &str) -> Result<Vec<(String, u64)>, Trouble> {
     let mut pages = client.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();

@@ -116,6 +116,10 @@ pub trait Environment: Send + Sync {
     fn objects(&self) -> Option<&dyn Objects> {
         None
     }
+    /// Where it is, for its user, if it was asked to stay up when the drill is over; `remove` removes it all the same.
+    fn kept(&self) -> Option<String> {
+        None
+    }
     /// Gives everything back; answers what could not be removed.
     async fn remove(&self) -> Vec<String>;
 }

@@ -96,7 +96,7 @@ pub async fn run(plan: Plan, reports: &Path, watcher: Arc<dyn Watcher>) -> Resul
         stage.decide("harness", Verdict::Unknown, Some(trouble.to_string()));
     }
     tokio::select! {
-        result = stage.tear_down() => result?,
+        result = stage.tear_down(matches!(ending, Ok(false))) => result?,
         () = interrupt.second() => {
             return Err(Trouble::new("stopped while tearing down", "interrupted twice").hint("run `lifeboat cleanup`"));
         }

@@ -130,12 +130,17 @@ impl Stage {
         self.intended.lock().unwrap_or_else(PoisonError::into_inner).push((fault, receipt));
     }
 
-    /// Gives everything back; what stays is written down.
-    pub async fn tear_down(&self) -> Result<(), Trouble> {
+    /// Gives everything back; what stays is written down. A place that its user wants to keep stays only where
+    /// `keep` says that the drill went to its end.
+    pub async fn tear_down(&self, keep: bool) -> Result<(), Trouble> {
         self.scribe.tell(Fact::Phase(Phase::Teardown));
         let mut left = vec![];
         if let Some(env) = self.env.get() {
             let _ = self.lift().await; // told on the timeline; the place goes away with it
+            if let Some(place) = env.kept().filter(|_| keep) {
+                let run = &self.lent.run;
+                return self.scribe.swear(Fact::Note(format!("{place}; `lifeboat cleanup {run}` removes it"))).await;
+            }
             left.extend(env.remove().await);
         } else {
             let lines =

@@ -24,7 +24,6 @@ pub struct Platform {
     run: String,
     folder: PathBuf,
     keep: bool,
-    journal: Arc<dyn Journal>,
     components: [Component; 3],
     database: Postgres,
     doors: Doors,
@@ -78,7 +77,7 @@ impl Platform {
         };
         let client = gateway.client(s3.port());
         let components = [pg, s3, server];
-        Ok(Self { run: lent.run.clone(), folder, keep, journal, components, database, doors, s3: client })
+        Ok(Self { run: lent.run.clone(), folder, keep, components, database, doors, s3: client })
     }
 
     fn component(&self, name: &str) -> Result<&Component, Trouble> {
@@ -118,18 +117,20 @@ impl Environment for Platform {
         Some(self)
     }
 
-    async fn remove(&self) -> Vec<String> {
-        if self.keep {
-            let door = |door: &Option<String>| door.clone().unwrap_or_default();
-            self.journal.progress(&format!(
-                "the platform stays up: MLflow {}, PostgreSQL {} (PGPASSFILE={}), S3 {}; `lifeboat cleanup` removes it",
+    fn kept(&self) -> Option<String> {
+        let door = |door: &Option<String>| door.clone().unwrap_or_default();
+        self.keep.then(|| {
+            format!(
+                "the platform stays up: MLflow {}, PostgreSQL {} (PGPASSFILE={}), S3 {}",
                 door(&self.doors.mlflow),
                 door(&self.doors.postgres),
                 self.folder.join("passfile").display(),
                 door(&self.doors.s3),
-            ));
-            return vec![];
-        }
+            )
+        })
+    }
+
+    async fn remove(&self) -> Vec<String> {
         let mut receipts = vec![Receipt(json!({ "folder": self.folder }))];
         for component in self.components.iter().rev() {
             // One that does not stop is tried once more below, and named there if it still lives.

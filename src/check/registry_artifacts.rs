@@ -1,0 +1,255 @@
+//! The check `registry-artifacts`: the registry's rows and the bucket's objects agree, byte by byte.
+//!
+//! A database and a bucket are backed up apart and restored apart, so each can be whole and the pair be broken: a
+//! version whose files are gone, an alias of a version that is gone. What has lost its row and its objects
+//! together is no disagreement; the recovery point tells of that.
+
+use super::Check;
+use crate::client::{Trouble, postgres, s3};
+use crate::environment::{Environment, Objects, Power};
+use crate::kind::Kind;
+use crate::model::{Finding, Planted};
+use crate::node::read;
+use async_trait::async_trait;
+use futures::{StreamExt, TryStreamExt, stream};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Rows and objects agree.
+pub const KIND: Kind<dyn Check> = Kind {
+    name: "registry-artifacts",
+    about: "Every model version finds its objects, with the bytes of before, and every alias its version.",
+    example: "registry-artifacts: {}",
+    schema: |g| g.subschema_for::<Agreement>(),
+    parse: |n, p| read::<Agreement>(n, p).map(|k| Box::new(k) as _),
+};
+
+/// Nothing is to be chosen.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Agreement {}
+
+/// The registry's tables (MLflow 3.17).
+const TABLES: &[&str] = &["model_versions", "registered_model_aliases"];
+const VERSIONS: &str = "SELECT name, version, coalesce(nullif(storage_location, ''), source, '') FROM model_versions \
+    ORDER BY name, version";
+const ALIASES: &str = "SELECT name, alias, version FROM registered_model_aliases ORDER BY name, alias";
+
+/// Requests to the object store at a time.
+const AT_ONCE: usize = 16;
+/// Exceptions named in the reason; all of them are among the figures.
+const NAMED: usize = 3;
+
+/// A version's name and the digests of its objects, by key.
+type Digests = BTreeMap<String, BTreeMap<String, String>>;
+
+/// What was there before the fault.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Before {
+    versions: Digests,
+}
+
+/// A row of the registry that points at objects.
+struct Version {
+    name: String,
+    location: String,
+}
+
+#[async_trait]
+impl Check for Agreement {
+    fn needs(&self) -> &'static [Power] {
+        &[Power::Sql, Power::Objects]
+    }
+
+    async fn plant(&self, env: &dyn Environment, _: &str) -> Result<Planted, Trouble> {
+        let registry = Registry::read(env).await?;
+        let versions = digests(objects(env)?, &registry.versions).await?;
+        let before = serde_json::to_value(Before { versions });
+        before.map(Planted).map_err(|e| Trouble::new("cannot write down what was planted", e))
+    }
+
+    async fn verify(&self, env: &dyn Environment, planted: &Planted) -> Finding {
+        let before: Before = match serde_json::from_value(planted.0.clone()) {
+            Ok(before) => before,
+            Err(error) => return Finding::unknown(format!("what was planted cannot be read: {error}")),
+        };
+        look(env, &before).await.unwrap_or_else(|trouble| Finding::unknown(trouble.to_string()))
+    }
+
+    async fn clear(&self, _: &dyn Environment, _: &Planted) -> Result<(), Trouble> {
+        Ok(())
+    }
+}
+
+/// What the database says.
+struct Registry {
+    versions: Vec<Version>,
+    /// Each alias with the version that it names.
+    aliases: Vec<(String, String)>,
+}
+
+impl Registry {
+    async fn read(env: &dyn Environment) -> Result<Self, Trouble> {
+        let client = connect(env).await?;
+        let versions = postgres::rows(&client, VERSIONS).await?;
+        let version = |name: String, version: i32| format!("{name} version {version}");
+        let versions =
+            versions.iter().map(|row| Version { name: version(row.get(0), row.get(1)), location: row.get(2) });
+        let aliases = postgres::rows(&client, ALIASES).await?;
+        let alias = |name: String, alias: String| format!("{name}@{alias}");
+        let aliases = aliases.iter().map(|row| (alias(row.get(0), row.get(1)), version(row.get(0), row.get(2))));
+        Ok(Self { versions: versions.collect(), aliases: aliases.collect() })
+    }
+}
+
+async fn look(env: &dyn Environment, before: &Before) -> Result<Finding, Trouble> {
+    let gone = postgres::absent(&connect(env).await?, TABLES).await?;
+    if !gone.is_empty() {
+        return Ok(Finding::missed(format!("the table `{}` is gone", gone.join("`, `"))));
+    }
+    let registry = Registry::read(env).await?;
+    let now = digests(objects(env)?, &registry.versions).await?;
+    Ok(judge(before, &now, &registry.aliases))
+}
+
+/// Compares; `now` has every version that the database knows, be it without objects.
+fn judge(before: &Before, now: &Digests, aliases: &[(String, String)]) -> Finding {
+    if before.versions.is_empty() {
+        return Finding::unknown("the registry had no model version to look at");
+    }
+    if now.is_empty() {
+        return Finding::missed(format!("no model version is left of {}", before.versions.len()));
+    }
+    let mut exceptions = vec![];
+    for (version, objects) in now {
+        let known = before.versions.get(version);
+        for (key, digest) in known.into_iter().flatten() {
+            match objects.get(key) {
+                None => exceptions.push(format!("{version}: the object `{key}` is gone")),
+                Some(other) if other != digest => {
+                    exceptions.push(format!("{version}: the object `{key}` has other bytes"))
+                }
+                Some(_) => {}
+            }
+        }
+        if objects.is_empty() && known.is_none_or(BTreeMap::is_empty) {
+            exceptions.push(format!("{version}: no object is where it points"));
+        }
+    }
+    let dangling = aliases.iter().filter(|(_, version)| !now.contains_key(version));
+    exceptions.extend(dangling.map(|(alias, version)| format!("{alias}: there is no {version}")));
+    let more = exceptions.len().saturating_sub(NAMED);
+    let mut named = exceptions[..exceptions.len() - more].join("; ");
+    if more > 0 {
+        named += &format!("; and {more} more");
+    }
+    let finding = if exceptions.is_empty() { Finding::met() } else { Finding::missed(named) };
+    let finding = finding.figure("model versions", now.len()).figure("aliases", aliases.len());
+    let finding = finding.figure("objects", now.values().map(BTreeMap::len).sum::<usize>());
+    exceptions.into_iter().fold(finding, |finding, exception| finding.figure("exception", exception))
+}
+
+/// Lists and reads the objects of every version.
+async fn digests(objects: &dyn Objects, versions: &[Version]) -> Result<Digests, Trouble> {
+    let lists: Vec<_> = versions.iter().map(|version| list(objects, version)).collect();
+    let lists: Vec<_> = stream::iter(lists).buffer_unordered(AT_ONCE).try_collect().await?;
+    let mut digests: Digests = lists.iter().map(|(name, _)| (name.clone(), BTreeMap::new())).collect();
+    let keys = lists.into_iter().flat_map(|(name, keys)| keys.into_iter().map(move |key| (name.clone(), key)));
+    let reads: Vec<_> = keys.map(|(name, key)| digest(objects, name, key)).collect();
+    let reads: Vec<_> = stream::iter(reads).buffer_unordered(AT_ONCE).try_collect().await?;
+    for (name, key, digest) in reads {
+        digests.entry(name).or_default().insert(key, digest);
+    }
+    Ok(digests)
+}
+
+async fn list(objects: &dyn Objects, version: &Version) -> Result<(String, Vec<String>), Trouble> {
+    let keys = s3::list(objects.s3(), objects.bucket(), &prefix(objects, version)?).await?;
+    Ok((version.name.clone(), keys.into_iter().map(|(key, _)| key).collect()))
+}
+
+async fn digest(objects: &dyn Objects, name: String, key: String) -> Result<(String, String, String), Trouble> {
+    let digest = s3::digest(objects.s3(), objects.bucket(), &key).await?;
+    Ok((name, key, digest))
+}
+
+/// Under which keys a version's objects lie, with a slash at the end.
+fn prefix(objects: &dyn Objects, version: &Version) -> Result<String, Trouble> {
+    let own = format!("s3://{}/", objects.bucket());
+    let location = version.location.trim_end_matches('/');
+    let key = match (location.strip_prefix("mlflow-artifacts:/"), location.strip_prefix(&own)) {
+        (Some(path), _) if objects.prefix().is_empty() => path.trim_matches('/').to_owned(),
+        (Some(path), _) => format!("{}/{}", objects.prefix(), path.trim_matches('/')),
+        (_, Some(key)) => key.to_owned(),
+        _ => return Err(Trouble::new(&version.name, format!("its location `{location}` is not in the bucket"))),
+    };
+    Ok(key + "/")
+}
+
+fn objects(env: &dyn Environment) -> Result<&dyn Objects, Trouble> {
+    env.objects().ok_or_else(|| Trouble::new("cannot read objects", "the environment lacks the power `objects`"))
+}
+
+async fn connect(env: &dyn Environment) -> Result<tokio_postgres::Client, Trouble> {
+    let sql =
+        env.sql().ok_or_else(|| Trouble::new("cannot ask the database", "the environment lacks the power `sql`"))?;
+    sql.connect(sql.database()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Verdict;
+
+    fn versions(all: &[(&str, &[(&str, &str)])]) -> Digests {
+        let owned = |objects: &[(&str, &str)]| objects.iter().map(|(k, d)| ((*k).into(), (*d).into())).collect();
+        all.iter().map(|(name, objects)| ((*name).to_owned(), owned(objects))).collect()
+    }
+
+    fn aliases() -> Vec<(String, String)> {
+        vec![("m@champion".into(), "m version 1".into())]
+    }
+
+    #[test]
+    fn each_disagreement_is_named() {
+        let before = Before {
+            versions: versions(&[("m version 1", &[("a", "1"), ("b", "2")]), ("m version 2", &[("c", "3")])]),
+        };
+        let says = |now: &Digests| judge(&before, now, &aliases()).reason.unwrap_or_default();
+        let whole = judge(&before, &before.versions, &aliases());
+        assert_eq!((whole.verdict, whole.reason), (Verdict::Met, None));
+        for (now, said) in [
+            (versions(&[("m version 1", &[("a", "1")])]), "m version 1: the object `b` is gone"),
+            (versions(&[("m version 1", &[("a", "1"), ("b", "x")])]), "m version 1: the object `b` has other bytes"),
+            (
+                versions(&[("m version 1", &[("a", "1"), ("b", "2")]), ("m version 3", &[])]),
+                "m version 3: no object is where it points",
+            ),
+            (versions(&[("m version 2", &[("c", "3")])]), "m@champion: there is no m version 1"),
+            (versions(&[]), "no model version is left of 2"),
+        ] {
+            assert_eq!(says(&now), said);
+        }
+    }
+
+    #[test]
+    fn a_row_that_went_with_its_objects_is_no_disagreement() {
+        let before = Before { versions: versions(&[("m version 1", &[("a", "1")]), ("m version 2", &[("c", "3")])]) };
+        assert_eq!(judge(&before, &versions(&[("m version 1", &[("a", "1")])]), &aliases()).verdict, Verdict::Met);
+    }
+
+    #[test]
+    fn the_reason_names_some_and_the_figures_name_all() {
+        let before =
+            Before { versions: versions(&[("m version 1", &[("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")])]) };
+        let finding = judge(&before, &versions(&[("m version 1", &[])]), &aliases());
+        assert!(finding.reason.is_some_and(|why| why.ends_with("; and 1 more")));
+        assert_eq!(finding.figures.iter().filter(|(name, _)| name == "exception").count(), 4);
+    }
+
+    #[test]
+    fn a_registry_that_was_empty_proves_nothing() {
+        assert_eq!(judge(&Before::default(), &Digests::new(), &[]).verdict, Verdict::Unknown);
+    }
+}
