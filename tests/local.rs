@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use lifeboat::check::CHECKS;
 use lifeboat::client::mlflow::Mlflow;
-use lifeboat::client::{Trouble, process, s3};
+use lifeboat::client::{Trouble, canary, process, s3};
 use lifeboat::environment::{Environment, Journal, Lent, Place, local};
 use lifeboat::kind::pick;
 use lifeboat::model::{Receipt, Verdict};
@@ -78,6 +78,10 @@ async fn a_platform_survives_what_is_done_to_it_and_leaves_nothing() {
     let env = stage.provision().await;
     let hands = env.components().unwrap();
     let mlflow = Mlflow::fresh(env.doors().mlflow.as_ref().unwrap(), Duration::from_secs(3)).unwrap();
+    let scratch = canary::experiment(&mlflow, "scratch").await.unwrap();
+    mlflow.post("experiments/delete", &json!({ "experiment_id": scratch })).await.unwrap();
+    assert_eq!(canary::experiment(&mlflow, "scratch").await.unwrap(), scratch);
+    canary::round_trip(&mlflow, &scratch, "in a restored experiment").await.unwrap();
     let run = make_run(&mlflow).await;
     let path = format!("0/{run}/artifacts/a.txt");
     mlflow.put_artifact(&path, b"bytes".to_vec()).await.unwrap();
@@ -117,7 +121,7 @@ async fn a_platform_survives_what_is_done_to_it_and_leaves_nothing() {
 
     let sql = env.sql().unwrap();
     let rows = sql.connect(sql.database()).await.unwrap().query("select 1 from runs", &[]).await.unwrap();
-    assert_eq!(rows.len(), 1);
+    assert_eq!(rows.len(), 2);
     let dump = sql.tool("pg_dump").arg("--schema-only").output().await.unwrap();
     assert!(dump.status.success() && dump.stdout.len() > 1000, "{}", String::from_utf8_lossy(&dump.stderr));
 

@@ -5,22 +5,33 @@ use super::{Trouble, mlflow::Mlflow};
 use crate::clock;
 use serde_json::{Value, json};
 
-/// The id of the experiment of that name, which is created if it is missing.
+/// The id of the experiment of that name, which is created if it is missing and restored if it was deleted: a
+/// deleted one keeps its name and takes no runs.
 pub async fn experiment(mlflow: &Mlflow, name: &str) -> Result<String, Trouble> {
-    if let Some(id) = known_experiment(mlflow, name).await? {
-        return Ok(id);
+    let found = match find(mlflow, name).await? {
+        Some(found) => found,
+        None => match mlflow.post("experiments/create", &json!({ "name": name })).await {
+            Ok(made) => return text(&made["experiment_id"], "experiments/create"),
+            // Somebody else was faster.
+            Err(trouble) => find(mlflow, name).await?.ok_or(trouble)?,
+        },
+    };
+    let id = text(&found["experiment_id"], "experiments/get-by-name")?;
+    if found["lifecycle_stage"] == "deleted" {
+        mlflow.post("experiments/restore", &json!({ "experiment_id": id })).await?;
     }
-    match mlflow.post("experiments/create", &json!({ "name": name })).await {
-        Ok(made) => text(&made["experiment_id"], "experiments/create"),
-        // Somebody else was faster.
-        Err(trouble) => known_experiment(mlflow, name).await?.ok_or(trouble),
-    }
+    Ok(id)
 }
 
-/// The id of the experiment of that name, if there is one.
+/// The id of the experiment of that name, if there is one, be it deleted.
 pub async fn known_experiment(mlflow: &Mlflow, name: &str) -> Result<Option<String>, Trouble> {
+    let found = find(mlflow, name).await?;
+    found.map(|found| text(&found["experiment_id"], "experiments/get-by-name")).transpose()
+}
+
+async fn find(mlflow: &Mlflow, name: &str) -> Result<Option<Value>, Trouble> {
     match mlflow.get("experiments/get-by-name", &[("experiment_name", name)]).await {
-        Ok(found) => text(&found["experiment"]["experiment_id"], "experiments/get-by-name").map(Some),
+        Ok(mut found) => Ok(Some(found["experiment"].take())),
         Err(trouble) if missing(&trouble) => Ok(None),
         Err(trouble) => Err(trouble),
     }

@@ -80,19 +80,17 @@ async fn write(
         let (lines, dones): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
         let dones: Vec<Done> = dones.into_iter().flatten().collect();
         let sync = !dones.is_empty() || clock.now() >= synced.plus(GROUP);
-        let job = tokio::task::spawn_blocking(move || {
-            let result = timeline.append(lines).and_then(|lines| {
-                if sync {
-                    timeline.sync()?;
-                }
-                Ok(lines)
-            });
-            (timeline, result)
-        });
-        let Ok((back, result)) = job.await else { return };
-        timeline = back;
+        // Written here, because that is quicker than to wake a thread for it; only the disk is waited for elsewhere.
+        let mut result = timeline.append(lines);
         if sync {
+            let job = tokio::task::spawn_blocking(move || {
+                let synced = timeline.sync();
+                (timeline, synced)
+            });
+            let Ok((back, on_disk)) = job.await else { return };
+            timeline = back;
             synced = clock.now();
+            result = result.and_then(|lines| on_disk.map(|()| lines));
         }
         match result {
             Ok(lines) => lines.iter().for_each(|line| watcher.line(line)),
