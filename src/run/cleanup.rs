@@ -28,13 +28,6 @@ pub fn alive(folder: &Path) -> bool {
     File::open(folder.join(LOCK)).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
 }
 
-/// Did the run of this folder create something that it has not removed?
-pub fn unfinished(folder: &Path) -> bool {
-    let Ok(lines) = store::read_timeline(folder) else { return true };
-    let last = lines.iter().rev().find(|line| matches!(line.fact, Fact::Creating(_) | Fact::Removed));
-    last.is_some_and(|line| matches!(line.fact, Fact::Creating(_)))
-}
-
 /// Removes what a dead run left; answers what could not be removed.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ mod steady;
 mod verify;
 mod watch;
 
-pub use cleanup::{alive, cleanup, unfinished};
+pub use cleanup::{alive, cleanup};
 pub use scribe::Scribe;
 pub use watch::{Board, Watching, begin as watch};
 
