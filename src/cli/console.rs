@@ -5,8 +5,8 @@
 
 use crate::model::{Answer, Depth, Fact, Line, Phase, Terms};
 use crate::run::Watcher;
-use indicatif::{ProgressBar, ProgressStyle};
-use std::fmt::Write as _;
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use std::fmt::Write;
 use std::io::{IsTerminal, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -34,7 +34,6 @@ pub(super) struct Console {
 #[derive(Default)]
 struct Seen {
     phase: Option<Phase>,
-    clock: f64,
     acknowledged: u64,
     answers: Vec<(Depth, Option<bool>)>,
 }
@@ -44,10 +43,12 @@ impl Console {
     pub(super) fn new(terms: &Terms) -> Self {
         let live = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new_spinner();
-            bar.set_style(
-                ProgressStyle::with_template("{spinner} {wide_msg}")
-                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
-            );
+            // The bar begins with the run, and its clock goes on while nothing happens.
+            let style = ProgressStyle::with_template("{spinner} {clock} {wide_msg}");
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+            bar.set_style(style.with_key("clock", |state: &ProgressState, line: &mut dyn Write| {
+                let _ = write!(line, "{:7.1} s", state.elapsed().as_secs_f64()); // writing to a text cannot fail
+            }));
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
@@ -97,7 +98,6 @@ impl Watcher for Console {
 
 impl Seen {
     fn take(&mut self, line: &Line) {
-        self.clock = line.at.seconds();
         match &line.fact {
             Fact::Phase(phase) => self.phase = Some(*phase),
             Fact::Acknowledged { .. } => self.acknowledged += 1,
@@ -116,7 +116,7 @@ impl Seen {
 
     fn show(&self) -> String {
         let phase = self.phase.map(|phase| phase.to_string()).unwrap_or_default();
-        let mut text = format!("{phase:<9} {:7.1} s ", self.clock);
+        let mut text = format!("{phase:<9}");
         for (depth, last) in &self.answers {
             let sign = last.map_or('·', |good| if good { '✓' } else { '✗' });
             let _ = write!(text, " {depth} {sign}"); // writing to a text cannot fail
@@ -175,6 +175,6 @@ mod tests {
         for fact in [Fact::Phase(Phase::Recovery), Fact::Answered(answer), Fact::Acknowledged { mark: 1, at: None }] {
             seen.take(&Line { schema: 1, number: 0, at, wall: wall(), before: String::new(), fact });
         }
-        assert_eq!(seen.show(), "recovery     12.3 s  health · read ✗  1 writes acknowledged");
+        assert_eq!(seen.show(), "recovery  health · read ✗  1 writes acknowledged");
     }
 }
