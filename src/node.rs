@@ -136,7 +136,7 @@ pub fn read<T: DeserializeOwned>(node: &Node, problems: &mut Vec<Problem>) -> Op
     loop {
         let problem = match T::deserialize(&node) {
             Ok(value) => return wounded.is_empty().then_some(value),
-            Err(problem) => problem,
+            Err(problem) => problem.at(node.place),
         };
         let at = problem.place;
         if !at.is_some_and(|at| wounded.contains(&at.id)) {

@@ -7,11 +7,12 @@ use crate::engine::Engine;
 use crate::environment::Place;
 use crate::fault::Fault;
 use crate::kind::Chosen;
-use crate::model::{Span, Terms};
+use crate::model::{At, Phase, Span, Terms};
 use crate::probe::Probe;
 use crate::recovery::Step;
 use crate::workload::Workload;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// What will be done.
 #[derive(Debug, Clone, Serialize)]
@@ -30,8 +31,8 @@ pub struct Plan {
     pub probes: Vec<Chosen<dyn Probe>>,
     /// What must be so afterwards.
     pub checks: Vec<Chosen<dyn Check>>,
-    /// What goes wrong.
-    pub faults: Vec<Chosen<dyn Fault>>,
+    /// What goes wrong, in the order written.
+    pub faults: Vec<PlannedFault>,
     /// The runbook.
     pub steps: Vec<PlannedStep>,
     /// Deadlines.
@@ -49,17 +50,44 @@ pub struct Protect {
     pub every: Span,
 }
 
+/// A fault with its time.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedFault {
+    /// When it strikes.
+    pub at: At,
+    /// What.
+    pub fault: Chosen<dyn Fault>,
+}
+
 /// A step with its settings resolved.
 #[derive(Debug, Clone, Serialize)]
 pub struct PlannedStep {
     /// Its id.
     pub id: String,
+    /// The ids of the steps that end before it begins.
+    pub after: Vec<String>,
+    /// On what it depends whether it is carried out.
+    pub when: When,
     /// When it counts as failed.
     pub deadline: Span,
     /// How often it is tried again after a failure.
     pub retry: u32,
     /// What.
     pub step: Chosen<dyn Step>,
+}
+
+/// On what it depends whether a step is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum When {
+    /// All steps that it comes after were carried out and met.
+    #[default]
+    Done,
+    /// At least one of those did not meet, or was skipped because of one that did not.
+    Failed,
+    /// On nothing.
+    Always,
 }
 
 /// Every wait has one of these.
@@ -77,6 +105,14 @@ impl Plan {
     /// The plan as YAML, as it is kept in the run's folder.
     pub fn yaml(&self) -> String {
         serde_saphyr::to_string(self).unwrap_or_default()
+    }
+
+    /// The faults that strike in a phase, in the order of their times.
+    pub fn faults_in(&self, phase: Phase) -> Vec<(usize, &PlannedFault)> {
+        let mut faults: Vec<_> =
+            self.faults.iter().enumerate().filter(|(_, planned)| planned.at.phase == phase).collect();
+        faults.sort_by_key(|(_, planned)| planned.at); // stable: ties stay in the order written
+        faults
     }
 
     /// Digest of the plan.

@@ -165,6 +165,90 @@ fn default_ids_that_would_be_the_same_are_numbered() {
 }
 
 #[test]
+fn a_step_comes_after_steps_that_are_written_before_it() {
+    let more = "start: { component: mlflow }\n  - stop: { component: mlflow }\n    after: [start-mlfow, last, start-mlflow]\n  \
+                - lift:\n    id: last";
+    let text = Tree::new(&[], &[("start: { component: mlflow }", more)]).wrong();
+    says(
+        &text,
+        &[
+            "scenarios/x.yaml:8:13: there is no step `start-mlfow`; did you mean `start-mlflow`? steps further up: start",
+            "scenarios/x.yaml:8:26: `last` is not written before this step; a step comes after steps further up",
+            "2 problems",
+        ],
+    );
+    let tree = Tree::new(&[], &[("start: { component: mlflow }", &more.replace("start-mlfow, last, ", ""))]);
+    let plan = spec::plan(&tree.drill()).unwrap();
+    let after: Vec<_> = plan.steps.iter().map(|step| step.after.join(" ")).collect();
+    assert_eq!(after, ["", "start-mlflow", "stop-mlflow"], "by default the step before it");
+}
+
+#[test]
+fn a_scenario_alone_is_checked_for_its_order() {
+    let tree = Tree::new(&[], &[("start: { component: mlflow }", "lift:\n    after: [x]")]);
+    let wrong = spec::check(&tree.folder.path().join("scenarios/x.yaml")).unwrap_err().to_string();
+    says(&wrong, &["x.yaml:7:13: there is no step `x`; steps further up: none", "1 problem"]);
+}
+
+#[test]
+fn a_fallback_needs_something_that_can_fail() {
+    for beside in ["when: failed", "when: failed\n    after: []"] {
+        let text = Tree::new(&[], &[("start: { component: mlflow }", &format!("lift:\n    {beside}"))]).wrong();
+        says(&text, &["x.yaml:7:11: it comes after no step that could fail; name steps in `after`", "1 problem"]);
+    }
+    let text = Tree::new(&[], &[("start: { component: mlflow }", "lift:\n    when: sometimes")]).wrong();
+    says(&text, &["x.yaml:7:11: ", "sometimes", "done"]);
+}
+
+#[test]
+fn a_fault_strikes_in_the_disaster_or_the_recovery() {
+    for wrong in ["soon", "verify+1s", "recovery-5s", "recovery+soon", "disaster+-1s"] {
+        let at = format!("kill: {{ component: mlflow }}\n    at: {wrong}");
+        let text = Tree::new(&[], &[("kill: { component: mlflow }", &at)]).wrong();
+        says(&text, &[&format!("x.yaml:5:9: `{wrong}` is no time for a fault, such as disaster"), "1 problem"]);
+    }
+    let late = "kill: { component: mlflow }\n    at: recovery+5s";
+    let text = Tree::new(&[], &[("kill: { component: mlflow }", late)]).wrong();
+    says(&text, &["x.yaml:5:9: every fault waits for the recovery: nothing goes wrong at first; leave out `at`"]);
+    let two = format!("{late}\n  - kill: {{ component: s3 }}\n    at: disaster+2s");
+    let plan = spec::plan(&Tree::new(&[], &[("kill: { component: mlflow }", &two)]).drill()).unwrap();
+    says(&plan.yaml(), &["at: recovery+5s", "at: disaster+2s"]);
+}
+
+#[test]
+fn only_outputs_of_steps_that_have_surely_ended_can_be_named() {
+    let steps = |run: &str, beside: &str| {
+        let steps = format!(
+            "restore: {{ component: postgres }}\n  - start: {{ component: mlflow }}\n    after: []\n  \
+             - command: '{run}'\n    {beside}\n  - lift: {{}}"
+        );
+        Tree::new(&[], &[("start: { component: mlflow }", &steps)])
+    };
+    for (run, wrong) in [
+        (
+            "${steps.restore-postgre.outputs.point}",
+            "there is no step `restore-postgre`; did you mean `restore-postgres`?",
+        ),
+        (
+            "${steps.restore-postgres.outputs.pint}",
+            "the step `restore-postgres` has no output `pint`; did you mean `point`?",
+        ),
+        ("${steps.lift.outputs.point}", "`lift` may not have ended when this step begins; name it in `after`"),
+        ("${steps.restore-postgres.point}", "`${steps.restore-postgres.point}` is no output, such as ${steps."),
+    ] {
+        let text = steps(run, "after: [restore-postgres]").wrong();
+        says(&text, &["scenarios/x.yaml:9:14: ", wrong, "1 problem"]);
+    }
+    let run = "echo ${steps.restore-postgres.outputs.taken_at}";
+    says(&steps(run, "id: x").wrong(), &["`restore-postgres` may not have ended", "ended before: start-mlflow"]);
+    says(
+        &steps("${steps.start-mlflow.outputs.x}", "id: x").wrong(),
+        &["the step `start-mlflow` has no output `x`; its outputs: none"],
+    );
+    assert!(spec::plan(&steps(run, "after: [restore-postgres]").drill()).is_ok());
+}
+
+#[test]
 fn an_objective_needs_a_probe_at_its_depth_and_time_to_be_judged() {
     let tree = Tree::new(&[("at: read }", "at: artifact }\nlimits: { recovery: 2m }")], &[]);
     says(

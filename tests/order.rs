@@ -33,9 +33,17 @@ fn write(folder: &Path, scenario: &str, extra: &str) {
 }
 
 async fn drill(scenario: &str, extra: &str) -> (Report, Vec<Line>) {
+    drill_with(scenario, extra, &[]).await
+}
+
+/// The same with some texts of the drill replaced.
+async fn drill_with(scenario: &str, extra: &str, changes: &[(&str, &str)]) -> (Report, Vec<Line>) {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), scenario, extra);
-    let plan = spec::plan(&folder.path().join("drills/sample.yaml")).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let path = folder.path().join("drills/sample.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, changes.iter().fold(text, |text, (from, to)| text.replace(from, to))).unwrap();
+    let plan = spec::plan(&path).unwrap_or_else(|wrong| panic!("{wrong}"));
     let Outcome { report, folder: run_folder, .. } =
         run(plan, &folder.path().join("reports"), Arc::new(Nobody)).await.unwrap();
     let lines = read_timeline(&run_folder).unwrap();
@@ -59,6 +67,7 @@ fn story(lines: &[Line]) -> Vec<String> {
                 Fact::Confirmed { finding, .. } => format!("confirmed {}", finding.verdict),
                 Fact::StepBegan { id, .. } => format!("begin {id}"),
                 Fact::StepEnded { id, finding } => format!("end {id} {}", finding.verdict),
+                Fact::StepSkipped { id, .. } => format!("skip {id}"),
                 Fact::Lifted { .. } => "lifted".to_owned(),
                 Fact::Removed => "removed".to_owned(),
                 Fact::Ended => "ended".to_owned(),
@@ -145,4 +154,154 @@ async fn a_baseline_that_fails_is_unknown_before_any_harm() {
     let lines = read_timeline(&outcome.folder).unwrap();
     assert_eq!(outcome.report.verdict, Verdict::Unknown);
     assert!(!lines.iter().any(|line| matches!(line.fact, Fact::Intended { .. })), "no harm was done");
+}
+
+/// What the runbook did, in order.
+fn runbook(lines: &[Line]) -> String {
+    let of_steps = |told: &String| ["begin ", "end ", "skip "].iter().any(|word| told.starts_with(word));
+    story(lines).into_iter().filter(of_steps).collect::<Vec<_>>().join(", ")
+}
+
+/// When the first of these facts was told, in seconds.
+fn when(lines: &[Line], wanted: impl Fn(&Fact) -> bool) -> f64 {
+    lines.iter().find(|line| wanted(&line.fact)).unwrap().at.seconds()
+}
+
+fn killed(steps: &str) -> String {
+    format!("faults: [ {{ kill: {{ component: mlflow }} }} ]\nrecovery:\n{steps}")
+}
+
+// A start takes 2 s, so that one with a deadline of 1 s fails.
+const FAILS: &str = "  - { start: { component: mlflow }, id: quick, deadline: 1s }\n";
+const WORKS: &str = "  - { start: { component: mlflow }, id: quick }\n";
+const FALLBACK: &str =
+    "  - { restart: { component: mlflow }, id: slow, when: failed }\n  - { start: { component: mlflow }, id: then }\n";
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_is_carried_out_when_what_it_comes_after_failed() {
+    let (report, lines) = drill(&killed(&format!("{FAILS}{FALLBACK}")), "").await;
+    assert_eq!(runbook(&lines), "begin quick, end quick missed, begin slow, end slow met, begin then, end then met");
+    assert_eq!((report.verdict, report.steps.len(), report.skipped.len()), (Verdict::Met, 3, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_that_is_not_needed_is_skipped_with_its_branch() {
+    let last = "  - { start: { component: mlflow }, id: last, after: [then], when: always }\n";
+    let (report, lines) = drill(&killed(&format!("{WORKS}{FALLBACK}{last}")), "").await;
+    assert_eq!(runbook(&lines), "begin quick, end quick met, skip slow, skip then, begin last, end last met");
+    assert_eq!(report.verdict, Verdict::Met);
+    let skipped: Vec<_> = report.skipped.iter().map(|step| (step.id.as_str(), step.reason.as_str())).collect();
+    assert_eq!(skipped, [("slow", "nothing that it comes after failed"), ("then", "`slow` was not needed")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_failure_the_rest_is_skipped_and_said_so() {
+    let rest = "  - { start: { component: mlflow }, id: b }\n  - { start: { component: mlflow }, id: c }\n";
+    let (report, lines) = drill(&killed(&format!("{FAILS}{rest}")), "").await;
+    assert_eq!(runbook(&lines), "begin quick, end quick missed, skip b, skip c");
+    assert_eq!(report.verdict, Verdict::Missed);
+    let skipped: Vec<_> = report.skipped.iter().map(|step| step.reason.as_str()).collect();
+    assert_eq!(skipped, ["`quick` did not succeed", "`b` did not succeed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_reaches_over_the_steps_that_it_skipped() {
+    let between = "  - { start: { component: mlflow }, id: between }\n";
+    let (report, lines) = drill(&killed(&format!("{FAILS}{between}{FALLBACK}")), "").await;
+    let rest = "skip between, begin slow, end slow met, begin then, end then met";
+    assert_eq!(runbook(&lines), format!("begin quick, end quick missed, {rest}"));
+    assert_eq!(report.verdict, Verdict::Met);
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_that_do_not_wait_for_each_other_are_carried_out_side_by_side() {
+    let both = "faults: [ { kill: { component: mlflow } }, { kill: { component: s3 } } ]\nrecovery:\n\
+                \x20 - { start: { component: mlflow } }\n\
+                \x20 - { start: { component: s3 }, after: [] }\n\
+                \x20 - { wait-for: { healthy: s3 }, after: [start-mlflow, start-s3] }\n";
+    let (report, _) = drill_with(both, "", &[("[mlflow]", "[mlflow, s3]")]).await;
+    let times: Vec<_> = report.steps.iter().map(|step| (step.id.as_str(), step.begin, step.end.unwrap())).collect();
+    let [(_, a, a_end), (_, b, b_end), (last, c, _)] = times[..] else { panic!("{times:?}") };
+    let same = |x: f64, y: f64| (x - y).abs() < 0.002; // a timer's grain is a millisecond
+    assert!(same(a, b) && same(a_end, a + 2.0) && same(b_end, b + 2.0) && same(c, a + 2.0), "{times:?}");
+    assert_eq!((report.verdict, last), (Verdict::Met, "wait-for-s3"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_disaster_during_the_recovery_moves_the_end_of_the_outage() {
+    let twice = "faults: [ { kill: { component: mlflow }, at: recovery+5s }, { kill: { component: mlflow } } ]\n\
+                 recovery: []";
+    let (report, lines) = drill_with(twice, "", &[("start: 2s", "start: 2s, heals: 4s")]).await;
+    let began = when(&lines, |fact| matches!(fact, Fact::Phase(lifeboat::model::Phase::Recovery)));
+    let first = when(&lines, |fact| matches!(fact, Fact::Injecting { fault: 1 }));
+    let second = when(&lines, |fact| matches!(fact, Fact::Injecting { fault: 0 }));
+    assert!((second - began - 5.0).abs() < 0.002, "{began} and {second}");
+    // Each outage lasts 4 s; the service is not called back in the second between them.
+    let rta = &report.measurements.rta[&Depth::Health];
+    let outage = second + 4.0 - first;
+    assert!(rta.low.unwrap() <= outage && outage <= rta.high.unwrap() && rta.seconds.unwrap() > 8.9, "{rta:?}");
+    assert_eq!(report.verdict, Verdict::Met);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_stable_before_a_late_fault_is_not_called_back_yet() {
+    let late = "faults: [ { kill: { component: mlflow } }, { kill: { component: mlflow }, at: recovery+12s } ]\n\
+                recovery: [ { start: { component: mlflow } } ]";
+    let (report, _) = drill(late, "").await;
+    assert_eq!(report.verdict, Verdict::Missed, "nobody started it a second time");
+    assert!(report.measurements.rta[&Depth::Health].high.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_fault_that_does_not_bite_or_never_strikes_makes_the_drill_unknown() {
+    let start = "recovery: [ { start: { component: mlflow } } ]";
+    for (late, why) in [
+        ("noop: {}, at: recovery", "the fault `noop` did not bite"),
+        ("kill: { component: mlflow }, at: recovery+1s", "at recovery+1s did not strike: cannot kill `mlflow`"),
+        ("kill: { component: mlflow }, at: recovery+1m", "at recovery+1m did not strike: the limit of 20s"),
+    ] {
+        let faults = format!("faults: [ {{ kill: {{ component: mlflow }} }}, {{ {late} }} ]");
+        let (report, _) = drill(&format!("{faults}\n{start}"), "").await;
+        assert_eq!(report.verdict, Verdict::Unknown, "{late}");
+        let reasons: Vec<_> = report.judgements.iter().filter_map(|it| it.reason.clone()).collect();
+        assert!(reasons.iter().any(|reason| reason.contains(why)), "{reasons:?}");
+        assert_eq!(report.measurements.rta[&Depth::Health].verdict, Some(Verdict::Met), "measured all the same");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_faults_of_the_disaster_strike_in_the_order_of_their_times_and_time_counts_from_the_first() {
+    let faults = "faults: [ { kill: { component: mlflow }, at: disaster+4s }, { kill: { component: s3 } } ]\n\
+                  recovery: [ { start: { component: mlflow } } ]";
+    let (report, lines) = drill_with(faults, "", &[("[mlflow]", "[mlflow, s3]")]).await;
+    let second = when(&lines, |fact| matches!(fact, Fact::Injecting { fault: 0 }));
+    let first = when(&lines, |fact| matches!(fact, Fact::Injecting { fault: 1 }));
+    assert!((second - first - 4.0).abs() < 0.05, "{first} and {second}");
+    let rta = &report.measurements.rta[&Depth::Health];
+    assert!((6.0..=6.5).contains(&rta.seconds.unwrap()), "4 s to the second fault and 2 s to start: {rta:?}");
+}
+
+#[tokio::test]
+async fn a_step_hands_its_outputs_to_a_later_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = folder.path().join("said");
+    let command = format!(
+        "printf '%s,' \"${{steps.bring-back.outputs.point}}\" \"${{steps.other.outputs.point}}\" > {}",
+        said.display()
+    );
+    let steps = format!(
+        "  - {{ restore: {{}}, id: bring-back }}\n  - {{ restore: {{}}, id: other, when: failed }}\n\
+         \x20 - start: {{ component: mlflow }}\n    after: [bring-back]\n\
+         \x20 - command: {command:?}\n    after: [other]\n    when: always\n"
+    );
+    let protect = "protect: { engine: { command: { backup: 'true', restore: 'true' } }, every: 1h }";
+    let quick = [
+        ("[mlflow]", "[mlflow, postgres]"),
+        ("start: 2s", "start: 50ms"),
+        ("stable: 3s", "stable: 500ms"),
+        ("baseline: 5s", "baseline: 1s"),
+    ];
+    let (report, _) = drill_with(&killed(&steps), protect, &quick).await;
+    assert_eq!(report.verdict, Verdict::Met, "{report:#?}");
+    assert_eq!(fs::read_to_string(said).unwrap(), "0001,,", "a skipped step has put out nothing");
 }

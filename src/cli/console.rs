@@ -139,6 +139,7 @@ fn told(fact: &Fact) -> Option<String> {
         Fact::Lifted { error: Some(error), .. } => format!("fault not lifted: {error}"),
         Fact::StepBegan { id, .. } => format!("step {id}"),
         Fact::StepEnded { id, finding } => format!("step {id}: {}{}", finding.verdict, why(&finding.reason)),
+        Fact::StepSkipped { id, reason, .. } => format!("step {id} skipped: {reason}"),
         Fact::BackupEnded { number, error: Some(error), .. } => format!("backup {number} failed: {error}"),
         Fact::BackupEnded { number, point: Some(_), .. } => format!("backup {number} is complete"),
         Fact::Stalled { from, to } => format!("Lifeboat itself stood still for {:.2} s", to.since(*from)),

@@ -40,7 +40,13 @@ fn full(kind: &Listed) -> String {
     let mut g = generator();
     let schema = whole((kind.schema)(&mut g), &mut g);
     let schema = serde_json::to_string_pretty(&schema).unwrap_or_default();
-    format!("{} `{}`: {}\n\nexample:\n{}\n\nschema:\n{schema}", kind.seam, kind.name, kind.about, indent(kind.example))
+    let named = |what: &str, names: &[&str]| match names {
+        [] => String::new(),
+        names => format!("{what}: {}\n\n", names.join(", ")),
+    };
+    let (beside, outputs) = (named("beside it", kind.beside), named("outputs", kind.outputs()));
+    let head = format!("{} `{}`: {}\n\nexample:\n{}", kind.seam, kind.name, kind.about, indent(kind.example));
+    format!("{head}\n\n{beside}{outputs}schema:\n{schema}")
 }
 
 fn indent(text: &str) -> String {

@@ -4,7 +4,7 @@ use super::console::out;
 use super::{Answer, exit, survey};
 use crate::environment::Survey;
 use crate::model::Objectives;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedFault, PlannedStep, When};
 use crate::spec;
 use serde::Serialize;
 use std::fmt::Write;
@@ -50,17 +50,16 @@ fn describe(plan: &Plan, survey: &Survey, text: &mut String) -> std::fmt::Result
         writeln!(text, "{head:<12} {} every {}, timeout {}", watch.depth, watch.every, watch.timeout)?;
     }
     writeln!(text, "checks       {}", if terms.checks.is_empty() { "none".into() } else { terms.checks.join(", ") })?;
-    for (n, (fault, targets)) in plan.faults.iter().zip(&plan.targets).enumerate() {
+    for (n, (PlannedFault { at, fault }, targets)) in plan.faults.iter().zip(&plan.targets).enumerate() {
         let head = if n == 0 { "faults" } else { "" };
-        writeln!(text, "{head:<12} {} {:?} hits {}", fault.name, fault.nature(), targets.join(", "))?;
+        writeln!(text, "{head:<12} {} {:?} hits {}, at {at}", fault.name, fault.nature(), targets.join(", "))?;
     }
     if plan.steps.is_empty() {
         writeln!(text, "recovery     no steps: the platform must mend itself")?;
     }
     for (n, step) in plan.steps.iter().enumerate() {
         let head = if n == 0 { "recovery" } else { "" };
-        let retry = if step.retry > 0 { format!(", {} more tries", step.retry) } else { String::new() };
-        writeln!(text, "{head:<12} {}. {}: {}, within {}{retry}", n + 1, step.id, written(&step.step), step.deadline)?;
+        writeln!(text, "{head:<12} {}. {}: {}{}", n + 1, step.id, written(&step.step), settings(step))?;
     }
     writeln!(text, "objectives   {}", promises(&terms.objectives))?;
     writeln!(text, "stable       {} and {} good answers in a row", terms.stable, terms.streak)?;
@@ -73,6 +72,21 @@ fn describe(plan: &Plan, survey: &Survey, text: &mut String) -> std::fmt::Result
         writeln!(text, "problem      {problem}")?;
     }
     Ok(())
+}
+
+/// What stands beside a step's kind, as far as it matters.
+fn settings(step: &PlannedStep) -> String {
+    let after = match step.after.as_slice() {
+        [] => String::new(),
+        after => format!(", after {}", after.join(" and ")),
+    };
+    let when = match step.when {
+        When::Done => "",
+        When::Failed => ", only when that failed",
+        When::Always => ", in any case",
+    };
+    let retry = if step.retry > 0 { format!(", {} more tries", step.retry) } else { String::new() };
+    format!("{after}{when}, within {}{retry}", step.deadline)
 }
 
 fn promises(objectives: &Objectives) -> String {

@@ -13,7 +13,7 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 /// A variable of the command's environment.
-pub type Variable = (&'static str, OsString);
+pub type Variable = (String, OsString);
 
 /// Runs `sh -c COMMAND` to its end, appending its output to `log`. Dropped before that, it dies with its children;
 /// after a regular end, what it left running goes on.
@@ -75,7 +75,7 @@ mod tests {
     async fn a_failed_command_says_its_last_line_and_its_output_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("logs/command.log");
-        run("echo $GREETING", &[("GREETING", "hello".into())], &log).await.unwrap();
+        run("echo $GREETING", &[("GREETING".into(), "hello".into())], &log).await.unwrap();
         let trouble = run("echo some; echo it broke >&2; exit 3", &[], &log).await.unwrap_err();
         assert!(trouble.to_string().ends_with("exit status: 3: it broke"), "{trouble}");
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "hello\nsome\nit broke\n");

@@ -46,8 +46,8 @@ pub fn variables(doors: &Doors) -> Vec<Variable> {
         ("LIFEBOAT_S3_ENDPOINT", &doors.s3),
         ("LIFEBOAT_BUCKET", &doors.bucket),
     ];
-    variables.extend(texts.into_iter().filter_map(|(name, text)| Some((name, text.as_ref()?.into()))));
-    variables.extend(doors.passfile.as_ref().map(|path| ("PGPASSFILE", path.into())));
+    variables.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.as_ref()?.into()))));
+    variables.extend(doors.passfile.as_ref().map(|path| ("PGPASSFILE".to_owned(), path.into())));
     variables
 }
 
@@ -68,7 +68,7 @@ impl Engine for Command {
         let folder = Unfinished::create(path.clone())
             .map_err(|e| Trouble::new(format!("cannot make the folder `{}`", path.display()), e))?;
         let mut variables = variables(env.doors());
-        variables.push(("LIFEBOAT_POINT", path.clone().into()));
+        variables.push(("LIFEBOAT_POINT".to_owned(), path.clone().into()));
         shell::run(&self.backup, &variables, &repository.join("backup.log")).await?;
         let (snapshot, taken_at) = (clock.now(), clock::wall());
         folder.keep();
@@ -77,7 +77,7 @@ impl Engine for Command {
 
     async fn restore(&self, env: &dyn Environment, repository: &Path, point: &RecoveryPoint) -> Finding {
         let mut variables = variables(env.doors());
-        variables.push(("LIFEBOAT_POINT", repository.join(&point.id).into()));
+        variables.push(("LIFEBOAT_POINT".to_owned(), repository.join(&point.id).into()));
         match shell::run(&self.restore, &variables, &repository.join("restore.log")).await {
             Ok(()) => Finding::met(),
             Err(trouble) => Finding::missed(trouble.to_string()),

@@ -6,11 +6,11 @@ use super::bite::Bite;
 use super::history::{History, Tick, Worth};
 use super::rta::Outage;
 use crate::clock::Moment;
-use crate::model::report::{PhaseTime, ProbeFigures, Step};
+use crate::model::report::{Note, PhaseTime, ProbeFigures, Skipped, Step};
 use crate::model::{Phase, Verdict, Watch};
 use std::collections::BTreeMap;
 
-/// The runbook's steps; one that never ended is unknown.
+/// The runbook's steps that were carried out; one that never ended is unknown.
 pub fn steps(history: &History) -> Vec<Step> {
     let step = |stride: &super::history::Stride| {
         let (verdict, reason, figures) = match stride.end {
@@ -22,6 +22,17 @@ pub fn steps(history: &History) -> Vec<Step> {
         Step { id, kind, begin, end, verdict, reason, figures }
     };
     history.strides.iter().map(step).collect()
+}
+
+/// The steps that were not carried out.
+pub fn skipped(history: &History) -> Vec<Skipped> {
+    let skipped = |&(id, reason): &(&str, &str)| Skipped { id: id.to_owned(), reason: reason.to_owned() };
+    history.skipped.iter().map(skipped).collect()
+}
+
+/// What was said on the side.
+pub fn notes(history: &History) -> Vec<Note> {
+    history.notes.iter().map(|(at, text)| Note { at: at.seconds(), text: (*text).to_owned() }).collect()
 }
 
 /// The phases, each until the next one.

@@ -98,8 +98,10 @@ pub struct History<'a> {
     pub tracks: Vec<Track<'a>>,
     /// The last finding of each check.
     pub checked: BTreeMap<&'a str, (Moment, &'a Finding)>,
-    /// The runbook's steps.
+    /// The runbook's steps that were carried out.
     pub strides: Vec<Stride<'a>>,
+    /// The steps that were not carried out: id and reason.
+    pub skipped: Vec<(&'a str, &'a str)>,
     /// The points that backups made.
     pub points: Vec<RecoveryPoint>,
     /// The backups that made none, and why.
@@ -108,6 +110,8 @@ pub struct History<'a> {
     pub unlifted: Vec<&'a str>,
     /// What the run decided about itself.
     pub decisions: Vec<Decision<'a>>,
+    /// What was said on the side.
+    pub notes: Vec<(Moment, &'a str)>,
     /// What was left behind.
     pub left: Vec<&'a str>,
     /// Did the user stop it?
@@ -159,10 +163,12 @@ impl<'a> History<'a> {
             tracks: vec![],
             checked: BTreeMap::new(),
             strides: vec![],
+            skipped: vec![],
             points: vec![],
             failed_backups: vec![],
             unlifted: vec![],
             decisions: vec![],
+            notes: vec![],
             left: vec![],
             interrupted: false,
             ended: false,
@@ -187,6 +193,7 @@ impl<'a> History<'a> {
                     stride.end = Some((line.at, finding));
                 }
             }
+            Fact::StepSkipped { id, reason, .. } => self.skipped.push((id, reason)),
             Fact::BackupEnded { number, point, error } => {
                 self.points.extend(point.clone());
                 self.failed_backups.extend(error.as_deref().map(|error| (*number, error)));
@@ -197,6 +204,7 @@ impl<'a> History<'a> {
             Fact::Decided { what, verdict, reason } => {
                 self.decisions.push(Decision { what, verdict: *verdict, reason: reason.as_deref() });
             }
+            Fact::Note(text) => self.notes.push((line.at, text)),
             Fact::Left(what) => self.left.push(what),
             Fact::Removed => self.left.clear(), // a later cleanup had more luck
             Fact::Interrupted => self.interrupted = true,

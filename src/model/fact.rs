@@ -135,6 +135,15 @@ pub enum Fact {
         /// How.
         finding: Finding,
     },
+    /// A step of the runbook was not carried out.
+    StepSkipped {
+        /// Its id.
+        id: String,
+        /// Its kind.
+        kind: String,
+        /// Why.
+        reason: String,
+    },
     /// A backup began.
     BackupBegan {
         /// Its number, from 1.

@@ -1,5 +1,6 @@
 //! Plain data that every floor shares: no behaviour beyond arithmetic, no I/O.
 
+pub mod at;
 pub mod fact;
 pub mod finding;
 pub mod ledger;
@@ -8,6 +9,7 @@ pub mod span;
 pub mod terms;
 pub mod verdict;
 
+pub use at::At;
 pub use fact::{Answer, Answered, Fact, Line, Phase};
 pub use finding::{Finding, Planted, Receipt, RecoveryPoint};
 pub use ledger::{Fate, Mark, Part};

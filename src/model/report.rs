@@ -43,8 +43,11 @@ pub struct Report {
     pub losses: Vec<Loss>,
     /// What the checks found.
     pub checks: Vec<Check>,
-    /// The runbook's steps.
+    /// The runbook's steps that were carried out.
     pub steps: Vec<Step>,
+    /// Its steps that were not carried out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
     /// The phases.
     pub phases: Vec<PhaseTime>,
     /// Named moments of the run, seconds on its clock.
@@ -53,10 +56,22 @@ pub struct Report {
     pub probes: Vec<ProbeFigures>,
     /// The points that the engine made.
     pub points: Vec<RecoveryPoint>,
+    /// What was said on the side.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
     /// Why to doubt the numbers, and what to do about it.
     pub caveats: Vec<String>,
     /// What was left behind; empty when all is gone.
     pub left: Vec<String>,
+}
+
+/// Something said on the side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Note {
+    /// When, seconds on the run's clock.
+    pub at: f64,
+    /// What.
+    pub text: String,
 }
 
 /// One verdict among those merged.
@@ -168,6 +183,15 @@ pub struct Step {
     pub reason: Option<String>,
     /// Its figures.
     pub figures: Vec<(String, String)>,
+}
+
+/// A step of the runbook that was not carried out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Skipped {
+    /// Its id.
+    pub id: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A phase and its time.

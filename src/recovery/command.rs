@@ -1,5 +1,6 @@
 //! The step that is a shell command of the user's own; its output is kept in `logs/command.log` of the run's folder.
 
+use super::text::Text;
 use super::{Hands, Step};
 use crate::client::shell;
 use crate::engine::command::variables;
@@ -17,7 +18,7 @@ pub const KIND: Kind<dyn Step> = Kind {
     example: "command: { run: 'curl --fail \"$LIFEBOAT_MLFLOW/health\"' }",
     schema,
     parse: |n, p| match n.text() {
-        Some(run) => Some(Box::new(Command { run: run.to_owned() })),
+        Some(_) => read::<Text>(n, p).map(|run| Box::new(Command { run }) as _),
         None => read::<Command>(n, p).map(|k| Box::new(k) as _),
     },
 };
@@ -26,8 +27,10 @@ pub const KIND: Kind<dyn Step> = Kind {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Command {
-    /// What `sh -c` gets; `$LIFEBOAT_MLFLOW`, `$LIFEBOAT_POSTGRES` and the like are set.
-    run: String,
+    /// What `sh -c` gets; `$LIFEBOAT_MLFLOW`, `$LIFEBOAT_POSTGRES` and the like are set. An output of an earlier step,
+    /// `${steps.ID.outputs.NAME}`, acts as a shell variable: it belongs in double quotes, and single quotes keep it
+    /// from being expanded.
+    run: Text,
 }
 
 fn schema(generator: &mut SchemaGenerator) -> Schema {
@@ -37,9 +40,14 @@ fn schema(generator: &mut SchemaGenerator) -> Schema {
 
 #[async_trait]
 impl Step for Command {
+    fn texts(&self) -> Vec<(&'static str, &Text)> {
+        vec![("run", &self.run)]
+    }
     async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
         let log = hands.folder.join("logs/command.log");
-        match shell::run(&self.run, &variables(hands.env.doors()), &log).await {
+        let (command, outputs) = self.run.shell(hands.outputs);
+        let variables = [variables(hands.env.doors()), outputs].concat();
+        match shell::run(&command, &variables, &log).await {
             Ok(()) => Finding::met(),
             Err(trouble) => Finding::missed(trouble.to_string()),
         }
@@ -50,8 +58,53 @@ impl Step for Command {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::client::Trouble;
+    use crate::clock::Moment;
+    use crate::environment::{Doors, Environment};
     use crate::kind::pick;
+    use crate::model::Verdict;
     use crate::node::parse;
+    use crate::recovery::Lifts;
+    use crate::recovery::text::Reference;
+
+    struct Nowhere(Doors);
+
+    #[async_trait]
+    impl Environment for Nowhere {
+        fn doors(&self) -> &Doors {
+            &self.0
+        }
+        async fn remove(&self) -> Vec<String> {
+            vec![]
+        }
+    }
+
+    #[async_trait]
+    impl Lifts for Nowhere {
+        async fn lift(&self) -> Result<(), Trouble> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_value_is_never_read_as_shell() {
+        let (folder, nowhere) = (tempfile::tempdir().unwrap(), Nowhere(Doors::default()));
+        let value = "a  b'\"; touch evil; $(touch evil) `touch evil` ${HOME}";
+        let run = "printf '%s|' \"is ${steps.x.outputs.point}\" \"${steps.x.outputs.gone}\"".parse().unwrap();
+        let point = Reference { step: "x".into(), output: "point".into() };
+        let hands = Hands {
+            env: &nowhere,
+            engine: None,
+            points: vec![],
+            bite: Moment::default(),
+            outputs: &[(point, value.to_owned())].into(),
+            folder: folder.path(),
+            lifts: &nowhere,
+        };
+        assert_eq!(Command { run }.carry_out(&hands).await.verdict, Verdict::Met);
+        let said = std::fs::read_to_string(folder.path().join("logs/command.log")).unwrap();
+        assert_eq!(said, format!("is {value}||"));
+    }
 
     #[test]
     fn a_command_is_a_text_or_a_map() {

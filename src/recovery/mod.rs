@@ -7,6 +7,7 @@ pub mod command;
 pub mod component;
 pub mod lift;
 pub mod restore;
+pub mod text;
 pub mod wait_for;
 
 use crate::clock::Moment;
@@ -17,6 +18,7 @@ use crate::model::{Finding, RecoveryPoint};
 use async_trait::async_trait;
 use std::path::Path;
 use std::sync::Arc;
+use text::{Outputs, Text};
 
 /// Every step, in the order of the documentation.
 pub const STEPS: &[Kind<dyn Step>] =
@@ -32,6 +34,8 @@ pub struct Hands<'a> {
     pub points: Vec<RecoveryPoint>,
     /// The earliest moment at which the fault can have bitten.
     pub bite: Moment,
+    /// What the steps that have ended have put out.
+    pub outputs: &'a Outputs,
     /// The run's folder.
     pub folder: &'a Path,
     /// Lifts the conditions that the faults made.
@@ -59,6 +63,14 @@ pub trait Step: Send + Sync {
     /// Does it need an engine?
     fn restores(&self) -> bool {
         false
+    }
+    /// The figures of its finding that later steps may refer to.
+    fn outputs(&self) -> &'static [&'static str] {
+        &[]
+    }
+    /// Its texts that may refer to outputs of earlier steps, each with its key.
+    fn texts(&self) -> Vec<(&'static str, &Text)> {
+        vec![]
     }
     /// Carries it out.
     async fn carry_out(&self, hands: &Hands<'_>) -> Finding;

@@ -21,7 +21,7 @@ pub const KIND: Kind<dyn Step> = Kind {
     parse: |n, p| read::<Restore>(n, p).map(|k| Box::new(k) as _),
 };
 
-/// Restores from the drill's backups.
+/// Restores from the drill's backups. Its outputs: `point`, the recovery point's id, and `taken_at`, its wall time.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Restore {
@@ -60,6 +60,9 @@ impl Step for Restore {
     fn restores(&self) -> bool {
         true
     }
+    fn outputs(&self) -> &'static [&'static str] {
+        &["point", "taken_at"]
+    }
     async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
         let To::Latest = self.to;
         let Some((engine, repository)) = &hands.engine else {
@@ -68,7 +71,8 @@ impl Step for Restore {
         let Some(point) = latest(&hands.points, hands.bite) else {
             return Finding::missed("there is no recovery point from before the disaster");
         };
-        engine.restore(hands.env, repository, point).await.figure("point", &point.id)
+        let finding = engine.restore(hands.env, repository, point).await;
+        finding.figure("point", &point.id).figure("taken_at", point.taken_at)
     }
 }
 

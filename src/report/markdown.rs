@@ -16,7 +16,7 @@ pub const FORMAT: Format =
 /// When it cannot be written in this format.
 pub fn render(report: &Report) -> Result<Vec<u8>, Unrendered> {
     let mut text = head(report);
-    for part in [objectives, judgements, writes, checks, steps, course, backups, caveats, losses] {
+    for part in [objectives, judgements, writes, checks, steps, skipped, course, backups, notes, caveats, losses] {
         let part = part(report);
         if !part.is_empty() {
             text.push('\n');
@@ -91,6 +91,11 @@ fn steps(report: &Report) -> String {
     section("Steps", &columns, &report.steps.iter().map(row).collect::<Vec<_>>())
 }
 
+fn skipped(report: &Report) -> String {
+    let rows: Vec<_> = report.skipped.iter().map(|s| vec![s.id.clone(), s.reason.clone()]).collect();
+    section("Skipped steps", &["Step", "Why"], &rows)
+}
+
 /// What happened when: phases, moments, probes.
 fn course(report: &Report) -> String {
     let phases: Vec<_> = report
@@ -128,6 +133,11 @@ fn backups(report: &Report) -> String {
     };
     let rows: Vec<_> = report.points.iter().map(row).collect();
     section("Recovery points", &["Point", "Snapshot", "Wall time", "Bytes"], &rows)
+}
+
+fn notes(report: &Report) -> String {
+    let rows: Vec<_> = report.notes.iter().map(|note| vec![seconds(Some(note.at)), note.text.clone()]).collect();
+    section("Notes", &["At", "What"], &rows)
 }
 
 fn caveats(report: &Report) -> String {

@@ -66,7 +66,7 @@ fn count(count: Option<u64>) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::model::report::{Loss, Measurement, SCHEMA};
+    use crate::model::report::{Loss, Measurement, SCHEMA, Skipped};
     use crate::model::{Depth, Fate, Verdict};
 
     fn report() -> Report {
@@ -109,6 +109,18 @@ mod tests {
         let text = String::from_utf8((markdown::FORMAT.render)(&report()).unwrap()).unwrap();
         assert!((1..=25).all(|n| text.contains(&format!("mark {n} |"))), "{text}");
         assert!(text.contains("run 7 \\| odd"), "a pipe in a name does not break the table");
+    }
+
+    #[test]
+    fn a_skipped_step_is_told_with_its_reason() {
+        let mut report = report();
+        assert!(!table::render(&report, 100).contains("Skipped"), "no headline over nothing");
+        report.skipped.push(Skipped { id: "restore-postgres".into(), reason: "nothing before it failed".into() });
+        let text = String::from_utf8((markdown::FORMAT.render)(&report).unwrap()).unwrap();
+        assert!(text.contains("| restore-postgres | nothing before it failed |"), "{text}");
+        assert!(table::render(&report, 100).contains("- restore-postgres: nothing before it failed"));
+        let json: serde_json::Value = serde_json::from_slice(&(json::FORMAT.render)(&report).unwrap()).unwrap();
+        assert_eq!(json["skipped"][0]["id"], "restore-postgres");
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub fn render(report: &Report, width: usize) -> String {
     let width = width.max(40);
     let mut blocks = vec![head(report, width), objectives(report, width), writes(report, width)];
     blocks.extend([checks(report, width), steps(report, width)]);
+    let skipped = report.skipped.iter().map(|step| format!("{}: {}", step.id, step.reason));
+    blocks.push(list("Skipped steps", skipped, width));
     blocks.push(list("Caveats", report.caveats.iter().cloned(), width));
     blocks.push(losses(report, width));
     blocks.push(list("Left behind", report.left.iter().cloned(), width));

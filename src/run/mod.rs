@@ -8,6 +8,7 @@ mod disaster;
 mod interrupt;
 mod protect;
 mod recover;
+mod runbook;
 mod scribe;
 mod stage;
 mod steady;
@@ -28,6 +29,7 @@ use crate::plan::Plan;
 use crate::report::REPORTS;
 use crate::store::{self, RunFolder};
 use futures::FutureExt;
+use futures::future::join;
 use interrupt::Interrupt;
 use stage::Stage;
 use std::fs;
@@ -117,7 +119,7 @@ async fn perform(stage: &Stage) -> Result<(), Trouble> {
     stage.scribe.tell(Fact::Phase(Phase::Disaster));
     let Some(bite) = disaster::strike(stage).await? else { return Ok(()) };
     stage.scribe.tell(Fact::Phase(Phase::Recovery));
-    recover::follow_runbook(stage, &cast, bite).await;
+    let (bite, ()) = join(disaster::strike_late(stage, bite), recover::follow_runbook(stage, &cast, bite)).await;
     let stable = recover::wait_for_service(stage, &cast, bite).await;
     stage.scribe.tell(Fact::Phase(Phase::Verify));
     verify::verify(stage, &mut cast, stable).await

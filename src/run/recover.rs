@@ -1,10 +1,13 @@
-//! The recovery: the outage is noticed, the runbook followed line by line, the service watched until it is stable.
+//! The recovery: the outage is noticed, the runbook followed, the service watched until it is stable.
 
 use super::disaster::Bite;
+use super::runbook::{End, Runbook};
 use super::stage::{Cast, Stage};
 use crate::model::{Fact, Finding, Verdict};
 use crate::plan::PlannedStep;
 use crate::recovery::Hands;
+use crate::recovery::text::Outputs;
+use futures::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,24 +16,30 @@ const NOTICE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Carries out the steps in their order. The first that fails ends it: what comes after relies on it.
+/// Carries out the runbook: each step as soon as all that it comes after have ended, so that some run side by side.
 pub async fn follow_runbook(stage: &Stage, cast: &Cast, bite: Bite) {
-    let clock = stage.scribe.clock();
-    while !cast.watching.board.down(bite.earliest, stage.plan.terms.streak) && clock.now() < bite.latest.plus(NOTICE) {
+    let (clock, scribe) = (stage.scribe.clock(), &stage.scribe);
+    while !cast.watching.board.down(bite.earliest, stage.plan.terms.streak) && clock.now() < bite.last.plus(NOTICE) {
         tokio::time::sleep(LOOK).await;
     }
-    for planned in &stage.plan.steps {
-        stage.scribe.tell(Fact::StepBegan { id: planned.id.clone(), kind: planned.step.name.to_owned() });
-        let finding = carry_out(stage, cast, bite, planned).await;
-        let done = finding.verdict == Verdict::Met;
-        stage.scribe.tell(Fact::StepEnded { id: planned.id.clone(), finding });
-        if !done {
-            return;
+    let runbook = &Runbook::new(&stage.plan.steps);
+    let follow = async |planned: &PlannedStep| {
+        let PlannedStep { id, step, .. } = planned;
+        let (id, kind) = (id.clone(), step.name.to_owned());
+        if let Some((reason, way)) = runbook.turn(planned).await {
+            scribe.tell(Fact::StepSkipped { id, kind, reason });
+            return runbook.ended(planned, End::skipped(way));
         }
-    }
+        scribe.tell(Fact::StepBegan { id: id.clone(), kind });
+        let finding = carry_out(stage, cast, bite, planned, &runbook.outputs()).await;
+        let end = End::of(planned, &finding);
+        scribe.tell(Fact::StepEnded { id, finding });
+        runbook.ended(planned, end);
+    };
+    join_all(stage.plan.steps.iter().map(follow)).await;
 }
 
-async fn carry_out(stage: &Stage, cast: &Cast, bite: Bite, planned: &PlannedStep) -> Finding {
+async fn carry_out(stage: &Stage, cast: &Cast, bite: Bite, planned: &PlannedStep, outputs: &Outputs) -> Finding {
     let env = match stage.env() {
         Ok(env) => env,
         Err(trouble) => return Finding::unknown(trouble.to_string()),
@@ -46,6 +55,7 @@ async fn carry_out(stage: &Stage, cast: &Cast, bite: Bite, planned: &PlannedStep
             engine: stage.plan.protect.as_ref().map(|p| (Arc::clone(&p.engine.it), repository.as_path())),
             points: cast.schedule.as_ref().map(super::protect::Schedule::points).unwrap_or_default(),
             bite: bite.earliest,
+            outputs,
             folder: &stage.lent.folder,
             lifts: stage,
         };
@@ -59,12 +69,12 @@ async fn carry_out(stage: &Stage, cast: &Cast, bite: Bite, planned: &PlannedStep
     finding
 }
 
-/// Waits until every probe is good and stays good, or the limit has passed. Decides `recovered`.
+/// Waits until every probe is good and stays good after the last fault, or the limit from the first has passed.
 pub async fn wait_for_service(stage: &Stage, cast: &Cast, bite: Bite) -> bool {
     let (terms, clock) = (&stage.plan.terms, stage.scribe.clock());
     let end = bite.latest.plus(stage.plan.limits.recovery.0);
     loop {
-        if cast.watching.board.steady(bite.latest, terms.streak, terms.stable.0) {
+        if cast.watching.board.steady(bite.last, terms.streak, terms.stable.0) {
             return true;
         }
         if clock.now() >= end {

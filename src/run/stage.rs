@@ -13,8 +13,9 @@ use crate::store;
 use crate::workload::seed;
 use async_trait::async_trait;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 /// Undoing one fault may take this long.
@@ -29,7 +30,8 @@ pub struct Stage {
     /// The run's name and folder.
     pub lent: Lent,
     env: OnceLock<Arc<dyn Environment>>,
-    intended: Mutex<Vec<(usize, Receipt)>>,
+    /// The faults that may have to be lifted; whoever injects one holds it until it has bitten.
+    pub intended: Mutex<Vec<(usize, Receipt)>>,
 }
 
 /// Everything that acts beside the runbook.
@@ -125,11 +127,6 @@ impl Stage {
         Some(Clients { stop, task: tokio::spawn(async move { workload.run(env, ledger, run, stopped).await }) })
     }
 
-    /// Remembers a fault that may have to be lifted.
-    pub fn intend(&self, fault: usize, receipt: Receipt) {
-        self.intended.lock().unwrap_or_else(PoisonError::into_inner).push((fault, receipt));
-    }
-
     /// Gives everything back; what stays is written down. A place that its user wants to keep stays only where
     /// `keep` says that the drill went to its end.
     pub async fn tear_down(&self, keep: bool) -> Result<(), Trouble> {
@@ -170,9 +167,9 @@ impl Stage {
 impl Lifts for Stage {
     async fn lift(&self) -> Result<(), Trouble> {
         let mut result = Ok(());
-        let intended: Vec<_> = self.intended.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
+        let intended: Vec<_> = self.intended.lock().await.drain(..).collect();
         for (index, receipt) in intended.into_iter().rev() {
-            let fault = &self.plan.faults[index];
+            let fault = &self.plan.faults[index].fault;
             if fault.nature() == Nature::Damage {
                 continue;
             }

@@ -7,6 +7,7 @@ pub mod catalogue;
 pub mod drill;
 pub mod raw;
 pub mod resolve;
+mod runbook;
 pub mod scenario;
 pub mod schema;
 pub mod wrong;
@@ -60,7 +61,9 @@ pub fn check(path: &Path) -> Result<(), Wrong> {
     let mut problems = vec![];
     let Some(root) = open(path, &mut problems) else { return Err(Wrong::one(path, problems)) };
     if root.get("faults").is_some() && root.get("drill").is_none() {
-        scenario::read_scenario(&root, &mut problems);
+        if let Some(scenario) = scenario::read_scenario(&root, &mut problems) {
+            runbook::link(&scenario.steps, &mut problems);
+        }
         return if problems.is_empty() { Ok(()) } else { Err(Wrong::one(path, problems)) };
     }
     resolve(&read_script(path, &root, problems)?).map(|_| ())

@@ -4,13 +4,12 @@
 //! environment's survey, which is asked when the plan stands.
 
 use super::scenario::WrittenStep;
-use super::{Drill, Scenario, Script, Wrong};
+use super::{Drill, Scenario, Script, Wrong, runbook};
 use crate::environment::Power;
-use crate::kind::Chosen;
 use crate::model::{Depth, Objectives, Span, Terms, Watch};
 use crate::node::{Node, Problem, nearest};
-use crate::plan::{Plan, PlannedStep};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::plan::{Plan, PlannedFault, PlannedStep};
+use std::collections::BTreeSet;
 
 /// Decides everything.
 ///
@@ -125,13 +124,13 @@ fn powers(drill: &Drill, scenario: &Scenario, ours: &mut Vec<Problem>, theirs: &
     }
     drill.probes.iter().for_each(|it| refuse(it.name, &it.node, it.needs(), ours));
     drill.checks.iter().for_each(|it| refuse(it.name, &it.node, it.needs(), ours));
-    scenario.faults.iter().for_each(|it| refuse(it.name, &it.node, it.needs(), theirs));
+    scenario.faults.iter().for_each(|it| refuse(it.fault.name, &it.fault.node, it.fault.needs(), theirs));
     scenario.steps.iter().for_each(|it| refuse(it.step.name, &it.step.node, it.step.needs(), theirs));
 }
 
 fn targets(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) -> Vec<Vec<String>> {
     let components = drill.environment.components();
-    let of = |fault: &Chosen<dyn crate::fault::Fault>| {
+    let of = |PlannedFault { fault, .. }: &PlannedFault| {
         let targets = fault.targets(&components);
         if targets.is_empty() {
             let node = at_keys(&fault.node, &["component"]);
@@ -157,40 +156,16 @@ fn steps(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) -> Vec
             problems.push(Problem::new(&step.node, text).hint("add `protect: { engine: …, every: 5s }` to the drill"));
         }
     }
-    let ids = ids(&scenario.steps, problems);
-    let planned = scenario.steps.iter().zip(ids).map(|(WrittenStep { step, settings, .. }, id)| PlannedStep {
-        id,
+    let links = runbook::link(&scenario.steps, problems);
+    let planned = scenario.steps.iter().zip(links).map(|(WrittenStep { step, settings, .. }, link)| PlannedStep {
+        id: link.id,
+        after: link.after,
+        when: settings.when,
         deadline: settings.deadline.unwrap_or(drill.limits.recovery),
         retry: settings.retry,
         step: step.clone(),
     });
     planned.collect()
-}
-
-/// Written ids as they are, each once; the others are named after kind and component, and numbered when shared.
-fn ids(steps: &[WrittenStep], problems: &mut Vec<Problem>) -> Vec<String> {
-    let mut lines = BTreeMap::new();
-    for step in steps {
-        let Some(id) = &step.settings.id else { continue };
-        let line = step.node.place.line;
-        if let Some(first) = lines.insert(id.clone(), line) {
-            let node = at_keys(&step.node, &["id"]);
-            let problem = Problem::new(node, format!("a second step with the id `{id}`"));
-            problems.push(problem.hint(format!("the first is on line {first}")));
-        }
-    }
-    let mut taken: BTreeSet<String> = lines.into_keys().collect();
-    let mut id = |WrittenStep { step, settings, .. }: &WrittenStep| {
-        if let Some(id) = &settings.id {
-            return id.clone();
-        }
-        let base = step.component().map_or_else(|| step.name.to_owned(), |c| format!("{}-{c}", step.name));
-        let numbered = (2..).map(|n| format!("{base}-{n}"));
-        let free = std::iter::once(base.clone()).chain(numbered).find(|id| !taken.contains(id)).unwrap_or(base);
-        taken.insert(free.clone());
-        free
-    };
-    steps.iter().map(&mut id).collect()
 }
 
 fn unknown_component(node: &Node, name: &str, components: &[String]) -> Problem {
@@ -204,7 +179,7 @@ fn known(components: &[String]) -> String {
 }
 
 /// The node behind the keys, or the deepest that is there.
-fn at_keys<'a>(node: &'a Node, keys: &[&str]) -> &'a Node {
+pub(super) fn at_keys<'a>(node: &'a Node, keys: &[&str]) -> &'a Node {
     let mut at = node;
     for key in keys {
         match at.get(key) {

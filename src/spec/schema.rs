@@ -30,7 +30,10 @@ pub fn kinds() -> Value {
         let mut g = generator();
         let schema = whole((kind.schema)(&mut g), &mut g);
         let seam = seams.entry(kind.seam).or_insert_with(|| json!({}));
-        seam[kind.name] = json!({ "about": kind.about, "example": kind.example, "schema": schema });
+        let (beside, outputs) = (kind.beside, kind.outputs());
+        seam[kind.name] = json!({
+            "about": kind.about, "example": kind.example, "schema": schema, "beside": beside, "outputs": outputs,
+        });
     }
     Value::Object(seams)
 }
@@ -64,6 +67,16 @@ mod tests {
         for key in ["drill", "scenario", "protect", "streak", "mlflow-smoke", "simulated", "baseline"] {
             assert!(text.contains(&format!("\"{key}\"")), "{key}");
         }
+    }
+
+    #[test]
+    fn the_schema_of_a_scenario_knows_the_keys_beside_a_kind_and_the_kinds_their_outputs() {
+        let text = scenario().to_value().to_string();
+        for key in ["after", "when", "always", "deadline", "at", "^(disaster|recovery)"] {
+            assert!(text.contains(&format!("\"{key}")), "{key}");
+        }
+        assert_eq!(kinds()["step"]["restore"]["outputs"], json!(["point", "taken_at"]));
+        assert_eq!(kinds()["fault"]["kill"]["beside"], json!(["at"]));
     }
 
     #[test]

@@ -1,0 +1,113 @@
+//! The order of the runbook while it is followed: who waits for whom, who is skipped, what was put out.
+//!
+//! Apart from the recovery because it acts on nothing: it only waits and decides.
+
+use crate::model::{Finding, Verdict};
+use crate::plan::{PlannedStep, When};
+use crate::recovery::text::{Outputs, Reference};
+use futures::future::join_all;
+use std::collections::BTreeMap;
+use tokio::sync::SetOnce;
+
+/// The steps and how each has ended, once it has.
+pub struct Runbook<'a>(BTreeMap<&'a str, SetOnce<End>>);
+
+/// How a step ended, as those after it see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct End {
+    /// Met, or why those after it may not rely on it.
+    pub way: Way,
+    outputs: Outputs,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// It was carried out and met.
+    Done,
+    /// It was carried out and did not meet, or skipped because of one that did not: a failure reaches over those.
+    Failed,
+    /// It was skipped because nobody needed it.
+    Unneeded,
+}
+
+impl End {
+    /// Of a step that was carried out: those of its figures are kept that it promised as outputs.
+    pub fn of(planned: &PlannedStep, finding: &Finding) -> Self {
+        let promised = finding.figures.iter().filter(|(name, _)| planned.step.outputs().contains(&name.as_str()));
+        let output = |(name, value): &(String, String)| {
+            (Reference { step: planned.id.clone(), output: name.clone() }, value.clone())
+        };
+        let way = if finding.verdict == Verdict::Met { Way::Done } else { Way::Failed };
+        Self { way, outputs: promised.map(output).collect() }
+    }
+
+    /// Of a step that was not.
+    pub fn skipped(way: Way) -> Self {
+        Self { way, outputs: Outputs::new() }
+    }
+}
+
+impl<'a> Runbook<'a> {
+    /// None of the steps has ended.
+    pub fn new(steps: &'a [PlannedStep]) -> Self {
+        Self(steps.iter().map(|planned| (planned.id.as_str(), SetOnce::new())).collect())
+    }
+
+    /// Waits until all that the step comes after have ended; answers why it is skipped and as what it counts, if so.
+    pub async fn turn(&self, planned: &PlannedStep) -> Option<(String, Way)> {
+        let before = planned.after.iter().filter_map(|id| Some((id.as_str(), self.0.get(id.as_str())?)));
+        let ends = before.map(|(id, end)| async move { (id, end.wait().await.way) });
+        skip(planned.when, &join_all(ends).await)
+    }
+
+    /// The step has ended.
+    pub fn ended(&self, planned: &PlannedStep, end: End) {
+        let _ = self.0.get(planned.id.as_str()).map(|it| it.set(end)); // each step ends once
+    }
+
+    /// What the steps that have ended have put out.
+    pub fn outputs(&self) -> Outputs {
+        self.0.values().filter_map(SetOnce::get).flat_map(|end| end.outputs.clone()).collect()
+    }
+}
+
+/// Why a step is skipped after others ended as they did, and as what it counts; none if it is carried out.
+fn skip(when: When, before: &[(&str, Way)]) -> Option<(String, Way)> {
+    let first = |way| before.iter().find(|(_, it)| *it == way).map(|(id, _)| *id);
+    match (when, first(Way::Failed), first(Way::Unneeded)) {
+        (When::Done, Some(failed), _) => Some((format!("`{failed}` did not succeed"), Way::Failed)),
+        (When::Done, None, Some(unneeded)) => Some((format!("`{unneeded}` was not needed"), Way::Unneeded)),
+        (When::Failed, None, _) => Some(("nothing that it comes after failed".to_owned(), Way::Unneeded)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn way(when: When, before: &[Way]) -> Option<Way> {
+        let named: Vec<_> = before.iter().map(|way| ("a", *way)).collect();
+        skip(when, &named).map(|(_, way)| way)
+    }
+
+    #[test]
+    fn a_step_relies_on_all_that_it_comes_after() {
+        assert_eq!(way(When::Done, &[]), None, "the first is carried out");
+        assert_eq!(way(When::Done, &[Way::Done, Way::Done]), None);
+        assert_eq!(way(When::Done, &[Way::Done, Way::Failed, Way::Unneeded]), Some(Way::Failed));
+        assert_eq!(way(When::Done, &[Way::Done, Way::Unneeded]), Some(Way::Unneeded), "it belongs to the branch");
+    }
+
+    #[test]
+    fn a_fallback_is_for_failures_only() {
+        assert_eq!(way(When::Failed, &[Way::Done, Way::Failed]), None);
+        assert_eq!(way(When::Failed, &[Way::Done, Way::Unneeded]), Some(Way::Unneeded));
+    }
+
+    #[test]
+    fn always_is_always() {
+        assert_eq!(way(When::Always, &[Way::Failed, Way::Unneeded]), None);
+    }
+}
