@@ -36,6 +36,7 @@ impl Moment {
     }
 
     /// This moment, `by` later.
+    #[must_use]
     pub fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(nanoseconds(by)))
     }

@@ -128,7 +128,7 @@ fn judge(before: &Before, now: &Digests, aliases: &[(String, String)]) -> Findin
             match objects.get(key) {
                 None => exceptions.push(format!("{version}: the object `{key}` is gone")),
                 Some(other) if other != digest => {
-                    exceptions.push(format!("{version}: the object `{key}` has other bytes"))
+                    exceptions.push(format!("{version}: the object `{key}` has other bytes"));
                 }
                 Some(_) => {}
             }
@@ -140,10 +140,8 @@ fn judge(before: &Before, now: &Digests, aliases: &[(String, String)]) -> Findin
     let dangling = aliases.iter().filter(|(_, version)| !now.contains_key(version));
     exceptions.extend(dangling.map(|(alias, version)| format!("{alias}: there is no {version}")));
     let more = exceptions.len().saturating_sub(NAMED);
-    let mut named = exceptions[..exceptions.len() - more].join("; ");
-    if more > 0 {
-        named += &format!("; and {more} more");
-    }
+    let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
+    let named = exceptions[..exceptions.len() - more].join("; ") + &rest;
     let finding = if exceptions.is_empty() { Finding::met() } else { Finding::missed(named) };
     let finding = finding.figure("model versions", now.len()).figure("aliases", aliases.len());
     let finding = finding.figure("objects", now.values().map(BTreeMap::len).sum::<usize>());

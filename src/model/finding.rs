@@ -35,7 +35,7 @@ impl Finding {
     }
     /// With one more figure.
     #[must_use]
-    pub fn figure(mut self, name: impl Into<String>, value: impl ToString) -> Self {
+    pub fn figure(mut self, name: impl Into<String>, value: impl std::fmt::Display) -> Self {
         self.figures.push((name.into(), value.to_string()));
         self
     }

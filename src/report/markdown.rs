@@ -141,8 +141,12 @@ fn notes(report: &Report) -> String {
 }
 
 fn caveats(report: &Report) -> String {
-    let lines: String = report.caveats.iter().map(|caveat| format!("- {caveat}\n")).collect();
-    if lines.is_empty() { lines } else { format!("## Caveats\n\n{lines}") }
+    if report.caveats.is_empty() {
+        return String::new();
+    }
+    let mut text = "## Caveats\n\n".to_owned();
+    text.extend(report.caveats.iter().map(|caveat| format!("- {caveat}\n")));
+    text
 }
 
 fn losses(report: &Report) -> String {

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Looking at one check may take this long.
-const CHECK: Duration = Duration::from_secs(60);
+const CHECK: Duration = Duration::from_mins(1);
 /// Reading the marks back may take this long; shorter when the service never came back.
-const READ: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(120)];
+const READ: [Duration; 2] = [Duration::from_secs(15), Duration::from_mins(2)];
 
 /// Stops the clients, reads their marks back, lets every check look. The probes go on watching.
 pub async fn verify(stage: &Stage, cast: &mut Cast, stable: bool) -> Result<(), Trouble> {
