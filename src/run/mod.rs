@@ -36,9 +36,13 @@ use std::fs;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// The name of the plan in a run's folder.
 pub const PLAN: &str = "plan.yaml";
+/// Setting up may take this long: a download or a compiler that hangs is no reason to wait for ever.
+const SET_UP: Duration = Duration::from_secs(3600);
 
 /// Follows a run while it happens.
 pub trait Watcher: Send + Sync {
@@ -89,10 +93,6 @@ pub async fn run(plan: Plan, reports: &Path, watcher: Arc<dyn Watcher>) -> Resul
             stage.scribe.tell(Fact::Interrupted);
             Ok(true)
         }
-        () = tokio::time::sleep(stage.plan.limits.drill.0) => {
-            stage.decide("drill limit", Verdict::Unknown, Some(format!("the drill took longer than {}", stage.plan.limits.drill)));
-            Ok(false)
-        }
     };
     if let Err(trouble) = &ending {
         stage.decide("harness", Verdict::Unknown, Some(trouble.to_string()));
@@ -100,7 +100,7 @@ pub async fn run(plan: Plan, reports: &Path, watcher: Arc<dyn Watcher>) -> Resul
     tokio::select! {
         result = stage.tear_down(matches!(ending, Ok(false))) => result?,
         () = interrupt.second() => {
-            return Err(Trouble::new("stopped while tearing down", "interrupted twice").hint("run `lifeboat cleanup`"));
+            stage.scribe.swear(Fact::Left("what was not yet torn down when it was interrupted".into())).await?;
         }
     }
     stage.scribe.swear(Fact::Ended).await?;
@@ -108,9 +108,20 @@ pub async fn run(plan: Plan, reports: &Path, watcher: Arc<dyn Watcher>) -> Resul
     ending.map(|interrupted| Outcome { report, folder: folder.path, interrupted })
 }
 
-/// The phases before the tear-down, in their order.
+/// All before the tear-down. A machine's first set-up compiles for minutes, so the drill's limit counts from the
+/// moment the platform serves.
 async fn perform(stage: &Stage) -> Result<(), Trouble> {
-    stage.provision().await?;
+    let late = |_| Trouble::new("cannot set up", "not done within an hour").hint("what is done is kept: run it again");
+    timeout(SET_UP, stage.provision()).await.map_err(late)??;
+    let limit = stage.plan.limits.drill;
+    timeout(limit.0, rehearse(stage)).await.unwrap_or_else(|_| {
+        stage.decide("drill limit", Verdict::Unknown, Some(format!("the drill took longer than {limit}")));
+        Ok(())
+    })
+}
+
+/// The phases between set-up and tear-down, in their order.
+async fn rehearse(stage: &Stage) -> Result<(), Trouble> {
     stage.scribe.tell(Fact::Phase(Phase::Baseline));
     let mut cast = stage.begin().await?;
     if !steady::prove(stage, &cast).await {

@@ -115,7 +115,7 @@ struct LimitsFile {
     baseline: Span,
     /// From the bite to a stable service.
     recovery: Span,
-    /// The whole drill.
+    /// The whole drill, from the moment the platform serves.
     drill: Span,
 }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use tokio::process::Command;
 use tokio_postgres::Client;
 
@@ -69,11 +69,10 @@ pub async fn feed(dump: &Path, mut command: Command) -> Result<String, Trouble> 
         return pumped;
     }
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-    let why = last(&said).map_or_else(|| ended.status.to_string(), str::to_owned);
     match pumped {
         // A broken pipe is only the echo of the command's own end.
         Err(trouble) if !trouble.why.contains("Broken pipe") => Err(trouble),
-        _ => Err(Trouble::new("`pg_restore` failed", why)),
+        _ => Err(refusal("`pg_restore` failed", &said, ended.status)),
     }
 }
 
@@ -119,7 +118,14 @@ async fn dump(sql: &dyn Sql, snapshot: &str, path: &Path) -> Result<(String, u64
         return pumped;
     }
     let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-    Err(Trouble::new(what, last(&said).map_or_else(|| ended.status.to_string(), str::to_owned)))
+    Err(refusal(what, &said, ended.status))
+}
+
+/// Why a tool refused: the last line it said. Tools older than the server, or than the dump, are worth a hint.
+fn refusal(what: impl Into<String>, said: &str, status: ExitStatus) -> Trouble {
+    let trouble = Trouble::new(what, last(said).map_or_else(|| status.to_string(), str::to_owned));
+    let old = ["server version mismatch", "unsupported version"].iter().any(|sign| said.contains(sign));
+    if old { trouble.hint("use client tools of the server's version") } else { trouble }
 }
 
 async fn content(client: &Client, database: &str) -> Result<Content, Trouble> {
@@ -202,5 +208,22 @@ impl<W: Write> Write for Digesting<W> {
     }
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_that_is_too_old_is_told_with_both_versions_and_what_to_do() {
+        let said = "pg_dump: error: aborting because of server version mismatch\n\
+            pg_dump: detail: server version: 18.6; pg_dump version: 15.18\n";
+        let trouble = refusal("pg_dump of `mlflow`", said, ExitStatus::default());
+        assert_eq!(trouble.why, "pg_dump: detail: server version: 18.6; pg_dump version: 15.18");
+        assert_eq!(trouble.hint.as_deref(), Some("use client tools of the server's version"));
+        let old = "pg_restore: error: unsupported version (1.16) in file header\n";
+        assert!(refusal("`pg_restore` failed", old, ExitStatus::default()).hint.is_some());
+        assert_eq!(refusal("x", "pg_dump: error: connection lost\n", ExitStatus::default()).hint, None);
     }
 }

