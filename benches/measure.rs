@@ -1,15 +1,26 @@
-//! How long judging takes: a timeline of a million facts, most of them answers and marks.
+//! How long judging takes and how much memory: a timeline of a million facts, most of them answers and marks.
+//!
+//! Memory is that of a process of its own (this bench, started again) which does what `lifeboat report` does and
+//! nothing else: it reads the timeline from disk, judges it, and says the most it ever held.
 
-use criterion::{Criterion, criterion_group, criterion_main};
+#![allow(missing_docs)] // of what the macros make
+
+use criterion::{Criterion, criterion_group};
 use lifeboat::clock::Moment;
 use lifeboat::measure::measure;
 use lifeboat::model::ledger::Act;
 use lifeboat::model::{
     Answer, Answered, Depth, Fact, Fate, Finding, Line, Mark, Objectives, Part, Phase, Span, Terms, Watch,
 };
+use lifeboat::store::{Timeline, read_timeline};
 use std::hint::black_box;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
 
 const FACTS: u64 = 1_000_000;
+/// Tells this program that it is the process whose memory is measured: the run's folder.
+const FOLDER: &str = "LIFEBOAT_BENCH_FOLDER";
 
 fn terms() -> Terms {
     let watch = |depth| Watch { depth, every: Span::milliseconds(100), timeout: Span::seconds(1) };
@@ -32,7 +43,7 @@ fn terms() -> Terms {
 fn timeline() -> Vec<Line> {
     let mut facts = vec![];
     let plan = String::new();
-    facts.push((0, Fact::Began { run: "bench".into(), version: "0".into(), plan, terms: terms() }));
+    facts.push((0, Fact::Began { run: "bench".into(), version: "0".into(), plan, terms: Box::new(terms()) }));
     let ticks = FACTS / 6;
     let bite = ticks / 3;
     for tick in 0..ticks {
@@ -70,5 +81,35 @@ fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Reads and judges as `lifeboat report` does.
+fn judge(folder: &Path) {
+    let begin = Instant::now();
+    let lines = read_timeline(folder).expect("a timeline");
+    let read = begin.elapsed().as_secs_f64();
+    let report = measure(&lines);
+    let judged = begin.elapsed().as_secs_f64() - read;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).map_or("not known here", str::trim);
+    println!("{} facts read in {read:.2} s, judged in {judged:.2} s, at most {peak} of memory", lines.len());
+    black_box(report);
+}
+
+/// The same from disk, in a process of its own.
+fn memory() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut timeline = Timeline::create(folder.path()).expect("a timeline");
+    timeline.append(self::timeline()).expect("a disk");
+    let mut own = Command::new(std::env::current_exe().expect("this program"));
+    assert!(own.env(FOLDER, folder.path()).status().expect("this program").success());
+}
+
 criterion_group!(benches, bench);
-criterion_main!(benches);
+
+fn main() {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return judge(folder.as_ref());
+    }
+    memory();
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

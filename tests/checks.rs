@@ -16,6 +16,9 @@ const TABLES: &str = "
     CREATE TABLE experiments (experiment_id int PRIMARY KEY);
     CREATE TABLE runs (run_uuid text PRIMARY KEY, experiment_id int, artifact_uri text, start_time bigint);
     CREATE TABLE model_versions (name text, version int, run_id text);
+    CREATE TABLE \"Nobody asks\" (x int);
+    CREATE TABLE empty (x int);
+    INSERT INTO \"Nobody asks\" VALUES (1);
     INSERT INTO experiments VALUES (1);
     INSERT INTO runs VALUES ('a', 1, 'mlflow-artifacts:/1/a/artifacts', (extract(epoch FROM now()) * 1000)::bigint);
     INSERT INTO model_versions VALUES ('m', 1, 'a'), ('m', 2, NULL), ('m', 3, '')";
@@ -46,7 +49,9 @@ async fn each_broken_promise_of_the_database_is_named() {
         ("UPDATE runs SET artifact_uri = NULL", "1 runs without an artifact URI"),
         ("UPDATE model_versions SET run_id = 'gone' WHERE version = 1", "1 model versions without their run"),
         ("UPDATE runs SET start_time = 0", "no recent runs, where there were some"),
-        ("DROP TABLE runs", "the table `runs` is gone"),
+        ("DROP TABLE runs", "the table `public.runs` is gone"),
+        ("DROP TABLE \"Nobody asks\"", "the table `public.\"Nobody asks\"` is gone"),
+        ("DELETE FROM \"Nobody asks\"", "the table `public.\"Nobody asks\"` is empty"),
     ] {
         let finding = after(&server, harm).await;
         assert_eq!(finding.verdict, Verdict::Missed, "{harm}");

@@ -117,11 +117,14 @@ async fn a_damaged_dump_is_refused_before_anything_is_touched() {
     let client = server.client("mlflow").await.unwrap();
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
-    for damaged in [flipped, whole[..whole.len() / 2].to_vec(), vec![]] {
+    let half = whole[..whole.len() / 2].to_vec();
+    for (damaged, said) in [(flipped, "its digest is not"), (half, "bytes instead of"), (vec![], "0 bytes instead of")]
+    {
         std::fs::write(&path, damaged).unwrap();
         let refused = engine().restore(&server, repository, &point).await;
         assert_eq!(refused.verdict, Verdict::Missed);
-        assert!(refused.reason.unwrap().contains("database.dump.zst"));
+        let why = refused.reason.unwrap();
+        assert!(why.contains("database.dump.zst") && why.contains(said), "{why}");
     }
     std::fs::write(&path, whole).unwrap();
     std::fs::remove_file(repository.join("1/manifest.json")).unwrap();

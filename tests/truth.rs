@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use lifeboat::clock::{Clock, Moment, wall};
 use lifeboat::measure::measure;
 use lifeboat::model::report::Measurement;
-use lifeboat::model::{Depth, Fact, Finding, Line, Objectives, Phase, Span, Terms, Watch};
+use lifeboat::model::{Answer, Depth, Fact, Finding, Line, Objectives, Phase, Span, Terms, Watch};
 use lifeboat::probe::Question;
 use lifeboat::run::{Scribe, Watcher, watch};
 use lifeboat::store::{VERSION, read_timeline};
@@ -167,8 +167,10 @@ fn line(at: f64, fact: Fact) -> Line {
 /// What is measured of one service: its own answers, with the bite where the truth has it.
 fn measured(lines: &[Line], service: usize, truth: &Truth, origin: f64) -> Seen {
     let bite = truth.down[0].0 - origin;
-    let mut own =
-        vec![line(0.0, Fact::Began { run: "r".into(), version: "0".into(), plan: String::new(), terms: terms() })];
+    let mut own = vec![line(
+        0.0,
+        Fact::Began { run: "r".into(), version: "0".into(), plan: String::new(), terms: Box::new(terms()) },
+    )];
     let mut rest = vec![
         line(bite, Fact::Injecting { fault: 0 }),
         line(bite, Fact::Confirmed { fault: 0, finding: Finding::met() }),
@@ -217,6 +219,13 @@ fn start(ports: &[u16], folder: &Path) -> (Child, f64, BufReader<std::process::C
     (child, origin, out)
 }
 
+/// Ends the harness process; its timeline is then on disk.
+fn end(child: &mut Child, out: &mut impl Read) {
+    child.stdin.take().unwrap().write_all(b"stop\n").unwrap();
+    out.read_to_string(&mut String::new()).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
 /// One round: many services at once, watched by one harness, which is perhaps stopped for a second.
 fn round(seed: u64, stop: bool) -> Vec<(Truth, Seen)> {
     let mut rng = StdRng::seed_from_u64(seed);
@@ -239,9 +248,7 @@ fn round(seed: u64, stop: bool) -> Vec<(Truth, Seen)> {
     }
     let last = truths.iter().map(|t| t.down[t.down.len() - 1].1).fold(0.0, f64::max);
     sleep_until(last.max(raw()) + 1.5);
-    child.stdin.take().unwrap().write_all(b"stop\n").unwrap();
-    out.read_to_string(&mut String::new()).unwrap();
-    assert!(child.wait().unwrap().success());
+    end(&mut child, &mut out);
     let lines = read_timeline(folder.path()).unwrap();
     truths.into_iter().enumerate().map(|(n, t)| (t.clone(), measured(&lines, n, &t, origin))).collect()
 }
@@ -279,4 +286,45 @@ fn the_band_contains_the_truth_in_two_hundred_random_outages() {
         widths[widths.len() - 1]
     );
     assert_eq!(count, 200);
+}
+
+#[test]
+fn every_tick_of_five_probes_is_accounted_for() {
+    let listeners: Vec<_> = (0..5).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let ports: Vec<_> = listeners.iter().map(|l| l.local_addr().unwrap().port()).collect();
+    for (seed, listener) in (0..).zip(listeners) {
+        serve(listener, Truth { down: vec![], manner: 0 }, seed);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (mut child, _, mut out) = start(&ports, folder.path());
+    thread::sleep(Duration::from_secs(5));
+    end(&mut child, &mut out);
+    let (mut due, mut late, mut unasked) = (vec![vec![]; ports.len()], vec![], 0);
+    for line in read_timeline(folder.path()).unwrap() {
+        let Fact::Answered(tick) = line.fact else { continue };
+        due[tick.probe].push(tick.due);
+        if tick.answer == Answer::Unasked {
+            unasked += 1;
+        } else {
+            late.push(tick.asked.since(tick.due) * 1000.0);
+        }
+    }
+    for mut due in due {
+        due.sort_unstable();
+        // Of the last ones some were still waiting for their answers.
+        let ended = due[due.len() - 1].0 - 2 * u64::try_from(TIMEOUT.as_nanos()).unwrap();
+        let expected: Vec<_> = (0..u32::MAX).map(|n| due[0].plus(EVERY * n)).take_while(|due| due.0 <= ended).collect();
+        assert!(expected.len() > 20, "watched too shortly: {due:?}");
+        assert_eq!(due[..expected.len()], expected, "a tick that was neither asked nor unasked, or was so twice");
+    }
+    late.sort_by(f64::total_cmp);
+    let part = |percent: usize| late[(late.len() * percent).div_ceil(100) - 1];
+    println!(
+        "{} ticks of five probes every 50 ms: asked late by {:.2} ms (median), {:.2} ms (p99), {:.2} ms (latest); \
+         {unasked} unasked",
+        late.len(),
+        part(50),
+        part(99),
+        part(100)
+    );
 }

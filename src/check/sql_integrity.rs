@@ -1,5 +1,7 @@
 //! The check `sql-integrity`: what the database must never hold, and what it must hold where it did before.
 //!
+//! Every table that was there must be there, and not empty where it was not: most of a platform's tables are read by
+//! no client in the minutes after a restore (of MLflow 3.17's, `webhooks` is one), so nobody else would miss them.
 //! Foreign keys forbid some of it in a healthy database, so a finding there means that a restore lost the keys;
 //! a version's run has none (MLflow 3.17) and can dangle by itself.
 
@@ -11,14 +13,15 @@ use crate::model::{Finding, Planted};
 use crate::node::read;
 use async_trait::async_trait;
 use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use tokio_postgres::Client;
 
 /// Rows that must not be there, and recent ones that must.
 pub const KIND: Kind<dyn Check> = Kind {
     name: "sql-integrity",
-    about: "No run lacks its experiment or artifact URI, no model version its run, and recent activity is there.",
+    about: "No table is gone or empty that was not, no run lacks its experiment or artifact URI, no model version its \
+            run, and recent activity is there.",
     example: "sql-integrity: {}",
     schema: |g| g.subschema_for::<Integrity>(),
     parse: |n, p| read::<Integrity>(n, p).map(|k| Box::new(k) as _),
@@ -47,8 +50,18 @@ const NONE: [(&str, &str); 3] = [
 const RECENT: &str = "SELECT count(*) FROM runs WHERE start_time > \
     (extract(epoch FROM now() - interval '24 hours') * 1000)::bigint";
 
-/// The tables that all of this is about.
-const TABLES: &[&str] = &["experiments", "runs", "model_versions"];
+/// The names of all tables that are not the server's own, as SQL wants them.
+const TABLES: &str = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n \
+    ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' \
+    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
+
+/// What was there before the fault.
+#[derive(Debug, Serialize, Deserialize)]
+struct Before {
+    recent: i64,
+    /// Each table, and whether it had rows.
+    tables: BTreeMap<String, bool>,
+}
 
 #[async_trait]
 impl Check for Integrity {
@@ -58,7 +71,8 @@ impl Check for Integrity {
 
     async fn plant(&self, env: &dyn Environment, _: &str) -> Result<Planted, Trouble> {
         let client = connect(env).await?;
-        Ok(Planted(json!({ "recent": count(&client, RECENT).await? })))
+        let before = Before { recent: count(&client, RECENT).await?, tables: tables(&client).await? };
+        serde_json::to_value(before).map(Planted).map_err(|e| Trouble::new("cannot write down what was planted", e))
     }
 
     async fn verify(&self, env: &dyn Environment, planted: &Planted) -> Finding {
@@ -74,12 +88,17 @@ impl Check for Integrity {
 }
 
 async fn look(env: &dyn Environment, planted: &Planted) -> Result<Finding, Trouble> {
+    let before = Before::deserialize(&planted.0).map_err(|e| Trouble::new("cannot read what was planted", e))?;
     let client = connect(env).await?;
-    let gone = postgres::absent(&client, TABLES).await?;
-    if !gone.is_empty() {
-        return Ok(Finding::missed(format!("the table `{}` is gone", gone.join("`, `"))));
+    let now = tables(&client).await?;
+    let lost: Vec<_> = before.tables.keys().filter(|table| !now.contains_key(*table)).collect();
+    if let Some(first) = lost.first() {
+        let more = if lost.len() > 1 { format!(", and {} others", lost.len() - 1) } else { String::new() };
+        return Ok(Finding::missed(format!("the table `{first}` is gone{more}")).figure("tables", now.len()));
     }
-    let (mut figures, mut wrong) = (vec![], vec![]);
+    let emptied = |table: &&String| before.tables[*table] && !now[*table];
+    let mut wrong: Vec<_> = before.tables.keys().filter(emptied).map(|t| format!("the table `{t}` is empty")).collect();
+    let mut figures = vec![("tables", i64::try_from(now.len()).unwrap_or(i64::MAX))];
     for (what, query) in NONE {
         let found = count(&client, query).await?;
         if found > 0 {
@@ -89,7 +108,7 @@ async fn look(env: &dyn Environment, planted: &Planted) -> Result<Finding, Troub
     }
     let recent = count(&client, RECENT).await?;
     figures.push(("recent runs", recent));
-    if recent == 0 && planted.0["recent"].as_i64().unwrap_or(0) > 0 {
+    if recent == 0 && before.recent > 0 {
         wrong.push("no recent runs, where there were some".to_owned());
     }
     let finding = if wrong.is_empty() { Finding::met() } else { Finding::missed(wrong.join("; ")) };
@@ -102,7 +121,17 @@ async fn connect(env: &dyn Environment) -> Result<Client, Trouble> {
     sql.connect(sql.database()).await
 }
 
+/// The tables that are there, and whether they have rows.
+async fn tables(client: &Client) -> Result<BTreeMap<String, bool>, Trouble> {
+    let mut tables = BTreeMap::new();
+    for row in postgres::rows(client, TABLES).await? {
+        let name: String = row.get(0);
+        let rows = postgres::one(client, &format!("SELECT EXISTS (SELECT 1 FROM {name})")).await?;
+        tables.insert(name, rows.get(0));
+    }
+    Ok(tables)
+}
+
 async fn count(client: &Client, query: &str) -> Result<i64, Trouble> {
-    let rows = postgres::rows(client, query).await?;
-    rows.first().map(|row| row.get(0)).ok_or_else(|| Trouble::new("cannot count", "the answer is empty"))
+    Ok(postgres::one(client, query).await?.get(0))
 }

@@ -29,6 +29,11 @@ pub async fn rows(client: &Client, query: &str) -> Result<Vec<Row>, Trouble> {
     client.query(query, &[]).await.map_err(|e| Trouble::new("cannot ask the database", chain(&e)))
 }
 
+/// The one row that a query answers.
+pub async fn one(client: &Client, query: &str) -> Result<Row, Trouble> {
+    client.query_one(query, &[]).await.map_err(|e| Trouble::new("cannot ask the database", chain(&e)))
+}
+
 /// Which of these tables are not there.
 pub async fn absent(client: &Client, tables: &[&str]) -> Result<Vec<String>, Trouble> {
     let query = "SELECT name FROM unnest($1::text[]) name WHERE to_regclass(name) IS NULL";

@@ -181,7 +181,7 @@ impl<'a> History<'a> {
             Fact::Began { run, version, plan, terms } => {
                 self.began = Some([run, version, plan]);
                 self.ticks.resize_with(terms.probes.len(), Vec::new);
-                self.terms = terms.clone();
+                self.terms = Terms::clone(terms);
             }
             Fact::Answered(answered) => self.answered(answered),
             Fact::Stalled { from, to } => self.stalls.push((*from, *to)),

@@ -106,7 +106,7 @@ impl Sample {
         let (run, version, plan) = ("sample-1".into(), "0.1.0".into(), "digest".into());
         let mut facts = self.facts.clone();
         facts.sort_by(|a, b| a.0.total_cmp(&b.0));
-        facts.insert(0, (0.0, Fact::Began { run, version, plan, terms: self.terms.clone() }));
+        facts.insert(0, (0.0, Fact::Began { run, version, plan, terms: Box::new(self.terms.clone()) }));
         let wall = jiff::Timestamp::UNIX_EPOCH;
         let before = String::new;
         let line = |(number, (at, fact))| Line { schema: 1, number, at: Moment::at(at), wall, before: before(), fact };

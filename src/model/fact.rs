@@ -75,8 +75,8 @@ pub enum Fact {
         version: String,
         /// Digest of the plan.
         plan: String,
-        /// What was promised and how it is watched.
-        terms: Terms,
+        /// What was promised and how it is watched; apart, lest the rarest fact make every other one as large.
+        terms: Box<Terms>,
     },
     /// A phase began; the one before ended.
     Phase(Phase),

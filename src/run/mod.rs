@@ -42,7 +42,7 @@ use tokio::time::timeout;
 /// The name of the plan in a run's folder.
 pub const PLAN: &str = "plan.yaml";
 /// Setting up may take this long: a download or a compiler that hangs is no reason to wait for ever.
-const SET_UP: Duration = Duration::from_secs(3600);
+const SET_UP: Duration = Duration::from_hours(1);
 
 /// Follows a run while it happens.
 pub trait Watcher: Send + Sync {
@@ -78,7 +78,7 @@ pub async fn run(plan: Plan, reports: &Path, watcher: Arc<dyn Watcher>) -> Resul
         run: folder.run.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         plan: plan.digest(),
-        terms: plan.terms.clone(),
+        terms: Box::new(plan.terms.clone()),
     };
     scribe.swear(began).await?;
     let stage = Stage::new(plan, scribe, Lent { run: folder.run, folder: folder.path.clone() });

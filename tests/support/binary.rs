@@ -179,7 +179,7 @@ impl Live {
         let (lines, copy) = (BufReader::new(child.stderr.take().unwrap()).lines(), Arc::clone(&said));
         let reader = std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                *copy.lock().unwrap() += &format!("{line}\n");
+                copy.lock().unwrap().extend([line.as_str(), "\n"]);
             }
         });
         Self { child, said, reader: Some(reader) }
@@ -200,7 +200,7 @@ impl Live {
     /// Waits until something is so; fails if the program ends before.
     #[track_caller]
     pub fn until(&mut self, what: &str, done: impl Fn(&str) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(600);
+        let deadline = Instant::now() + Duration::from_mins(10);
         while !done(&self.said()) {
             assert!(self.child.try_wait().unwrap().is_none() && Instant::now() < deadline, "{what}:\n{}", self.said());
             std::thread::sleep(Duration::from_millis(5));

@@ -97,7 +97,7 @@ impl Environment for Server {
 
 #[async_trait]
 impl Sql for Server {
-    fn database(&self) -> &str {
+    fn database(&self) -> &'static str {
         "mlflow"
     }
     async fn connect(&self, database: &str) -> Result<Client, Trouble> {
@@ -111,7 +111,8 @@ impl Sql for Server {
     }
 }
 
-fn newest() -> PathBuf {
+/// Where the newest PostgreSQL of this machine has its programs.
+pub fn newest() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is needed in /usr/lib/postgresql");
     let mut found: Vec<_> =
         versions.flatten().map(|e| e.path().join("bin")).filter(|p| p.join("initdb").is_file()).collect();
@@ -132,8 +133,7 @@ fn other() -> Option<(u32, u32)> {
 
 /// Below the ports that the kernel hands out to clients, one of which could take it while the server is down.
 fn free_port() -> u16 {
-    (0..)
-        .map(|_| 10_000 + rand::random::<u16>() % 22_000)
+    std::iter::repeat_with(|| rand::random_range(10_000..32_000))
         .find(|p| std::net::TcpListener::bind(("127.0.0.1", *p)).is_ok())
         .unwrap()
 }

@@ -137,9 +137,9 @@ impl Component {
             let all = process::tree(&[born.pid]);
             let (signal, group) = self.program.gentle();
             if group {
-                process::signal_group(born.pid, signal)
+                process::signal_group(born.pid, signal);
             } else {
-                born.signal(signal)
+                born.signal(signal);
             }
             all.iter().for_each(|born| born.signal(Signal::CONT)); // a frozen one hears nothing else
             process::gone(&BTreeSet::from([born]), GRACE).await;

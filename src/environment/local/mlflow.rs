@@ -74,7 +74,7 @@ impl Program for Mlflow {
     }
 
     fn patience(&self) -> Duration {
-        Duration::from_secs(180) // 5 s on an idle machine; over 60 s were seen on two cores with a load of 15
+        Duration::from_mins(3) // 5 s on an idle machine; over 60 s were seen on two cores with a load of 15
     }
 
     fn gentle(&self) -> (Signal, bool) {

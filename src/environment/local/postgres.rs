@@ -118,7 +118,7 @@ impl Program for Postgres {
     }
 
     fn patience(&self) -> Duration {
-        Duration::from_secs(120) // replaying the log of a killed server takes its time
+        Duration::from_mins(2) // replaying the log of a killed server takes its time
     }
 
     fn gentle(&self) -> (Signal, bool) {

@@ -21,7 +21,7 @@ pub async fn survey() -> Survey {
             fact(&mut survey, "postgres", format!("{version} in {}", bin.display()));
         }
         Some(bin) => {
-            survey.problems.push(format!("no PostgreSQL server in `{}`; set LIFEBOAT_PG_BIN right", bin.display()))
+            survey.problems.push(format!("no PostgreSQL server in `{}`; set LIFEBOAT_PG_BIN right", bin.display()));
         }
         None => {
             wheels.push(postgres::WHEELS);
