@@ -96,13 +96,12 @@ impl Question for Health {
     }
 }
 
-/// A known run, by id: a param of it and the history of a metric.
+/// A known run, by id: its params, and the latest values of its metrics.
 struct Read {
     mlflow: Mlflow,
     run: String,
     params: Value,
-    metric: String,
-    history: Value,
+    metrics: Value,
 }
 
 impl Read {
@@ -115,38 +114,32 @@ impl Read {
         let found = patient.post("runs/search", &body).await?;
         let run = &found["runs"][0];
         let id = canary::text(&run["info"]["run_id"], what)?;
-        let metric = canary::text(&run["data"]["metrics"][0]["key"], what)?;
-        let params = params(&run["data"]);
-        if params.is_null() {
-            return Err(Trouble::new(what, format!("the run `{id}` has no params")));
+        let (params, metrics) = (by_key(&run["data"]["params"]), by_key(&run["data"]["metrics"]));
+        if params.is_null() || metrics.is_null() {
+            return Err(Trouble::new(what, format!("the run `{id}` has no params or no metrics")));
         }
-        let history = history(patient, &id, &metric).await?;
-        Ok(Self { mlflow, run: id, params, metric, history })
+        Ok(Self { mlflow, run: id, params, metrics })
     }
 
     async fn answer(&self) -> Result<(), Trouble> {
         let read = self.mlflow.get("runs/get", &[("run_id", &self.run)]).await?;
-        if params(&read["run"]["data"]) != self.params {
-            return Err(canary::wrong("runs/get", "the params of a known run are others"));
-        }
-        if history(&self.mlflow, &self.run, &self.metric).await? != self.history {
-            return Err(canary::wrong("metrics/get-history", "the history of a known metric is another"));
+        let data = &read["run"]["data"];
+        for (what, known) in [("params", &self.params), ("metrics", &self.metrics)] {
+            if by_key(&data[what]) != *known {
+                return Err(canary::wrong("runs/get", &format!("the {what} of a known run are others")));
+            }
         }
         Ok(())
     }
 }
 
-/// The params by name, since their order in an answer says nothing.
-fn params(data: &Value) -> Value {
-    let list = data["params"].as_array().into_iter().flatten();
+/// The entries of a list of `{"key", "value"}` by key, since their order in an answer says nothing; null if there
+/// are none.
+fn by_key(list: &Value) -> Value {
+    let list = list.as_array().into_iter().flatten();
     let all: serde_json::Map<_, _> =
-        list.filter_map(|param| Some((param["key"].as_str()?.to_owned(), param["value"].clone()))).collect();
+        list.filter_map(|entry| Some((entry["key"].as_str()?.to_owned(), entry["value"].clone()))).collect();
     if all.is_empty() { Value::Null } else { Value::Object(all) }
-}
-
-async fn history(mlflow: &Mlflow, run: &str, metric: &str) -> Result<Value, Trouble> {
-    let mut answer = mlflow.get("metrics/get-history", &[("run_id", run), ("metric_key", metric)]).await?;
-    Ok(answer["metrics"].take())
 }
 
 #[async_trait]
@@ -230,10 +223,10 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_params_says_nothing() {
-        let a = json!({ "params": [{ "key": "a", "value": "1" }, { "key": "b", "value": "2" }] });
-        let b = json!({ "params": [{ "key": "b", "value": "2" }, { "key": "a", "value": "1" }] });
-        assert_eq!(params(&a), params(&b));
-        assert!(params(&json!({})).is_null());
+    fn the_order_of_entries_says_nothing() {
+        let a = json!([{ "key": "a", "value": "1" }, { "key": "b", "value": "2" }]);
+        let b = json!([{ "key": "b", "value": "2" }, { "key": "a", "value": "1" }]);
+        assert_eq!(by_key(&a), by_key(&b));
+        assert!(by_key(&json!([])).is_null() && by_key(&Value::Null).is_null());
     }
 }
