@@ -79,12 +79,18 @@ pub fn unix_milliseconds() -> i64 {
 /// A jump between two readings means that nobody could have asked anything in between.
 #[cfg(target_os = "linux")]
 pub fn suspended() -> Duration {
-    let read = |id| {
-        let t = clock_gettime(id);
-        Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0))
-    };
     let monotonic = read(ClockId::Monotonic);
     read(ClockId::Boottime).saturating_sub(monotonic)
+}
+
+/// How long this process has been at work on any core since it began; its children's work is not in it.
+pub fn worked() -> Duration {
+    read(ClockId::ProcessCPUTime)
+}
+
+fn read(id: ClockId) -> Duration {
+    let t = clock_gettime(id);
+    Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0))
 }
 
 /// Elsewhere the two clocks cannot be compared; the heartbeat alone tells of a stall.

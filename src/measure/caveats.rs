@@ -125,7 +125,8 @@ fn recovering(history: &History, report: &Report) -> Vec<String> {
     }
     if let Some((number, why)) = history.failed_backups.first() {
         let failed = history.failed_backups.len();
-        told.push(format!("{failed} backups failed, first number {number}: {why}."));
+        let backups = if failed == 1 { "backup" } else { "backups" };
+        told.push(format!("{failed} {backups} failed, first number {number}: {why}."));
     }
     told.extend(history.unlifted.iter().map(|why| format!("A fault could not be lifted: {why}.")));
     told

@@ -1,8 +1,8 @@
 //! The steady state, proved before any harm: a drill that breaks what was broken already proves nothing.
 
 use super::stage::{Cast, Stage};
-use crate::clock::Moment;
-use crate::model::{Answer, Answered, Verdict, Watch};
+use crate::clock::{self, Moment};
+use crate::model::{Answer, Answered, Fact, Verdict, Watch};
 use std::time::Duration;
 
 /// How often the steady state is looked at.
@@ -15,7 +15,7 @@ const PATIENCE: u32 = 5;
 pub async fn prove(stage: &Stage, cast: &Cast) -> bool {
     let length = stage.plan.limits.baseline.0;
     let clock = stage.scribe.clock();
-    let begin = clock.now();
+    let (begin, worked) = (clock.now(), clock::worked());
     loop {
         tokio::time::sleep(LOOK).await;
         let now = clock.now();
@@ -26,6 +26,8 @@ pub async fn prove(stage: &Stage, cast: &Cast) -> bool {
         }
         match objection {
             None if from >= begin => {
+                let share = 100.0 * (clock::worked() - worked).as_secs_f64() / now.since(begin);
+                stage.scribe.tell(Fact::Note(format!("lifeboat itself took {share:.1} % of one core meanwhile")));
                 stage.decide("baseline", Verdict::Met, None);
                 return true;
             }

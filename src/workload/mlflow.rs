@@ -63,8 +63,8 @@ fn one() -> u64 {
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long answers are still waited for when the workload is stopped.
 const GRACE: Duration = Duration::from_secs(2);
-/// How many writes may be under way; beyond it, clients give up before they start.
-const UNDER_WAY: usize = 64;
+/// How many writes may be under way, as many as a pool has connections; beyond it, clients give up before they start.
+const UNDER_WAY: usize = 16;
 
 /// The name of the experiment that holds all marks of a run.
 fn experiment_of(run: &str) -> String {
