@@ -94,7 +94,8 @@ fn watched() -> Duration {
         let scribe = scribe(folder.path());
         let one = Watch { depth: Depth::Read, every: Span(EVERY), timeout: Span::seconds(1) };
         let begin = Instant::now();
-        let watching = watch(&scribe, (0..PROBES).map(|_| (one, Arc::new(Yes) as Arc<dyn Question>)).collect());
+        let questions = (0..PROBES).map(|_| (one, Arc::new(Yes) as Arc<dyn Question>)).collect();
+        let watching = watch(&scribe, questions, &(Arc::new(|| 0_u64) as _));
         tokio::time::sleep(WATCHED).await;
         drop(watching);
         scribe.swear(Fact::Ended).await.expect("a disk");

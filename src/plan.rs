@@ -4,7 +4,7 @@
 
 use crate::check::Check;
 use crate::engine::Engine;
-use crate::environment::Place;
+use crate::environment::{Inventory, Permission, Place};
 use crate::fault::Fault;
 use crate::kind::Chosen;
 use crate::model::{At, Phase, Span, Terms};
@@ -13,6 +13,7 @@ use crate::recovery::Step;
 use crate::workload::Workload;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// What will be done.
 #[derive(Debug, Clone, Serialize)]
@@ -113,6 +114,20 @@ impl Plan {
             self.faults.iter().enumerate().filter(|(_, planned)| planned.at.phase == phase).collect();
         faults.sort_by_key(|(_, planned)| planned.at); // stable: ties stay in the order written
         faults
+    }
+
+    /// What the place must allow for the faults and the steps, each once.
+    pub fn permissions(&self) -> Vec<Permission> {
+        let faults = self.faults.iter().flat_map(|planned| planned.fault.permissions());
+        let steps = self.steps.iter().flat_map(|planned| planned.step.permissions());
+        faults.chain(steps).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Takes the targets from what is really there; answers what hits nothing.
+    pub fn aim(&mut self, inventory: &Inventory) -> Vec<String> {
+        self.targets = self.faults.iter().map(|planned| planned.fault.targets(inventory)).collect();
+        let missed = self.faults.iter().zip(&self.targets).filter(|(_, targets)| targets.is_empty());
+        missed.map(|(planned, _)| format!("the fault `{}` hits nothing that is there", planned.fault.name)).collect()
     }
 
     /// Digest of the plan.

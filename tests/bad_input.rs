@@ -186,7 +186,7 @@ fn a_step_comes_after_steps_that_are_written_before_it() {
 #[test]
 fn a_scenario_alone_is_checked_for_its_order() {
     let tree = Tree::new(&[], &[("start: { component: mlflow }", "lift:\n    after: [x]")]);
-    let wrong = spec::check(&tree.folder.path().join("scenarios/x.yaml")).unwrap_err().to_string();
+    let wrong = spec::check(&tree.folder.path().join("scenarios/x.yaml"), None).unwrap_err().to_string();
     says(&wrong, &["x.yaml:7:13: there is no step `x`; steps further up: none", "1 problem"]);
 }
 
@@ -317,7 +317,7 @@ fn every_shipped_file_is_right_and_every_shipped_drill_resolves() {
         for entry in fs::read_dir(root.join(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|e| e == "yaml") {
-                spec::check(&path).unwrap_or_else(|wrong| panic!("{wrong}"));
+                spec::check(&path, None).unwrap_or_else(|wrong| panic!("{wrong}"));
                 seen += 1;
             }
         }

@@ -45,7 +45,7 @@ impl Stage {
     }
 
     async fn provision(&self) -> Arc<dyn Environment> {
-        let survey = self.place.survey().await;
+        let survey = self.place.survey(&[]).await;
         assert!(survey.problems.is_empty(), "{:?}", survey.problems);
         let journal = Arc::clone(&self.notes);
         self.place.provision(&self.lent, journal).await.map_err(|e| e.to_string()).unwrap()
@@ -122,8 +122,8 @@ async fn a_platform_survives_what_is_done_to_it_and_leaves_nothing() {
     let sql = env.sql().unwrap();
     let rows = sql.connect(sql.database()).await.unwrap().query("select 1 from runs", &[]).await.unwrap();
     assert_eq!(rows.len(), 2);
-    let dump = sql.tool("pg_dump").arg("--schema-only").output().await.unwrap();
-    assert!(dump.status.success() && dump.stdout.len() > 1000, "{}", String::from_utf8_lossy(&dump.stderr));
+    let dump = sql.tool("pg_dump", &["--schema-only"]).await.unwrap().finish().await.unwrap();
+    assert!(dump.0.success() && dump.1.len() > 1000, "{}", dump.0);
 
     hands.pause("postgres").await.unwrap(); // and removed while frozen
     assert_eq!(env.remove().await, Vec::<String>::new());

@@ -135,7 +135,7 @@ fn harness_process() {
         let origin = (0..20).map(|_| raw() - clock.now().seconds()).fold(f64::MIN, f64::max);
         let (scribe, _) = Scribe::begin(Path::new(&folder), clock, Arc::new(Nobody)).unwrap();
         let questions = ports.split(',').map(|p| (one(), Arc::new(Port(p.parse().unwrap())) as Arc<dyn Question>));
-        let watching = watch(&scribe, questions.collect());
+        let watching = watch(&scribe, questions.collect(), &(Arc::new(|| 0_u64) as _));
         println!("origin {origin}");
         tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await.unwrap().unwrap();
         drop(watching);

@@ -64,7 +64,7 @@ impl Check for Agreement {
 
     async fn plant(&self, env: &dyn Environment, _: &str) -> Result<Planted, Trouble> {
         let registry = Registry::read(env).await?;
-        let versions = digests(objects(env)?, &registry.versions).await?;
+        let versions = digests(env.objects()?, &registry.versions).await?;
         let before = serde_json::to_value(Before { versions });
         before.map(Planted).map_err(|e| Trouble::new("cannot write down what was planted", e))
     }
@@ -109,7 +109,7 @@ async fn look(env: &dyn Environment, before: &Before) -> Result<Finding, Trouble
         return Ok(Finding::missed(format!("the table `{}` is gone", gone.join("`, `"))));
     }
     let registry = Registry::read(env).await?;
-    let now = digests(objects(env)?, &registry.versions).await?;
+    let now = digests(env.objects()?, &registry.versions).await?;
     Ok(judge(before, &now, &registry.aliases))
 }
 
@@ -185,13 +185,8 @@ fn prefix(objects: &dyn Objects, version: &Version) -> Result<String, Trouble> {
     Ok(key + "/")
 }
 
-fn objects(env: &dyn Environment) -> Result<&dyn Objects, Trouble> {
-    env.objects().ok_or_else(|| Trouble::new("cannot read objects", "the environment lacks the power `objects`"))
-}
-
 async fn connect(env: &dyn Environment) -> Result<tokio_postgres::Client, Trouble> {
-    let sql =
-        env.sql().ok_or_else(|| Trouble::new("cannot ask the database", "the environment lacks the power `sql`"))?;
+    let sql = env.sql()?;
     sql.connect(sql.database()).await
 }
 

@@ -116,8 +116,7 @@ async fn look(env: &dyn Environment, planted: &Planted) -> Result<Finding, Troub
 }
 
 async fn connect(env: &dyn Environment) -> Result<Client, Trouble> {
-    let sql =
-        env.sql().ok_or_else(|| Trouble::new("cannot ask the database", "the environment lacks the power `sql`"))?;
+    let sql = env.sql()?;
     sql.connect(sql.database()).await
 }
 

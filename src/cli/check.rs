@@ -11,12 +11,15 @@ pub(super) struct Args {
     /// Drill or scenario files; a drill is checked together with its scenario
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// Check drills as if they named this environment
+    #[arg(long, value_name = "KIND")]
+    environment: Option<String>,
 }
 
 pub(super) fn main(args: &Args) -> u8 {
     let mut code = exit::MET;
     for file in &args.files {
-        match spec::check(file) {
+        match spec::check(file, args.environment.as_deref()) {
             Ok(()) => out(format!("{}: OK", file.display())),
             Err(wrong) => {
                 eprintln!("{wrong}");

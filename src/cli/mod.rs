@@ -159,9 +159,27 @@ fn complain(failure: &Failure) -> u8 {
     code
 }
 
-/// Asks the environment what stands against the plan.
-async fn survey(plan: &Plan) -> Survey {
-    plan.environment.survey().await
+/// Asks the environment what stands against the plan, and aims the plan at what is there.
+async fn survey(plan: &mut Plan) -> Survey {
+    let mut survey = plan.environment.survey(&plan.permissions()).await;
+    if let Some(inventory) = &survey.inventory {
+        survey.problems.extend(plan.aim(inventory));
+    }
+    survey
+}
+
+/// Says what stands against a drill, if anything: then nothing was touched, and this is the exit code.
+fn objection(survey: &Survey) -> Option<u8> {
+    for text in survey.refusals.iter().chain(&survey.problems) {
+        eprintln!("error: {text}");
+    }
+    let code = match (survey.refusals.is_empty(), survey.problems.is_empty()) {
+        (true, true) => return None,
+        (false, _) => exit::REFUSED,
+        (true, false) => exit::USAGE,
+    };
+    eprintln!("nothing was touched");
+    Some(code)
 }
 
 /// Finds a run's folder: a path, a drill (its latest run), `DRILL/latest`, `DRILL/RUN`, or a run's name.

@@ -15,22 +15,30 @@ use std::path::PathBuf;
 pub(super) struct Args {
     /// The drill's file
     drill: PathBuf,
+    /// Another environment than the drill names: a kind, with or without its settings, such as `containers` or
+    /// `containers: { images: built }`
+    #[arg(long, value_name = "KIND")]
+    environment: Option<String>,
     /// Print the plan as YAML, as it is kept with a run
     #[arg(long)]
     yaml: bool,
 }
 
 pub(super) async fn main(args: &Args) -> Answer {
-    let plan = spec::plan(&args.drill)?;
+    let mut plan = spec::plan_in(&args.drill, args.environment.as_deref())?;
     if args.yaml {
         out(plan.yaml());
         return Ok(exit::MET);
     }
-    let survey = survey(&plan).await;
+    let survey = survey(&mut plan).await;
     let mut text = String::new();
     let _ = describe(&plan, &survey, &mut text); // writing to a text cannot fail
     out(text);
-    Ok(if survey.problems.is_empty() { exit::MET } else { exit::USAGE })
+    Ok(match (survey.refusals.is_empty(), survey.problems.is_empty()) {
+        (true, true) => exit::MET,
+        (false, _) => exit::REFUSED,
+        (true, false) => exit::USAGE,
+    })
 }
 
 fn describe(plan: &Plan, survey: &Survey, text: &mut String) -> std::fmt::Result {
@@ -67,6 +75,9 @@ fn describe(plan: &Plan, survey: &Survey, text: &mut String) -> std::fmt::Result
     writeln!(text, "limits       baseline {}, recovery {}, drill {}", limits.baseline, limits.recovery, limits.drill)?;
     for (n, (name, value)) in survey.facts.iter().enumerate() {
         writeln!(text, "{:<12} {name}: {value}", if n == 0 { "found" } else { "" })?;
+    }
+    for refusal in &survey.refusals {
+        writeln!(text, "refused      {refusal}")?;
     }
     for problem in &survey.problems {
         writeln!(text, "problem      {problem}")?;

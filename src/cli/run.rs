@@ -1,7 +1,7 @@
 //! `lifeboat run`: plan, ask the environment, carry out, show what it means.
 
 use super::console::{Console, out, width};
-use super::{Answer, exit, rendered, survey};
+use super::{Answer, exit, objection, rendered, survey};
 use crate::model::Verdict;
 use crate::run::Outcome;
 use crate::{report, spec};
@@ -13,20 +13,19 @@ use std::sync::Arc;
 pub(super) struct Args {
     /// The drill's file
     drill: PathBuf,
+    /// Another environment than the drill names: a kind, with or without its settings, such as `containers` or
+    /// `containers: { images: built }`
+    #[arg(long, value_name = "KIND")]
+    environment: Option<String>,
     /// Print the report as JSON, and nothing else, on standard output
     #[arg(long)]
     json: bool,
 }
 
 pub(super) async fn main(args: Args, reports: &Path) -> Answer {
-    let plan = spec::plan(&args.drill)?;
-    let survey = survey(&plan).await;
-    if !survey.problems.is_empty() {
-        for problem in &survey.problems {
-            eprintln!("error: {problem}");
-        }
-        eprintln!("nothing was touched");
-        return Ok(exit::USAGE);
+    let mut plan = spec::plan_in(&args.drill, args.environment.as_deref())?;
+    if let Some(code) = objection(&survey(&mut plan).await) {
+        return Ok(code);
     }
     let console = Arc::new(Console::new(&plan.terms));
     let outcome = crate::run::run(plan, reports, console.clone()).await;
@@ -51,6 +50,9 @@ pub(super) async fn main(args: Args, reports: &Path) -> Answer {
 fn code(outcome: &Outcome) -> u8 {
     if !outcome.report.left.is_empty() {
         return exit::LEFT;
+    }
+    if outcome.refused() {
+        return exit::REFUSED;
     }
     if outcome.interrupted {
         return exit::INTERRUPTED;

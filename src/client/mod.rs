@@ -4,8 +4,11 @@ pub mod canary;
 pub mod mlflow;
 pub mod postgres;
 pub mod process;
+mod running;
 pub mod s3;
 pub mod shell;
+
+pub use running::{Ended, Running};
 
 use std::fmt;
 

@@ -2,18 +2,22 @@
 //!
 //! Rules of conduct. `survey` reads and never writes. `provision` writes a receipt to the journal before each
 //! thing it creates; `open` finds what receipts name and creates nothing; `remove` may be called after any
-//! prefix of `provision`, and twice: already gone is success. A power that the environment lacks is `None`,
-//! and the plan has refused whatever needs it.
+//! prefix of `provision`, and twice: already gone is success.
 
+mod inventory;
 pub mod local;
+mod power;
 pub mod simulated;
+pub mod stack;
+
+pub use inventory::{Inventory, Permission, Survey, Thing};
+pub use power::{Cluster, Components, Exec, Memory, MemoryUse, Network, Nodes, Objects, Power, Sql};
 
 use crate::client::Trouble;
 use crate::kind::Kind;
-use crate::model::{Finding, Receipt};
+use crate::model::Receipt;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,13 +28,18 @@ pub const ENVIRONMENTS: &[Kind<dyn Place>] = &[local::KIND, simulated::KIND];
 #[async_trait]
 pub trait Place: Send + Sync {
     /// The powers its environment will have.
-    fn powers(&self) -> &'static [Power];
-    /// The components its environment will have.
-    fn components(&self) -> Vec<String>;
-    /// What is missing for it, and what is there; reads only.
-    async fn survey(&self) -> Survey;
+    fn powers(&self) -> Vec<Power>;
+    /// What its environment will have that can be hit, as far as that is known without asking.
+    fn inventory(&self) -> Inventory;
+    /// What is missing for it, and what is there; reads only. `wanted` is what the drill's faults and steps will do.
+    async fn survey(&self, wanted: &[Permission]) -> Survey;
     /// Sets it up: when this returns, every component serves and holds the seed.
     async fn provision(&self, run: &Lent, journal: Arc<dyn Journal>) -> Result<Arc<dyn Environment>, Trouble>;
+    /// Finds what the receipts of a dead run name, and makes nothing; nothing if it is not worth finding, because
+    /// `remove` takes away all that a fault can have touched.
+    async fn open(&self, _run: &Lent, _receipts: &[Receipt]) -> Result<Option<Arc<dyn Environment>>, Trouble> {
+        Ok(None)
+    }
     /// Removes what the receipts of a dead run name; answers what could not be removed.
     async fn remove(&self, run: &Lent, receipts: &[Receipt]) -> Vec<String>;
 }
@@ -53,37 +62,6 @@ pub trait Journal: Send + Sync {
     fn progress(&self, text: &str);
 }
 
-/// What was found when an environment was asked.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Survey {
-    /// What stands against the drill; each with a hint. Any is a plan error.
-    pub problems: Vec<String>,
-    /// What is there: name and value, for `lifeboat plan`.
-    pub facts: BTreeMap<String, String>,
-}
-
-/// Something that a fault, step or engine may need.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Power {
-    /// Kill, stop, pause and start a component.
-    Components,
-    /// An administrator's connection to the database server.
-    Sql,
-    /// An administrator's S3 client.
-    Objects,
-}
-
-impl std::fmt::Display for Power {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Components => "components",
-            Self::Sql => "sql",
-            Self::Objects => "objects",
-        })
-    }
-}
-
 /// Where clients knock.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Doors {
@@ -104,17 +82,47 @@ pub struct Doors {
 pub trait Environment: Send + Sync {
     /// Where clients knock.
     fn doors(&self) -> &Doors;
+    /// Refuses, if this is no longer the place that the drill was planned for; asked right before each destructive
+    /// act. A place made for the drill is always the right one.
+    async fn guard(&self) -> Result<(), Trouble> {
+        Ok(())
+    }
+    /// How often our own way to the doors has failed so far (a forwarded port, say), which is no outage of the platform:
+    /// an answer that failed while this number grew is none.
+    fn stumbles(&self) -> u64 {
+        0
+    }
     /// Power over components.
-    fn components(&self) -> Option<&dyn Components> {
-        None
+    fn components(&self) -> Result<&dyn Components, Trouble> {
+        Err(Power::Components.lacking())
+    }
+    /// Commands inside components.
+    fn exec(&self) -> Result<&dyn Exec, Trouble> {
+        Err(Power::Exec.lacking())
+    }
+    /// Power over the network between components.
+    fn network(&self) -> Result<&dyn Network, Trouble> {
+        Err(Power::Network.lacking())
+    }
+    /// Power over the components' memory.
+    fn memory(&self) -> Result<&dyn Memory, Trouble> {
+        Err(Power::Memory.lacking())
     }
     /// An administrator's connection.
-    fn sql(&self) -> Option<&dyn Sql> {
-        None
+    fn sql(&self) -> Result<&dyn Sql, Trouble> {
+        Err(Power::Sql.lacking())
     }
     /// An administrator's S3 client.
-    fn objects(&self) -> Option<&dyn Objects> {
-        None
+    fn objects(&self) -> Result<&dyn Objects, Trouble> {
+        Err(Power::Objects.lacking())
+    }
+    /// The cluster's API.
+    fn cluster(&self) -> Result<&dyn Cluster, Trouble> {
+        Err(Power::Cluster.lacking())
+    }
+    /// Power over the machines.
+    fn nodes(&self) -> Result<&dyn Nodes, Trouble> {
+        Err(Power::Nodes.lacking())
     }
     /// Where it is, for its user, if it was asked to stay up when the drill is over; `remove` removes it all the same.
     fn kept(&self) -> Option<String> {
@@ -122,45 +130,4 @@ pub trait Environment: Send + Sync {
     }
     /// Gives everything back; answers what could not be removed.
     async fn remove(&self) -> Vec<String>;
-}
-
-/// Power over components. Every call is idempotent; each returns when its effect is there.
-#[async_trait]
-pub trait Components: Send + Sync {
-    /// What identifies the running instance, so that a restart can be told from none: a text, plain data.
-    async fn instance(&self, component: &str) -> Result<Option<String>, Trouble>;
-    /// Ends it at once, with all its processes.
-    async fn kill(&self, component: &str) -> Result<(), Trouble>;
-    /// Ends it in good order.
-    async fn stop(&self, component: &str) -> Result<(), Trouble>;
-    /// Starts it, if it does not run; returns when it is ready for clients.
-    async fn start(&self, component: &str) -> Result<(), Trouble>;
-    /// Freezes it with all its processes.
-    async fn pause(&self, component: &str) -> Result<(), Trouble>;
-    /// Lets it go on; nothing if it is not paused.
-    async fn resume(&self, component: &str) -> Result<(), Trouble>;
-    /// Met if it runs and is not frozen; missed if it is gone or frozen, with the reason.
-    async fn alive(&self, component: &str) -> Finding;
-}
-
-/// An administrator's connection to the database server.
-#[async_trait]
-pub trait Sql: Send + Sync {
-    /// The name of the platform's database.
-    fn database(&self) -> &str;
-    /// Connects, to a database of the server.
-    async fn connect(&self, database: &str) -> Result<tokio_postgres::Client, Trouble>;
-    /// A client tool of the server's own version (`pg_dump`, `pg_restore`), told where the server is.
-    /// No secret is among its arguments.
-    fn tool(&self, name: &str) -> tokio::process::Command;
-}
-
-/// An administrator's S3 client.
-pub trait Objects: Send + Sync {
-    /// The client.
-    fn s3(&self) -> &aws_sdk_s3::Client;
-    /// The bucket of the artifacts.
-    fn bucket(&self) -> &str;
-    /// What stands before MLflow's own artifact paths in the bucket, without a slash at its end.
-    fn prefix(&self) -> &str;
 }

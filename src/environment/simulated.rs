@@ -2,7 +2,7 @@
 //!
 //! With a paused clock a whole drill takes no time and gives the same numbers every time.
 
-use super::{Components, Doors, Environment, Journal, Lent, Place, Power, Survey};
+use super::{Components, Doors, Environment, Inventory, Journal, Lent, Permission, Place, Power, Survey};
 use crate::client::Trouble;
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt, Span};
@@ -48,15 +48,15 @@ fn one_second() -> Span {
 
 #[async_trait]
 impl Place for Simulated {
-    fn powers(&self) -> &'static [Power] {
-        &[Power::Components]
+    fn powers(&self) -> Vec<Power> {
+        vec![Power::Components]
     }
 
-    fn components(&self) -> Vec<String> {
-        self.components.clone()
+    fn inventory(&self) -> Inventory {
+        Inventory::of(&self.components)
     }
 
-    async fn survey(&self) -> Survey {
+    async fn survey(&self, _: &[Permission]) -> Survey {
         Survey::default()
     }
 
@@ -114,8 +114,8 @@ impl Environment for Pretended {
     fn doors(&self) -> &Doors {
         &self.doors
     }
-    fn components(&self) -> Option<&dyn Components> {
-        Some(self)
+    fn components(&self) -> Result<&dyn Components, Trouble> {
+        Ok(self)
     }
     async fn remove(&self) -> Vec<String> {
         vec![]

@@ -5,7 +5,7 @@
 
 use super::{Fault, Nature};
 use crate::client::{Trouble, chain};
-use crate::environment::{Environment, Power};
+use crate::environment::{Environment, Inventory, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::read;
@@ -53,11 +53,11 @@ impl Fault for DatabaseDrop {
     fn needs(&self) -> &'static [Power] {
         &[Power::Sql]
     }
-    fn targets(&self, components: &[String]) -> Vec<String> {
-        components.iter().filter(|c| **c == self.component).cloned().collect()
+    fn targets(&self, inventory: &Inventory) -> Vec<String> {
+        inventory.component(&self.component)
     }
     async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
-        let sql = env.sql().ok_or_else(no_power)?;
+        let sql = env.sql()?;
         let (client, database) = (connect(env).await?, sql.database().to_owned());
         let (system, oid) = (system(&client).await?, oid(&client, &database).await?);
         let oid = oid.ok_or_else(|| Trouble::new(format!("cannot drop `{database}`"), "it is not there"))?;
@@ -102,7 +102,7 @@ async fn gone(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Troub
 /// To the server's own database: nobody can drop the one he is connected to. A frozen server accepts connections
 /// and says nothing, hence the time-out.
 async fn connect(env: &dyn Environment) -> Result<Client, Trouble> {
-    let connecting = env.sql().ok_or_else(no_power)?.connect("postgres");
+    let connecting = env.sql()?.connect("postgres");
     let late = |_| Trouble::new("cannot connect to database `postgres`", "no answer within 10 s");
     tokio::time::timeout(Duration::from_secs(10), connecting).await.map_err(late)?
 }
@@ -115,10 +115,6 @@ async fn system(client: &Client) -> Result<String, Trouble> {
 async fn oid(client: &Client, database: &str) -> Result<Option<u32>, Trouble> {
     let row = client.query_opt("SELECT oid FROM pg_database WHERE datname = $1", &[&database]).await;
     row.map(|row| row.map(|row| row.get(0))).map_err(|e| Trouble::new("cannot read `pg_database`", chain(&e)))
-}
-
-fn no_power() -> Trouble {
-    Trouble::new("cannot drop the database", "the environment has no administrator's connection")
 }
 
 fn read_receipt(receipt: &Receipt) -> Result<Dropped, Trouble> {

@@ -2,7 +2,7 @@
 
 use super::{Fault, Nature};
 use crate::client::Trouble;
-use crate::environment::{Components, Environment, Power};
+use crate::environment::{Environment, Inventory, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt, Verdict};
 use crate::node::read;
@@ -42,21 +42,21 @@ impl Fault for Kill {
     fn needs(&self) -> &'static [Power] {
         &[Power::Components]
     }
-    fn targets(&self, components: &[String]) -> Vec<String> {
-        components.iter().filter(|c| **c == self.component).cloned().collect()
+    fn targets(&self, inventory: &Inventory) -> Vec<String> {
+        inventory.component(&self.component)
     }
     async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
         let component = self.component.clone();
-        let Some(instance) = power(env)?.instance(&component).await? else {
+        let Some(instance) = env.components()?.instance(&component).await? else {
             return Err(Trouble::new(format!("cannot kill `{component}`"), "it does not run"));
         };
         Ok(Receipt(serde_json::json!(Killed { component, instance })))
     }
     async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        power(env)?.kill(&read_receipt(receipt)?.component).await
+        env.components()?.kill(&read_receipt(receipt)?.component).await
     }
     async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
-        let (power, killed) = match (power(env), read_receipt(receipt)) {
+        let (power, killed) = match (env.components(), read_receipt(receipt)) {
             (Ok(power), Ok(killed)) => (power, killed),
             (Err(trouble), _) | (_, Err(trouble)) => return Finding::unknown(trouble.to_string()),
         };
@@ -78,10 +78,6 @@ impl Fault for Kill {
     }
 }
 
-fn power(env: &dyn Environment) -> Result<&dyn Components, Trouble> {
-    env.components().ok_or_else(|| Trouble::new("cannot kill", "the environment has no power over components"))
-}
-
 fn read_receipt(receipt: &Receipt) -> Result<Killed, Trouble> {
     Killed::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `kill` is not one", e))
 }
@@ -90,7 +86,7 @@ fn read_receipt(receipt: &Receipt) -> Result<Killed, Trouble> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::environment::Doors;
+    use crate::environment::{Components, Doors};
     use std::sync::Mutex;
 
     struct Alone(Mutex<Option<String>>, Doors);
@@ -106,8 +102,8 @@ mod tests {
         fn doors(&self) -> &Doors {
             &self.1
         }
-        fn components(&self) -> Option<&dyn Components> {
-            Some(self)
+        fn components(&self) -> Result<&dyn Components, Trouble> {
+            Ok(self)
         }
         async fn remove(&self) -> Vec<String> {
             vec![]
@@ -160,7 +156,7 @@ mod tests {
     #[test]
     fn a_component_that_is_not_there_is_no_target() {
         let kill = Kill { component: "mlflow".into() };
-        assert_eq!(kill.targets(&["mlflow".into(), "postgres".into()]), ["mlflow"]);
-        assert!(kill.targets(&["postgres".into()]).is_empty());
+        assert_eq!(kill.targets(&Inventory::of(["mlflow", "postgres"])), ["mlflow"]);
+        assert!(kill.targets(&Inventory::of(["postgres"])).is_empty());
     }
 }

@@ -12,7 +12,7 @@ pub mod noop;
 pub mod pause;
 
 use crate::client::Trouble;
-use crate::environment::{Environment, Power};
+use crate::environment::{Environment, Inventory, Permission, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
@@ -36,8 +36,12 @@ pub trait Fault: Send + Sync {
     fn nature(&self) -> Nature;
     /// Powers the environment must have; asked while planning, never while running.
     fn needs(&self) -> &'static [Power];
-    /// What it hits, among the environment's components; pure, an empty answer is a plan error.
-    fn targets(&self, components: &[String]) -> Vec<String>;
+    /// What the place must allow, where it asks.
+    fn permissions(&self) -> Vec<Permission> {
+        vec![]
+    }
+    /// What it hits of what is there, by name and count; pure, an empty answer is a plan error.
+    fn targets(&self, inventory: &Inventory) -> Vec<String>;
     /// Reads all that undo and confirmation will need; writes nothing.
     async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble>;
     /// Does the harm.

@@ -2,7 +2,7 @@
 
 use super::{Fault, Nature};
 use crate::client::Trouble;
-use crate::environment::{Environment, Power};
+use crate::environment::{Environment, Inventory, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::read;
@@ -32,7 +32,7 @@ impl Fault for Noop {
     fn needs(&self) -> &'static [Power] {
         &[]
     }
-    fn targets(&self, _: &[String]) -> Vec<String> {
+    fn targets(&self, _: &Inventory) -> Vec<String> {
         vec!["nothing".into()] // an empty answer would be refused by the plan
     }
     async fn intend(&self, _: &dyn Environment) -> Result<Receipt, Trouble> {

@@ -3,7 +3,7 @@
 
 use super::{Fault, Nature};
 use crate::client::Trouble;
-use crate::environment::{Components, Environment, Power};
+use crate::environment::{Environment, Inventory, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt, Verdict};
 use crate::node::read;
@@ -36,11 +36,11 @@ impl Fault for Pause {
     fn needs(&self) -> &'static [Power] {
         &[Power::Components]
     }
-    fn targets(&self, components: &[String]) -> Vec<String> {
-        components.iter().filter(|c| **c == self.component).cloned().collect()
+    fn targets(&self, inventory: &Inventory) -> Vec<String> {
+        inventory.component(&self.component)
     }
     async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
-        let alive = power(env)?.alive(&self.component).await;
+        let alive = env.components()?.alive(&self.component).await;
         if alive.verdict != Verdict::Met {
             let why = alive.reason.unwrap_or_else(|| "it does not run".into());
             return Err(Trouble::new(format!("cannot pause `{}`", self.component), why));
@@ -48,10 +48,10 @@ impl Fault for Pause {
         Ok(Receipt(serde_json::json!(self)))
     }
     async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        power(env)?.pause(&read_receipt(receipt)?.component).await
+        env.components()?.pause(&read_receipt(receipt)?.component).await
     }
     async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
-        let (power, paused) = match (power(env), read_receipt(receipt)) {
+        let (power, paused) = match (env.components(), read_receipt(receipt)) {
             (Ok(power), Ok(paused)) => (power, paused),
             (Err(trouble), _) | (_, Err(trouble)) => return Finding::unknown(trouble.to_string()),
         };
@@ -63,12 +63,8 @@ impl Fault for Pause {
         }
     }
     async fn lift(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        power(env)?.resume(&read_receipt(receipt)?.component).await
+        env.components()?.resume(&read_receipt(receipt)?.component).await
     }
-}
-
-fn power(env: &dyn Environment) -> Result<&dyn Components, Trouble> {
-    env.components().ok_or_else(|| Trouble::new("cannot pause", "the environment has no power over components"))
 }
 
 fn read_receipt(receipt: &Receipt) -> Result<Pause, Trouble> {

@@ -58,7 +58,7 @@ struct Asked {
 #[async_trait]
 impl Question for Asked {
     async fn ask(&self) -> Result<(), String> {
-        let components = self.env.components().ok_or("the place cannot say")?;
+        let components = self.env.components().map_err(|trouble| trouble.to_string())?;
         let finding = components.alive(&self.component).await;
         if finding.verdict == Verdict::Met { Ok(()) } else { Err(finding.reason.unwrap_or_default()) }
     }

@@ -65,8 +65,9 @@ impl Step for Turn {
         Some(&self.on.component)
     }
     async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
-        let Some(power) = hands.env.components() else {
-            return Finding::unknown("the environment has no power over components");
+        let power = match hands.env.components() {
+            Ok(power) => power,
+            Err(trouble) => return Finding::unknown(trouble.to_string()),
         };
         let name = &self.on.component;
         if self.verb != Verb::Start

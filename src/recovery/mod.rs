@@ -12,7 +12,7 @@ pub mod wait_for;
 
 use crate::clock::Moment;
 use crate::engine::Engine;
-use crate::environment::{Environment, Power};
+use crate::environment::{Environment, Permission, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, RecoveryPoint};
 use async_trait::async_trait;
@@ -55,6 +55,10 @@ pub trait Step: Send + Sync {
     /// Powers the environment must have.
     fn needs(&self) -> &'static [Power] {
         &[]
+    }
+    /// What the place must allow, where it asks.
+    fn permissions(&self) -> Vec<Permission> {
+        vec![]
     }
     /// The component it is about, for its default id.
     fn component(&self) -> Option<&str> {

@@ -44,8 +44,9 @@ impl Step for WaitFor {
         Some(&self.healthy)
     }
     async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
-        let Some(power) = hands.env.components() else {
-            return Finding::unknown("the environment has no power over components");
+        let power = match hands.env.components() {
+            Ok(power) => power,
+            Err(trouble) => return Finding::unknown(trouble.to_string()),
         };
         let until = Instant::now() + self.within.0;
         let mut reason = "it did not say how it is".to_owned();

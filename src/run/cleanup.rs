@@ -3,12 +3,14 @@
 use super::{PLAN, Watcher};
 use crate::client::Trouble;
 use crate::clock::{self, Moment};
-use crate::environment::{ENVIRONMENTS, Lent};
+use crate::environment::{ENVIRONMENTS, Environment, Lent};
+use crate::fault::{FAULTS, Nature};
 use crate::kind::pick;
-use crate::model::{Fact, Line};
-use crate::node;
+use crate::model::{Fact, Line, Receipt};
+use crate::node::{self, Node};
 use crate::store::{self, Timeline, VERSION};
 use rustix::fs::{FlockOperation, flock};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
@@ -49,11 +51,18 @@ pub async fn cleanup(folder: &Path, watcher: Arc<dyn Watcher>) -> Result<Vec<Str
     let place = plan.get("environment").and_then(|node| pick("environment", ENVIRONMENTS, node, &mut problems));
     let place = place.ok_or_else(|| Trouble::new(format!("the plan of `{run}`"), "it names no environment"))?;
     watcher.progress(&format!("removing what `{run}` left"));
+    let intended = intended(&lines);
     let receipts: Vec<_> = lines
         .into_iter()
         .filter_map(|line| if let Fact::Creating(receipt) = line.fact { Some(receipt) } else { None })
         .collect();
-    let mut left = place.remove(&lent, &receipts).await;
+    let mut left = vec![];
+    match place.open(&lent, &receipts).await {
+        Ok(Some(env)) => left.extend(lift(env.as_ref(), &plan, &intended).await),
+        Ok(None) => {}
+        Err(trouble) => left.push(trouble.to_string()),
+    }
+    left.extend(place.remove(&lent, &receipts).await);
     match fs::remove_dir_all(folder.join("points")) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => left.push(format!("its backups: {error}")),
         _ => {}
@@ -61,6 +70,39 @@ pub async fn cleanup(folder: &Path, watcher: Arc<dyn Watcher>) -> Result<Vec<Str
     let facts = if left.is_empty() { vec![Fact::Removed] } else { left.iter().cloned().map(Fact::Left).collect() };
     append(folder, at, facts).map_err(cannot)?;
     Ok(left)
+}
+
+/// The faults that were intended and never lifted, with their receipts.
+fn intended(lines: &[Line]) -> BTreeMap<usize, Receipt> {
+    let mut intended = BTreeMap::new();
+    for line in lines {
+        match &line.fact {
+            Fact::Intended { fault, receipt, .. } => {
+                intended.insert(*fault, receipt.clone());
+            }
+            Fact::Lifted { fault, error: None } => {
+                intended.remove(fault);
+            }
+            _ => {}
+        }
+    }
+    intended
+}
+
+/// Lifts the conditions among them, the last one first; answers what could not be lifted.
+async fn lift(env: &dyn Environment, plan: &Node, intended: &BTreeMap<usize, Receipt>) -> Vec<String> {
+    let mut left = vec![];
+    for (index, receipt) in intended.iter().rev() {
+        let written = plan.get("faults").map(Node::items).and_then(|faults| faults.get(*index)?.get("fault"));
+        let fault = written.and_then(|node| pick("fault", FAULTS, node, &mut vec![]));
+        let lifted = match fault {
+            Some(fault) if fault.nature() == Nature::Damage => Ok(()),
+            Some(fault) => fault.lift(env, receipt).await,
+            None => Err(Trouble::new(format!("fault {index}"), "the plan does not say what it is")),
+        };
+        left.extend(lifted.err().map(|trouble| trouble.to_string()));
+    }
+    left
 }
 
 fn append(folder: &Path, at: Moment, facts: Vec<Fact>) -> io::Result<()> {

@@ -59,6 +59,9 @@ pub async fn strike_late(stage: &Stage, mut bite: Bite) -> Bite {
 
 /// Injects a fault; none if it did not bite. Nothing is lifted meanwhile, or what strikes after could be forgotten.
 async fn inject(stage: &Stage, index: usize) -> Result<Option<Bite>, Trouble> {
+    if stage.guard().await.is_err() {
+        return Ok(None);
+    }
     let (env, scribe, fault) = (stage.env()?, &stage.scribe, &stage.plan.faults[index].fault);
     let mut intended = stage.intended.lock().await;
     let receipt = fault.intend(env.as_ref()).await?;

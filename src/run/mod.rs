@@ -41,6 +41,8 @@ use tokio::time::timeout;
 
 /// The name of the plan in a run's folder.
 pub const PLAN: &str = "plan.yaml";
+/// What the decision is called that a guard takes.
+const GUARD: &str = "guard";
 /// Setting up may take this long: a download or a compiler that hangs is no reason to wait for ever.
 const SET_UP: Duration = Duration::from_hours(1);
 
@@ -61,6 +63,13 @@ pub struct Outcome {
     pub folder: PathBuf,
     /// The user stopped it; all is undone but what `report.left` says.
     pub interrupted: bool,
+}
+
+impl Outcome {
+    /// Did a guard refuse something while it went on?
+    pub fn refused(&self) -> bool {
+        self.report.judgements.iter().any(|judgement| judgement.what == GUARD && judgement.verdict != Verdict::Met)
+    }
 }
 
 /// Carries out a plan.

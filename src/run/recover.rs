@@ -50,6 +50,9 @@ async fn carry_out(stage: &Stage, cast: &Cast, bite: Bite, planned: &PlannedStep
         if attempt > 0 {
             tokio::time::sleep(RETRY).await;
         }
+        if let Err(trouble) = stage.guard().await {
+            return Finding::unknown(trouble.to_string());
+        }
         let hands = Hands {
             env: env.as_ref(),
             engine: stage.plan.protect.as_ref().map(|p| (Arc::clone(&p.engine.it), repository.as_path())),

@@ -71,6 +71,16 @@ impl Stage {
         self.env.get().ok_or_else(|| Trouble::new("the environment", "it was never set up"))
     }
 
+    /// Is this still the place that was lent? Asked right before each act that could destroy something; a refusal is
+    /// written down.
+    pub async fn guard(&self) -> Result<(), Trouble> {
+        let refused = self.env()?.guard().await;
+        if let Err(trouble) = &refused {
+            self.decide(super::GUARD, Verdict::Unknown, Some(trouble.to_string()));
+        }
+        refused
+    }
+
     /// Where backups lie: outside the blast radius.
     pub fn repository(&self) -> PathBuf {
         self.lent.folder.join("points")
@@ -86,7 +96,8 @@ impl Stage {
         self.scribe.tell(Fact::Phase(Phase::Provision));
         let env = self.plan.environment.provision(&self.lent, Arc::new(self.scribe.clone())).await?;
         let env = self.env.get_or_init(|| env);
-        let seedable = [Power::Sql, Power::Objects].iter().all(|p| self.plan.environment.powers().contains(p));
+        let powers = self.plan.environment.powers();
+        let seedable = [Power::Sql, Power::Objects].iter().all(|p| powers.contains(p));
         if seedable && self.plan.scale > 0.0 {
             let seeded = seed::plant(env.as_ref(), self.plan.scale).await?;
             self.scribe.tell(Fact::Note(format!("seeded: {seeded}")));
@@ -109,7 +120,7 @@ impl Stage {
         }
         std::fs::create_dir_all(self.repository()).map_err(|e| Trouble::new("cannot make the backup repository", e))?;
         Ok(Cast {
-            watching: watch::begin(&self.scribe, questions),
+            watching: watch::begin(&self.scribe, questions, &stumbles(env)),
             clients: self.clients(env),
             schedule: self
                 .plan
@@ -161,6 +172,11 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+fn stumbles(env: &Arc<dyn Environment>) -> watch::Stumbles {
+    let env = Arc::clone(env);
+    Arc::new(move || env.stumbles())
 }
 
 #[async_trait]

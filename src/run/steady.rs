@@ -26,7 +26,7 @@ pub async fn prove(stage: &Stage, cast: &Cast) -> bool {
         }
         match objection {
             None if from >= begin => {
-                let share = 100.0 * (clock::worked() - worked).as_secs_f64() / now.since(begin);
+                let share = 100.0 * clock::worked().saturating_sub(worked).as_secs_f64() / now.since(begin);
                 stage.scribe.tell(Fact::Note(format!("lifeboat itself took {share:.1} % of one core meanwhile")));
                 stage.decide("baseline", Verdict::Met, None);
                 return true;

@@ -66,18 +66,28 @@ pub struct Watching {
     _tasks: JoinSet<()>,
 }
 
+/// How often our own way to the doors has failed so far.
+pub type Stumbles = Arc<dyn Fn() -> u64 + Send + Sync>;
+
 /// Sets the probes going: each with its question and its times.
-pub fn begin(scribe: &Scribe, questions: Vec<(Watch, Arc<dyn Question>)>) -> Watching {
+pub fn begin(scribe: &Scribe, questions: Vec<(Watch, Arc<dyn Question>)>, stumbles: &Stumbles) -> Watching {
     let board = Arc::new(Board { answers: Mutex::new(vec![vec![]; questions.len()]) });
     let mut tasks = JoinSet::new();
     for (probe, (watch, question)) in questions.into_iter().enumerate() {
-        tasks.spawn(ticks(probe, watch, question, scribe.clone(), Arc::clone(&board)));
+        tasks.spawn(ticks(probe, watch, question, Arc::clone(stumbles), scribe.clone(), Arc::clone(&board)));
     }
     tasks.spawn(heartbeat(scribe.clone()));
     Watching { board, _tasks: tasks }
 }
 
-async fn ticks(probe: usize, watch: Watch, question: Arc<dyn Question>, scribe: Scribe, board: Arc<Board>) {
+async fn ticks(
+    probe: usize,
+    watch: Watch,
+    question: Arc<dyn Question>,
+    stumbles: Stumbles,
+    scribe: Scribe,
+    board: Arc<Board>,
+) {
     let clock = scribe.clock();
     let mut due = clock.now().plus(watch.every.0);
     let mut asking = JoinSet::new();
@@ -90,11 +100,13 @@ async fn ticks(probe: usize, watch: Watch, question: Arc<dyn Question>, scribe: 
             board.add(answered.clone());
             scribe.tell(Fact::Answered(answered));
         } else {
-            let (question, scribe, board) = (Arc::clone(&question), scribe.clone(), Arc::clone(&board));
+            let (question, stumbles) = (Arc::clone(&question), Arc::clone(&stumbles));
+            let (scribe, board) = (scribe.clone(), Arc::clone(&board));
             asking.spawn(async move {
-                let asked = scribe.clock().now();
+                let (asked, stumbled) = (scribe.clock().now(), stumbles());
                 let answer = match tokio::time::timeout(watch.timeout.0, question.ask()).await {
                     Ok(Ok(())) => Answer::Served,
+                    _ if stumbles() != stumbled => Answer::Unasked, // it was our own way that failed
                     Ok(Err(reason)) => Answer::Failed(reason),
                     Err(_) => Answer::Failed(format!("no answer within {}", watch.timeout)),
                 };
@@ -117,5 +129,49 @@ async fn heartbeat(scribe: Scribe) {
             scribe.tell(Fact::Stalled { from: last, to: now });
         }
         (last, slept) = (now, sleeping);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::model::{Depth, Line, Span};
+    use crate::run::Watcher;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    struct Nobody;
+
+    impl Watcher for Nobody {
+        fn line(&self, _: &Line) {}
+        fn progress(&self, _: &str) {}
+    }
+
+    /// Fails always; the first two times because our own way to it failed.
+    struct Behind(Arc<AtomicU64>, AtomicU64);
+
+    #[async_trait::async_trait]
+    impl Question for Behind {
+        async fn ask(&self) -> Result<(), String> {
+            if self.1.fetch_add(1, Ordering::SeqCst) < 2 {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+            Err("refused".to_owned())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_failed_on_our_own_way_was_never_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let (scribe, _) = Scribe::begin(folder.path(), Clock::start(), Arc::new(Nobody)).unwrap();
+        let one = Watch { depth: Depth::Read, every: Span::seconds(1), timeout: Span::seconds(1) };
+        let stumbled = Arc::<AtomicU64>::default();
+        let question = Arc::new(Behind(Arc::clone(&stumbled), AtomicU64::new(0)));
+        let watching = begin(&scribe, vec![(one, question)], &(Arc::new(move || stumbled.load(Ordering::SeqCst)) as _));
+        tokio::time::sleep(Duration::from_millis(4500)).await;
+        let answers: Vec<_> = watching.board.since(Moment::default())[0].iter().map(|a| a.answer.clone()).collect();
+        let failed = Answer::Failed("refused".to_owned());
+        assert_eq!(answers, [Answer::Unasked, Answer::Unasked, failed.clone(), failed]);
     }
 }

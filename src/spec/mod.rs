@@ -12,6 +12,8 @@ pub mod scenario;
 pub mod schema;
 pub mod wrong;
 
+use crate::environment::ENVIRONMENTS;
+use crate::kind::pick;
 use crate::node::{self, Node, Problem, nearest};
 use crate::plan::Plan;
 use std::fs;
@@ -40,9 +42,30 @@ pub struct Script {
 /// # Errors
 /// All that is wrong with either file.
 pub fn load(path: &Path) -> Result<Script, Wrong> {
+    load_in(path, None)
+}
+
+/// As [`load`], in another environment than the drill names: a kind, `KIND` or `KIND: {…}`.
+///
+/// # Errors
+/// All that is wrong with the environment, or else with either file.
+pub fn load_in(path: &Path, environment: Option<&str>) -> Result<Script, Wrong> {
     let mut problems = vec![];
-    let Some(root) = open(path, &mut problems) else { return Err(Wrong::one(path, problems)) };
+    let elsewhere = environment.map(named_environment).transpose()?;
+    let Some(mut root) = open(path, &mut problems) else { return Err(Wrong::one(path, problems)) };
+    if let Some(environment) = elsewhere {
+        root.set("environment", environment);
+    }
     read_script(path, &root, problems)
+}
+
+/// An environment as a user names it on the command line.
+fn named_environment(text: &str) -> Result<Node, Wrong> {
+    let wrong = |problems| Wrong::one(Path::new("--environment"), problems);
+    let node = node::parse(text).map_err(|problem| wrong(vec![problem]))?;
+    let mut problems = vec![];
+    pick("environment", ENVIRONMENTS, &node, &mut problems);
+    if problems.is_empty() { Ok(node) } else { Err(wrong(problems)) }
 }
 
 /// Reads a drill and its scenario and decides everything.
@@ -50,21 +73,33 @@ pub fn load(path: &Path) -> Result<Script, Wrong> {
 /// # Errors
 /// All that is wrong with either file, or with the two together.
 pub fn plan(path: &Path) -> Result<Plan, Wrong> {
-    resolve(&load(path)?)
+    plan_in(path, None)
+}
+
+/// As [`plan`], in another environment than the drill names.
+///
+/// # Errors
+/// As [`load_in`] and [`resolve`].
+pub fn plan_in(path: &Path, environment: Option<&str>) -> Result<Plan, Wrong> {
+    resolve(&load_in(path, environment)?)
 }
 
 /// Checks a file, a drill (with its scenario) or a scenario: its keys tell which.
 ///
 /// # Errors
 /// All that is wrong.
-pub fn check(path: &Path) -> Result<(), Wrong> {
+pub fn check(path: &Path, environment: Option<&str>) -> Result<(), Wrong> {
     let mut problems = vec![];
-    let Some(root) = open(path, &mut problems) else { return Err(Wrong::one(path, problems)) };
+    let elsewhere = environment.map(named_environment).transpose()?;
+    let Some(mut root) = open(path, &mut problems) else { return Err(Wrong::one(path, problems)) };
     if root.get("faults").is_some() && root.get("drill").is_none() {
         if let Some(scenario) = scenario::read_scenario(&root, &mut problems) {
             runbook::link(&scenario.steps, &mut problems);
         }
         return if problems.is_empty() { Ok(()) } else { Err(Wrong::one(path, problems)) };
+    }
+    if let Some(environment) = elsewhere {
+        root.set("environment", environment);
     }
     resolve(&read_script(path, &root, problems)?).map(|_| ())
 }

@@ -108,7 +108,7 @@ fn twice(drill: &Drill, watches: &[Watch], problems: &mut Vec<Problem>) {
 fn powers(drill: &Drill, scenario: &Scenario, ours: &mut Vec<Problem>, theirs: &mut Vec<Problem>) {
     let environment = &drill.environment;
     let has = environment.powers();
-    let hint = match has {
+    let hint = match has.as_slice() {
         [] => "it has none".to_owned(),
         has => format!("it has: {}", has.iter().map(Power::to_string).collect::<Vec<_>>().join(", ")),
     };
@@ -129,14 +129,15 @@ fn powers(drill: &Drill, scenario: &Scenario, ours: &mut Vec<Problem>, theirs: &
 }
 
 fn targets(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) -> Vec<Vec<String>> {
-    let components = drill.environment.components();
+    let inventory = drill.environment.inventory();
+    let components = &inventory.components;
     let of = |PlannedFault { fault, .. }: &PlannedFault| {
-        let targets = fault.targets(&components);
+        let targets = fault.targets(&inventory);
         if targets.is_empty() {
             let node = at_keys(&fault.node, &["component"]);
             problems.push(match node.text() {
-                Some(name) if !components.iter().any(|c| c == name) => unknown_component(node, name, &components),
-                _ => Problem::new(node, format!("`{}` hits nothing", fault.name)).hint(known(&components)),
+                Some(name) if !components.iter().any(|c| c == name) => unknown_component(node, name, components),
+                _ => Problem::new(node, format!("`{}` hits nothing", fault.name)).hint(known(components)),
             });
         }
         targets
@@ -145,7 +146,7 @@ fn targets(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) -> V
 }
 
 fn steps(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) -> Vec<PlannedStep> {
-    let components = drill.environment.components();
+    let components = drill.environment.inventory().components;
     for WrittenStep { step, .. } in &scenario.steps {
         if let Some(name) = step.component().filter(|name| !components.iter().any(|c| c == name)) {
             problems.push(unknown_component(at_keys(&step.node, &["component"]), name, &components));

@@ -1,7 +1,7 @@
 //! A real PostgreSQL for tests, and an environment that has nothing else.
 
 use async_trait::async_trait;
-use lifeboat::client::Trouble;
+use lifeboat::client::{Running, Trouble};
 use lifeboat::environment::{Doors, Environment, Sql};
 use std::fs;
 use std::os::unix::{fs::chown, process::CommandExt};
@@ -87,8 +87,8 @@ impl Environment for Server {
     fn doors(&self) -> &Doors {
         &self.doors
     }
-    fn sql(&self) -> Option<&dyn Sql> {
-        Some(self)
+    fn sql(&self) -> Result<&dyn Sql, Trouble> {
+        Ok(self)
     }
     async fn remove(&self) -> Vec<String> {
         vec![]
@@ -104,10 +104,11 @@ impl Sql for Server {
         let connected = self.connect_as("admin", database).await;
         connected.map_err(|e| Trouble::new(format!("connect to `{database}`"), lifeboat::client::chain(&e)))
     }
-    fn tool(&self, name: &str) -> tokio::process::Command {
+    async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Trouble> {
         let mut command = tokio::process::Command::new(self.bin.join(name));
         command.env("PGHOST", "127.0.0.1").env("PGPORT", self.port.to_string()).env("PGUSER", "admin");
-        command
+        command.args(args);
+        Running::process(command)
     }
 }
 

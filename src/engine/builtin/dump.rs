@@ -4,8 +4,7 @@
 
 use super::manifest::{Content, DUMP, Manifest, Unfinished};
 use super::{blocking, connect, execute, literal};
-use crate::client::shell::last;
-use crate::client::{Trouble, chain};
+use crate::client::{Ended, Running, Trouble, chain};
 use crate::clock::{self, Clock};
 use crate::environment::Sql;
 use crate::model::RecoveryPoint;
@@ -13,9 +12,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
-use tokio::process::Command;
 use tokio_postgres::Client;
+use tokio_util::io::SyncIoBridge;
 
 const LEVEL: i32 = 3; // a third of gzip's time at the same size
 const BUFFER: usize = 256 * 1024;
@@ -32,9 +30,7 @@ pub async fn backup(sql: &dyn Sql, repository: &Path, id: &str, clock: &Clock) -
     let path = folder.path.join(DUMP);
     let (digest, bytes) = dump(sql, &name, &path).await?;
     execute(&client, &what, "COMMIT").await?;
-    let mut verify = sql.tool("pg_restore");
-    verify.args(["-f", "/dev/null"]);
-    if feed(&path, verify).await? != digest {
+    if feed(&path, sql.tool("pg_restore", &["-f", "/dev/null"]).await?).await? != digest {
         return Err(Trouble::new(what, format!("`{}` reads back otherwise than it was written", path.display())));
     }
     let tool = version(sql).await?;
@@ -48,31 +44,29 @@ pub async fn backup(sql: &dyn Sql, repository: &Path, id: &str, clock: &Clock) -
     Ok(RecoveryPoint { id: id.to_owned(), snapshot, taken_at, bytes: Some(bytes) })
 }
 
-/// Decompresses the dump into the standard input of `command`; answers the file's digest. The command's refusal is
-/// the error, with the last line it said.
-pub async fn feed(dump: &Path, mut command: Command) -> Result<String, Trouble> {
+/// Decompresses the dump into the standard input of `tool`; answers the file's digest. The tool's refusal is the error,
+/// with the last line it said.
+pub async fn feed(dump: &Path, tool: Running) -> Result<String, Trouble> {
     let what = format!("reading `{}`", dump.display());
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().map_err(|e| Trouble::new("cannot start `pg_restore`", e))?;
-    let input = child.stdin.take().ok_or_else(|| Trouble::new(&what, "no pipe"))?;
-    let input = input.into_owned_fd().map_err(|e| Trouble::new(&what, e))?;
     let file = File::open(dump).map_err(|e| Trouble::new(&what, e))?;
+    let Running { input, mut output, ended } = tool;
     let pump = blocking(&what, move || {
         let mut decoder = zstd::stream::read::Decoder::new(Digesting::new(file))?;
-        let mut input = File::from(input);
+        let mut input = SyncIoBridge::new(input);
         copy(&mut decoder, &mut input)?;
+        input.shutdown()?;
         Ok(decoder.finish().into_inner().digest())
     });
-    let (pumped, ended) = tokio::join!(pump, child.wait_with_output());
-    let ended = ended.map_err(|e| Trouble::new("`pg_restore`", e))?;
-    if ended.status.success() {
+    let mut nothing = tokio::io::sink();
+    let (pumped, ended, _) = tokio::join!(pump, ended, tokio::io::copy(&mut output, &mut nothing));
+    let ended = ended?;
+    if ended.success() {
         return pumped;
     }
-    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
     match pumped {
-        // A broken pipe is only the echo of the command's own end.
+        // A broken pipe is only the echo of the tool's own end.
         Err(trouble) if !trouble.why.contains("Broken pipe") => Err(trouble),
-        _ => Err(refusal("`pg_restore` failed", &said, ended.status)),
+        _ => Err(refusal("`pg_restore` failed", &ended)),
     }
 }
 
@@ -94,37 +88,30 @@ pub async fn rows(client: &Client) -> Result<BTreeMap<String, i64>, Trouble> {
 
 async fn dump(sql: &dyn Sql, snapshot: &str, path: &Path) -> Result<(String, u64), Trouble> {
     let what = format!("pg_dump of `{}`", sql.database());
-    let mut command = sql.tool("pg_dump");
+    let snapshot = format!("--snapshot={snapshot}");
     // A waiting ACCESS EXCLUSIVE lock would hold the dump up, and the dump everybody behind it.
-    command.args(["-Fc", "-Z0", "--no-owner", "--lock-wait-timeout=10s"]);
-    command.arg(format!("--snapshot={snapshot}")).arg("-d").arg(sql.database()).env("PGCONNECT_TIMEOUT", "10");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().map_err(|e| Trouble::new("cannot start `pg_dump`", e))?;
-    let output = child.stdout.take().ok_or_else(|| Trouble::new(&what, "no pipe"))?;
-    let output = output.into_owned_fd().map_err(|e| Trouble::new(&what, e))?;
+    let args = ["-Fc", "-Z0", "--no-owner", "--lock-wait-timeout=10s", &snapshot, "-d", sql.database()];
+    let Running { input, output, ended } = sql.tool("pg_dump", &args).await?;
+    drop(input);
     let file = File::create_new(path).map_err(|e| Trouble::new(&what, e))?;
     let pump = blocking(&what, move || {
         let mut encoder = zstd::stream::write::Encoder::new(Digesting::new(file), LEVEL)?;
         encoder.include_checksum(true)?;
-        copy(&mut File::from(output), &mut encoder)?;
+        copy(&mut SyncIoBridge::new(output), &mut encoder)?;
         let written = encoder.finish()?;
         written.inner.sync_all()?;
         let bytes = written.inner.metadata()?.len();
         Ok((written.digest(), bytes))
     });
-    let (pumped, ended) = tokio::join!(pump, child.wait_with_output());
-    let ended = ended.map_err(|e| Trouble::new(&what, e))?;
-    if ended.status.success() {
-        return pumped;
-    }
-    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-    Err(refusal(what, &said, ended.status))
+    let (pumped, ended) = tokio::join!(pump, ended);
+    let ended = ended?;
+    if ended.success() { pumped } else { Err(refusal(what, &ended)) }
 }
 
-/// Why a tool refused: the last line it said. Tools older than the server, or than the dump, are worth a hint.
-fn refusal(what: impl Into<String>, said: &str, status: ExitStatus) -> Trouble {
-    let trouble = Trouble::new(what, last(said).map_or_else(|| status.to_string(), str::to_owned));
-    let old = ["server version mismatch", "unsupported version"].iter().any(|sign| said.contains(sign));
+/// Why a tool refused. Tools older than the server, or than the dump, are worth a hint.
+fn refusal(what: impl Into<String>, ended: &Ended) -> Trouble {
+    let trouble = Trouble::new(what, ended);
+    let old = ["server version mismatch", "unsupported version"].iter().any(|sign| ended.said.contains(sign));
     if old { trouble.hint("use client tools of the server's version") } else { trouble }
 }
 
@@ -160,9 +147,8 @@ async fn value<T: for<'a> tokio_postgres::types::FromSql<'a>>(client: &Client, q
 }
 
 async fn version(sql: &dyn Sql) -> Result<String, Trouble> {
-    let said = sql.tool("pg_dump").arg("--version").kill_on_drop(true).output().await;
-    let said = said.map_err(|e| Trouble::new("cannot start `pg_dump`", e))?;
-    Ok(String::from_utf8_lossy(&said.stdout).trim().to_owned())
+    let said = sql.tool("pg_dump", &["--version"]).await?.text("the version of `pg_dump`").await?;
+    Ok(said.trim().to_owned())
 }
 
 fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
@@ -215,15 +201,19 @@ impl<W: Write> Write for Digesting<W> {
 mod tests {
     use super::*;
 
+    fn ended(said: &str) -> Ended {
+        Ended { code: Some(1), said: said.to_owned() }
+    }
+
     #[test]
     fn a_tool_that_is_too_old_is_told_with_both_versions_and_what_to_do() {
         let said = "pg_dump: error: aborting because of server version mismatch\n\
             pg_dump: detail: server version: 18.6; pg_dump version: 15.18\n";
-        let trouble = refusal("pg_dump of `mlflow`", said, ExitStatus::default());
+        let trouble = refusal("pg_dump of `mlflow`", &ended(said));
         assert_eq!(trouble.why, "pg_dump: detail: server version: 18.6; pg_dump version: 15.18");
         assert_eq!(trouble.hint.as_deref(), Some("use client tools of the server's version"));
         let old = "pg_restore: error: unsupported version (1.16) in file header\n";
-        assert!(refusal("`pg_restore` failed", old, ExitStatus::default()).hint.is_some());
-        assert_eq!(refusal("x", "pg_dump: error: connection lost\n", ExitStatus::default()).hint, None);
+        assert!(refusal("`pg_restore` failed", &ended(old)).hint.is_some());
+        assert_eq!(refusal("x", &ended("pg_dump: error: connection lost\n")).hint, None);
     }
 }

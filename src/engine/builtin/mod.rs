@@ -64,18 +64,17 @@ impl Engine for Builtin {
         clock: &Clock,
     ) -> Result<RecoveryPoint, Trouble> {
         let Method::Logical = self.postgres;
-        let sql = env.sql().ok_or_else(no_power)?;
+        let sql = env.sql()?;
         dump::backup(sql, repository, id, clock).await
     }
 
     async fn restore(&self, env: &dyn Environment, repository: &Path, point: &RecoveryPoint) -> Finding {
-        let Some(sql) = env.sql() else { return Finding::unknown(no_power().to_string()) };
+        let sql = match env.sql() {
+            Ok(sql) => sql,
+            Err(trouble) => return Finding::unknown(trouble.to_string()),
+        };
         restore::restore(sql, &repository.join(&point.id)).await.unwrap_or_else(|t| Finding::missed(t.to_string()))
     }
-}
-
-fn no_power() -> Trouble {
-    Trouble::new("engine `builtin`", "the environment has no administrator's connection")
 }
 
 /// A frozen server accepts connections and says nothing, hence the time-out.

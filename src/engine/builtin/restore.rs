@@ -89,9 +89,8 @@ async fn fill(
         literal(ctype)
     );
     execute(server, &format!("cannot create database `{}`", names.side), &create).await?;
-    let mut command = sql.tool("pg_restore");
-    command.args(["--exit-on-error", "--no-owner", "--role", owner, "-d", &names.side]).env("PGCONNECT_TIMEOUT", "10");
-    feed(&folder.join(DUMP), command).await?;
+    let args = ["--exit-on-error", "--no-owner", "--role", owner, "-d", &names.side];
+    feed(&folder.join(DUMP), sql.tool("pg_restore", &args).await?).await?;
     watch.lap("load");
     let side = connect(sql, &names.side).await?;
     let difference = difference(expected, &rows(&side).await?);

@@ -4,19 +4,14 @@
 
 use super::component::{Program, scrub};
 use super::setup::Wheels;
-use super::versitygw::{BUCKET, Key, endpoint};
+use super::versitygw::endpoint;
 use crate::client::Trouble;
-use crate::client::mlflow::Mlflow as Client;
-use crate::client::s3::REGION;
+use crate::environment::stack::{self, Key};
 use async_trait::async_trait;
 use rustix::process::Signal;
-use serde_json::json;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
-
-/// What stands before MLflow's artifact paths in the bucket.
-pub const PREFIX: &str = "artifacts";
 
 /// MLflow and what it needs.
 pub const WHEELS: Wheels = Wheels {
@@ -52,25 +47,13 @@ impl Program for Mlflow {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths([bin].into_iter().chain(std::env::split_paths(&path)));
         command.envs(path.ok().map(|path| ("PATH", path)));
-        // The runner of jobs starts seven more processes and takes a gigabyte (MLflow 3.17).
-        command.env("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false");
-        command.env("MLFLOW_DISABLE_TELEMETRY", "true").env("DO_NOT_TRACK", "true").env("PYTHONUNBUFFERED", "1");
-        command.env("PGPASSFILE", &self.passfile).env("MLFLOW_S3_ENDPOINT_URL", endpoint(self.s3));
-        command.env("AWS_ACCESS_KEY_ID", &self.key.access).env("AWS_SECRET_ACCESS_KEY", &self.key.secret);
-        command.env("AWS_DEFAULT_REGION", REGION).env("AWS_EC2_METADATA_DISABLED", "true");
-        command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
-        command.args(["server", "--host", "127.0.0.1", "--workers", "1", "--port"]).arg(port.to_string());
-        // The driver is named, because SQLAlchemy 2.1 takes another one by default.
-        let store = format!("postgresql+psycopg2://mlflow@127.0.0.1:{}/mlflow", self.postgres);
-        command.arg("--backend-store-uri").arg(store);
-        command.arg("--artifacts-destination").arg(format!("s3://{BUCKET}/{PREFIX}"));
+        command.env("PGPASSFILE", &self.passfile).envs(stack::mlflow_variables(&endpoint(self.s3), &self.key));
+        command.args(stack::mlflow_arguments("127.0.0.1", port, &format!("127.0.0.1:{}", self.postgres)));
         command
     }
 
     async fn ready(&self, port: u16) -> Result<(), Trouble> {
-        let client = Client::fresh(&endpoint(port), Duration::from_secs(5))?;
-        client.health().await?;
-        client.post("experiments/search", &json!({ "max_results": 1 })).await.map(|_| ())
+        stack::mlflow_serves(&endpoint(port)).await
     }
 
     fn patience(&self) -> Duration {

@@ -12,15 +12,13 @@ mod setup;
 mod survey;
 mod versitygw;
 
-use super::{Environment, Journal, Lent, Place, Power, Survey};
+use super::{Environment, Inventory, Journal, Lent, Permission, Place, Power, Survey, stack};
 use crate::client::Trouble;
 use crate::kind::Kind;
 use crate::model::Receipt;
 use crate::node::read;
 use crate::store;
 use async_trait::async_trait;
-use rand::Rng;
-use rand::distr::Alphanumeric;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::fs;
@@ -55,15 +53,15 @@ struct Local {
 
 #[async_trait]
 impl Place for Local {
-    fn powers(&self) -> &'static [Power] {
-        &[Power::Components, Power::Sql, Power::Objects]
+    fn powers(&self) -> Vec<Power> {
+        vec![Power::Components, Power::Sql, Power::Objects]
     }
 
-    fn components(&self) -> Vec<String> {
-        platform::COMPONENTS.map(str::to_owned).to_vec()
+    fn inventory(&self) -> Inventory {
+        Inventory::of(stack::COMPONENTS)
     }
 
-    async fn survey(&self) -> Survey {
+    async fn survey(&self, _: &[Permission]) -> Survey {
         survey::survey().await
     }
 
@@ -100,8 +98,4 @@ fn make_folder(path: &Path) -> std::io::Result<()> {
         Err(_) => Ok(()), // another run was quicker
         Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o755)),
     }
-}
-
-fn secret(length: usize) -> String {
-    rand::rng().sample_iter(Alphanumeric).take(length).map(char::from).collect()
 }

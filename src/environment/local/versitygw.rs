@@ -1,25 +1,20 @@
 //! The S3 server of the local platform: VersityGW, found or built, with a second user for MLflow.
-//!
-//! MLflow never gets the root key: bucket policies do not bind root, and a drill may want to deny.
 
 use super::component::{Program, scrub};
 use super::postgres::private;
 use super::setup::{Site, Wheels, on_path, open};
 use crate::client::{Trouble, chain, s3};
+use crate::environment::stack::{self, Key, Secrets};
 use crate::store;
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use rustix::process::Signal;
-use serde_json::json;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// The bucket of the artifacts.
-pub const BUCKET: &str = "mlflow";
 const MODULES: &str = "modules come from proxy.golang.org: can it be reached? For a mirror set GOPROXY";
 const SOURCE: &str = "github.com/versity/versitygw/cmd/versitygw@v1.8.0";
 
@@ -30,67 +25,35 @@ pub const WHEELS: Wheels = Wheels {
     requirements: include_str!("requirements-go.txt"),
 };
 
-/// A key and its secret.
-#[derive(Clone)]
-pub struct Key {
-    /// The access key id.
-    pub access: String,
-    /// The secret.
-    pub secret: String,
-}
-
-impl Key {
-    fn random() -> Self {
-        Self { access: super::secret(20), secret: super::secret(40) }
-    }
-}
-
 /// An S3 server that was made for one run.
 #[derive(Clone)]
 pub struct Versitygw {
     program: PathBuf,
     folder: PathBuf,
     http: reqwest::Client,
-    /// The administrator's key.
-    pub root: Key,
-    /// The key of MLflow, who owns the bucket.
-    pub user: Key,
+    root: Key,
 }
 
 impl Versitygw {
     /// Makes the server's folders and its second user.
-    pub fn create(program: PathBuf, folder: &Path) -> Result<Self, Trouble> {
+    pub fn create(program: PathBuf, folder: &Path, secrets: &Secrets) -> Result<Self, Trouble> {
         let folder = folder.join("s3");
         let what = || format!("cannot make `{}`", folder.display());
-        let (root, user) = (Key::random(), Key::random());
-        let account = json!({ "access": user.access, "secret": user.secret, "role": "userplus",
-            "userID": 0, "groupID": 0, "projectID": 0 });
-        let users = json!({ "accessAccounts": { &user.access: account } });
         let prepare = || {
             for part in ["data", "versions", "iam"] {
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join(part))?;
             }
-            private(&folder.join("iam/users.json"), &users.to_string())
+            private(&folder.join("iam/users.json"), &secrets.users())
         };
         prepare().map_err(|e| Trouble::new(what(), e))?;
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build();
         let http = http.map_err(|e| Trouble::new("cannot make an HTTP client", chain(&e)))?;
-        Ok(Self { program, folder, http, root, user })
+        Ok(Self { program, folder, http, root: secrets.root.clone() })
     }
 
     /// The administrator's client.
     pub fn client(&self, port: u16) -> Client {
         s3::client(&endpoint(port), &self.root.access, &self.root.secret)
-    }
-
-    /// Makes the bucket, owned by MLflow's user, with versions.
-    pub async fn create_bucket(&self, port: u16) -> Result<(), Trouble> {
-        let what = format!("cannot make the bucket `{BUCKET}`");
-        let user = s3::client(&endpoint(port), &self.user.access, &self.user.secret);
-        user.create_bucket().bucket(BUCKET).send().await.map_err(|e| s3::trouble(&what, &e))?;
-        let versions = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
-        let request = self.client(port).put_bucket_versioning().bucket(BUCKET).versioning_configuration(versions);
-        request.send().await.map(|_| ()).map_err(|e| s3::trouble(&what, &e))
     }
 }
 
@@ -117,7 +80,7 @@ impl Program for Versitygw {
         if !answer.status().is_success() {
             return Err(Trouble::new("GET /health", answer.status()));
         }
-        self.client(port).list_buckets().send().await.map(|_| ()).map_err(|e| s3::trouble("cannot list buckets", &e))
+        stack::s3_serves(&self.client(port)).await
     }
 
     fn patience(&self) -> Duration {

@@ -35,7 +35,7 @@ pub async fn fates(
     for (subject, (mark, at)) in subjects {
         let (place, row) = rows.sight(subject, mark, at);
         let path = place.filter(|_| mark.parts.contains(&Part::Object)).map(|at| artifact(&at));
-        looks.push(look(env.objects(), subject.to_owned(), row, path));
+        looks.push(look(env.objects().ok(), subject.to_owned(), row, path));
     }
     let seen: BTreeMap<_, _> = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
     Ok(judge(entries, &seen))

@@ -39,8 +39,8 @@ impl fmt::Display for Seeded {
 /// Plants the seed into an empty platform whose schema MLflow has made; a scale of 1 is 50 experiments.
 pub async fn plant(env: &dyn Environment, scale: f64) -> Result<Seeded, Trouble> {
     let what = "cannot plant the seed";
-    let sql = env.sql().ok_or_else(|| Trouble::new(what, "the environment lacks the power `sql`"))?;
-    let objects = env.objects().ok_or_else(|| Trouble::new(what, "the environment lacks the power `objects`"))?;
+    let sql = env.sql()?;
+    let objects = env.objects()?;
     let amount = Amount::at(scale);
     let client = sql.connect(sql.database()).await?;
     client.batch_execute(&amount.sql()).await.map_err(|e| Trouble::new(what, chain(&e)))?;

@@ -1,0 +1,93 @@
+//! What a place has and what it allows: found by asking, told by `lifeboat plan`, and what faults aim at.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a place has that a fault can hit.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Inventory {
+    /// Its components.
+    pub components: Vec<String>,
+    /// What else it has, by kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub things: Vec<Thing>,
+}
+
+/// One thing of a place: a pod, a node, a config map.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Thing {
+    /// What it is, one word or two in small letters: `pod`, `node`, `config map`, `secret`, `claim`.
+    pub kind: String,
+    /// Its name; for what does not exist yet, what it will be called as far as that is known.
+    pub name: String,
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Inventory {
+    /// Nothing but components.
+    pub fn of<S: Into<String>>(components: impl IntoIterator<Item = S>) -> Self {
+        Self { components: components.into_iter().map(Into::into).collect(), things: vec![] }
+    }
+
+    /// The component of this name, as a list of targets; empty if there is none.
+    pub fn component(&self, name: &str) -> Vec<String> {
+        self.components.iter().filter(|component| *component == name).cloned().collect()
+    }
+
+    /// The things of a kind.
+    pub fn kind(&self, kind: &str) -> impl Iterator<Item = &Thing> {
+        self.things.iter().filter(move |thing| thing.kind == kind)
+    }
+}
+
+/// An act on a kind of thing that a place may have to allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Permission {
+    /// The act: `get`, `list`, `create`, `delete`, `patch` …
+    pub verb: &'static str,
+    /// The group of the thing's kind; empty for the core's.
+    pub group: &'static str,
+    /// The kind, in the plural, with a part of it behind a slash: `pods`, `pods/exec`.
+    pub resource: &'static str,
+    /// Is it asked for outside of the platform's namespace?
+    pub everywhere: bool,
+}
+
+impl Permission {
+    /// An act inside the platform's namespace.
+    pub const fn within(verb: &'static str, group: &'static str, resource: &'static str) -> Self {
+        Self { verb, group, resource, everywhere: false }
+    }
+
+    /// An act on a thing that belongs to no namespace, or to another.
+    pub const fn everywhere(verb: &'static str, group: &'static str, resource: &'static str) -> Self {
+        Self { verb, group, resource, everywhere: true }
+    }
+}
+
+impl std::fmt::Display for Permission {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{} {}", self.verb, self.resource)?;
+        if !self.group.is_empty() {
+            write!(f, ".{}", self.group)?;
+        }
+        if self.everywhere { f.write_str(" of the cluster") } else { Ok(()) }
+    }
+}
+
+/// What was found when an environment was asked.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Survey {
+    /// What stands against the drill; each with a hint. Any is a plan error.
+    pub problems: Vec<String>,
+    /// What forbids the drill here: the place is not the one that was lent. Any is a refusal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<String>,
+    /// What is there: name and value, for `lifeboat plan`.
+    pub facts: BTreeMap<String, String>,
+    /// What can be hit, where the place stands already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inventory: Option<Inventory>,
+}

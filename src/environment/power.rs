@@ -1,0 +1,158 @@
+//! The powers: what a fault, a step, an engine, a probe or a check may ask of the place it finds itself in.
+//!
+//! Apart because they are the whole contract between those seams and the environments: whoever asks for a power
+//! never asks where it is. A place that lacks one answers with an error that says so, and the plan has refused
+//! whatever needs it long before.
+
+use crate::client::{Running, Trouble};
+use crate::model::Finding;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Something that a fault, step or engine may need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Power {
+    /// Kill, stop, pause and start a component.
+    Components,
+    /// Run a command inside a component.
+    Exec,
+    /// Cut two components off from each other.
+    Network,
+    /// See and limit the memory of a component.
+    Memory,
+    /// An administrator's connection to the database server.
+    Sql,
+    /// An administrator's S3 client.
+    Objects,
+    /// A cluster's API and a namespace in it.
+    Cluster,
+    /// The power switch and the cable of a node.
+    Nodes,
+}
+
+impl fmt::Display for Power {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(match self {
+            Self::Components => "components",
+            Self::Exec => "exec",
+            Self::Network => "network",
+            Self::Memory => "memory",
+            Self::Sql => "sql",
+            Self::Objects => "objects",
+            Self::Cluster => "cluster",
+            Self::Nodes => "nodes",
+        })
+    }
+}
+
+impl Power {
+    /// The trouble of asking for it where it is not.
+    pub fn lacking(self) -> Trouble {
+        Trouble::new(format!("the power `{self}`"), "this environment lacks it")
+    }
+}
+
+/// Power over components. Every call is idempotent; each returns when its effect is there.
+#[async_trait]
+pub trait Components: Send + Sync {
+    /// What identifies the running instance, so that a restart can be told from none: a text, plain data.
+    async fn instance(&self, component: &str) -> Result<Option<String>, Trouble>;
+    /// Ends it at once, with all its processes. Some places start it again by themselves.
+    async fn kill(&self, component: &str) -> Result<(), Trouble>;
+    /// Ends it in good order; it stays away until it is started.
+    async fn stop(&self, component: &str) -> Result<(), Trouble>;
+    /// Starts it, if it does not run; returns when it is ready for clients.
+    async fn start(&self, component: &str) -> Result<(), Trouble>;
+    /// Freezes it with all its processes.
+    async fn pause(&self, component: &str) -> Result<(), Trouble>;
+    /// Lets it go on; nothing if it is not paused.
+    async fn resume(&self, component: &str) -> Result<(), Trouble>;
+    /// Met if it runs and is not frozen; missed if it is gone or frozen, with the reason.
+    async fn alive(&self, component: &str) -> Finding;
+}
+
+/// Power to run commands inside components.
+#[async_trait]
+pub trait Exec: Send + Sync {
+    /// Starts a command inside a component, as the component's administrator.
+    async fn exec(&self, component: &str, command: &[&str]) -> Result<Running, Trouble>;
+}
+
+/// Power over the network between components; clients outside still reach both. Every call is idempotent.
+#[async_trait]
+pub trait Network: Send + Sync {
+    /// Cuts two components off from each other.
+    async fn cut(&self, one: &str, other: &str) -> Result<(), Trouble>;
+    /// Connects them again; nothing if they are connected.
+    async fn mend(&self, one: &str, other: &str) -> Result<(), Trouble>;
+    /// Met if one can reach the other, seen from inside `one`; missed if not, with the reason.
+    async fn reaches(&self, one: &str, other: &str) -> Finding;
+}
+
+/// What a component takes of the memory it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryUse {
+    /// Bytes in use.
+    pub used: u64,
+    /// Bytes allowed; no limit if nothing.
+    pub limit: Option<u64>,
+    /// Has the kernel killed this instance, or one before it, for want of memory?
+    pub killed: bool,
+}
+
+/// Power over a component's memory.
+#[async_trait]
+pub trait Memory: Send + Sync {
+    /// What it takes and may take.
+    async fn memory(&self, component: &str) -> Result<MemoryUse, Trouble>;
+    /// Sets or takes away what it may take; idempotent.
+    async fn limit(&self, component: &str, bytes: Option<u64>) -> Result<(), Trouble>;
+}
+
+/// An administrator's connection to the database server.
+#[async_trait]
+pub trait Sql: Send + Sync {
+    /// The name of the platform's database.
+    fn database(&self) -> &str;
+    /// Connects, to a database of the server.
+    async fn connect(&self, database: &str) -> Result<tokio_postgres::Client, Trouble>;
+    /// Starts a client tool of the server's own version (`pg_dump`, `pg_restore`), told where the server is and who
+    /// the administrator is. No secret is among its arguments.
+    async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Trouble>;
+}
+
+/// An administrator's S3 client.
+pub trait Objects: Send + Sync {
+    /// The client.
+    fn s3(&self) -> &aws_sdk_s3::Client;
+    /// The bucket of the artifacts.
+    fn bucket(&self) -> &str;
+    /// What stands before MLflow's own artifact paths in the bucket, without a slash at its end.
+    fn prefix(&self) -> &str;
+}
+
+/// A cluster's API, as seen from the platform's namespace.
+pub trait Cluster: Send + Sync {
+    /// The client.
+    fn client(&self) -> kube::Client;
+    /// The platform's namespace.
+    fn namespace(&self) -> &str;
+    /// All that makes up the platform's namespace, in the order in which it can be created: the namespace itself,
+    /// then secrets, config maps, claims, services and workloads; what the namespace holds is made anew from this.
+    fn manifests(&self) -> &[kube::core::DynamicObject];
+}
+
+/// Power over the machines of a cluster, by whoever owns them. Every call is idempotent.
+#[async_trait]
+pub trait Nodes: Send + Sync {
+    /// Takes its power away, at once.
+    async fn power_off(&self, node: &str) -> Result<(), Trouble>;
+    /// Gives it power again.
+    async fn power_on(&self, node: &str) -> Result<(), Trouble>;
+    /// Cuts it off the network.
+    async fn cut_off(&self, node: &str) -> Result<(), Trouble>;
+    /// Connects it again.
+    async fn connect(&self, node: &str) -> Result<(), Trouble>;
+}
