@@ -10,7 +10,7 @@ use lifeboat::clock::Moment;
 use lifeboat::measure::measure;
 use lifeboat::model::ledger::Act;
 use lifeboat::model::{
-    Answer, Answered, Depth, Fact, Fate, Finding, Line, Mark, Objectives, Part, Phase, Span, Terms, Watch,
+    Answer, Answered, Depth, Fact, Fate, Finding, Line, Mark, Objectives, Part, Phase, Span, Terms, Verdict, Watch,
 };
 use lifeboat::store::{Timeline, read_timeline};
 use std::hint::black_box;
@@ -28,6 +28,8 @@ fn terms() -> Terms {
         drill: "bench".into(),
         scenario: "bench".into(),
         about: String::new(),
+        requirements: vec![],
+        expected: Verdict::Met,
         environment: "simulated".into(),
         objectives: Objectives { rto: Some(Span::seconds(120)), rpo: Some(Span::seconds(10)), at: Some(Depth::Read) },
         probes: vec![watch(Depth::Read), watch(Depth::Write)],

@@ -167,18 +167,6 @@ impl Node {
         if let Value::List(items) = &self.value { items } else { &[] }
     }
 
-    /// Puts a value behind a key of a map, in place of what stands there; nothing for what is no map.
-    pub fn set(&mut self, key: &str, value: Node) {
-        let Value::Map(entries) = &mut self.value else { return };
-        match entries.iter_mut().find(|(k, _)| k.text() == Some(key)) {
-            Some((_, old)) => *old = value,
-            None => {
-                let key = Node { value: Value::Text(key.to_owned()), place: value.place };
-                entries.push((key, value));
-            }
-        }
-    }
-
     /// A map without the keys of which `keep` says no.
     #[must_use]
     pub fn only(&self, keep: impl Fn(&str) -> bool) -> Node {

@@ -336,3 +336,33 @@ fn the_example_of_every_kind_is_read_without_a_problem() {
         assert!(problems.is_empty(), "{} `{}`: {problems:?}", kind.seam, kind.name);
     }
 }
+
+const PROTECT: &str = "protect: { engine: { builtin: { postgres: logical } } }\n";
+const ENVIRONMENT: &str = "environment: { local: {} }";
+
+#[test]
+fn a_drill_can_be_carried_out_in_another_place_than_it_names() {
+    let tree = Tree::new(&[(PROTECT, "")], &[]);
+    let place = |elsewhere| {
+        let plan = spec::plan_in(&tree.drill(), Some(elsewhere)).unwrap();
+        (plan.environment.name, plan.yaml())
+    };
+    assert_eq!(place("local").0, "local");
+    let (kind, yaml) = place("simulated: { start: 7s }");
+    assert_eq!(kind, "simulated");
+    says(&yaml, &["start: 7s"]);
+    let wrong = spec::plan_in(&tree.drill(), Some("locale")).unwrap_err().to_string();
+    says(&wrong, &["--environment:1:1: unknown environment `locale`", "did you mean `local`?", "1 problem"]);
+    let wrong = spec::plan_in(&tree.drill(), Some("simulated: { starts: 7s }")).unwrap_err().to_string();
+    says(&wrong, &["--environment:1:14", "`starts`", "1 problem"]);
+}
+
+#[test]
+fn settings_of_the_same_kind_go_before_the_drills_own_and_the_others_stay() {
+    let own = "environment: { simulated: { components: [mlflow, postgres, s3, extra], start: 1s } }";
+    let tree = Tree::new(&[(PROTECT, ""), (ENVIRONMENT, own)], &[]);
+    let plan = spec::plan_in(&tree.drill(), Some("simulated: { start: 7s }")).unwrap();
+    says(&plan.yaml(), &["extra", "start: 7s"]);
+    let plan = spec::plan_in(&tree.drill(), Some("simulated")).unwrap();
+    says(&plan.yaml(), &["extra", "start: 1s"]);
+}

@@ -39,6 +39,42 @@ fn imports_point_down_only() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Who acts in a place asks it for powers, never which one it is.
+const BLIND: &[&str] =
+    &["fault", "engine", "workload", "probe", "check", "recovery", "run", "measure", "report", "model"];
+
+#[test]
+fn nobody_but_the_environments_names_a_kind_of_environment() {
+    let kinds: Vec<_> = lifeboat::environment::ENVIRONMENTS.iter().map(|kind| kind.name).collect();
+    let mut wrong = vec![];
+    for path in sources(Path::new("src")).into_iter().filter(|path| BLIND.contains(&room(path).as_str())) {
+        wrong.extend(
+            named(&fs::read_to_string(&path).unwrap(), &kinds).map(|what| format!("{}: {what}", path.display())),
+        );
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_kind_of_environment_that_is_named_is_seen() {
+    let kinds = ["local", "containers"];
+    for text in ["match kind { \"local\" => 1 }", "use crate::environment::local;", "environment::containers::KIND"] {
+        assert_eq!(named(text, &kinds).count(), 1, "{text}");
+    }
+    assert_eq!(named("// its local name; pod.spec.containers; environment::Containers", &kinds).count(), 0);
+}
+
+/// The kinds that a text names: as a word in quotes, or as a room of `environment`; tests aside.
+fn named<'a>(text: &str, kinds: &'a [&str]) -> impl Iterator<Item = &'a str> {
+    let text = text.split("#[cfg(test)]").next().unwrap().to_owned();
+    let is_named = move |kind: &&&str| {
+        [format!("\"{kind}\""), format!("environment::{kind}"), format!("environment: {kind}")]
+            .iter()
+            .any(|sign| text.contains(sign.as_str()))
+    };
+    kinds.iter().filter(is_named).copied()
+}
+
 #[test]
 fn an_import_upwards_is_seen() {
     assert!(floor("run") > floor("measure"));

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use lifeboat::clock::{Clock, Moment, wall};
 use lifeboat::measure::measure;
 use lifeboat::model::report::Measurement;
-use lifeboat::model::{Answer, Depth, Fact, Finding, Line, Objectives, Phase, Span, Terms, Watch};
+use lifeboat::model::{Answer, Depth, Fact, Finding, Line, Objectives, Phase, Span, Terms, Verdict, Watch};
 use lifeboat::probe::Question;
 use lifeboat::run::{Scribe, Watcher, watch};
 use lifeboat::store::{VERSION, read_timeline};
@@ -149,6 +149,8 @@ fn terms() -> Terms {
         drill: "truth".into(),
         scenario: "truth".into(),
         about: String::new(),
+        requirements: vec![],
+        expected: Verdict::Met,
         environment: "test".into(),
         objectives: Objectives { rto: Some(Span::seconds(60)), rpo: None, at: Some(Depth::Read) },
         probes: vec![one()],

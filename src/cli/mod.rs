@@ -11,6 +11,7 @@ mod report;
 mod run;
 mod runs;
 mod schema;
+mod series;
 
 use crate::client::Trouble;
 use crate::environment::Survey;
@@ -67,6 +68,8 @@ const EXITS: &str = "Exit codes: 0 met, 2 wrong file or usage, 3 missed, 4 unkno
 enum Command {
     /// Carry out a drill
     Run(run::Args),
+    /// Carry out several drills and keep a table of what they came to
+    Series(series::Args),
     /// Show what a drill would do; changes nothing
     Plan(plan::Args),
     /// Check drill and scenario files
@@ -129,6 +132,7 @@ pub fn main() -> ExitCode {
 async fn command(Cli { reports, command }: Cli) -> Answer {
     match command {
         Command::Run(args) => run::main(args, &reports).await,
+        Command::Series(args) => series::main(&args, &reports).await,
         Command::Plan(args) => plan::main(&args).await,
         Command::Check(args) => Ok(check::main(&args)),
         Command::Kinds(args) => kinds::main(&args),

@@ -15,9 +15,9 @@ use std::path::PathBuf;
 pub(super) struct Args {
     /// The drill's file
     drill: PathBuf,
-    /// Another environment than the drill names: a kind, with or without its settings, such as `containers` or
-    /// `containers: { images: built }`
-    #[arg(long, value_name = "KIND")]
+    /// Another environment than the drill names: a kind, with or without settings, such as `containers` or
+    /// `containers: { images: built }`; settings of the same kind go before the drill's own
+    #[arg(long, value_name = "KIND", env = "LIFEBOAT_ENVIRONMENT")]
     environment: Option<String>,
     /// Print the plan as YAML, as it is kept with a run
     #[arg(long)]

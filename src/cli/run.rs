@@ -1,7 +1,7 @@
 //! `lifeboat run`: plan, ask the environment, carry out, show what it means.
 
 use super::console::{Console, out, width};
-use super::{Answer, exit, objection, rendered, survey};
+use super::{Answer, Failure, exit, objection, rendered, survey};
 use crate::model::Verdict;
 use crate::run::Outcome;
 use crate::{report, spec};
@@ -13,35 +13,52 @@ use std::sync::Arc;
 pub(super) struct Args {
     /// The drill's file
     drill: PathBuf,
-    /// Another environment than the drill names: a kind, with or without its settings, such as `containers` or
-    /// `containers: { images: built }`
-    #[arg(long, value_name = "KIND")]
+    /// Another environment than the drill names: a kind, with or without settings, such as `containers` or
+    /// `containers: { images: built }`; settings of the same kind go before the drill's own
+    #[arg(long, value_name = "KIND", env = "LIFEBOAT_ENVIRONMENT")]
     environment: Option<String>,
     /// Print the report as JSON, and nothing else, on standard output
     #[arg(long)]
     json: bool,
 }
 
-pub(super) async fn main(args: Args, reports: &Path) -> Answer {
-    let mut plan = spec::plan_in(&args.drill, args.environment.as_deref())?;
+/// How an attempt to carry out a drill ended.
+pub(super) enum Ending {
+    /// It was not begun: the exit code that says why.
+    Refused(u8),
+    /// It was carried out.
+    Done(Box<Outcome>),
+}
+
+/// Plans, asks the environment, carries out; what was left behind is said.
+pub(super) async fn carry_out(drill: &Path, environment: Option<&str>, reports: &Path) -> Result<Ending, Failure> {
+    let mut plan = spec::plan_in(drill, environment)?;
     if let Some(code) = objection(&survey(&mut plan).await) {
-        return Ok(code);
+        return Ok(Ending::Refused(code));
     }
     let console = Arc::new(Console::new(&plan.terms));
     let outcome = crate::run::run(plan, reports, console.clone()).await;
     console.finish();
     let outcome = outcome?;
-    if args.json {
-        out(rendered(&report::json::FORMAT, &outcome.report)?);
-    } else {
-        out(report::table::render(&outcome.report, width()));
-    }
     eprintln!("kept in {}", outcome.folder.display());
     if !outcome.report.left.is_empty() {
         for thing in &outcome.report.left {
             eprintln!("left behind: {thing}");
         }
         eprintln!("hint: lifeboat cleanup {}", outcome.folder.display());
+    }
+    Ok(Ending::Done(Box::new(outcome)))
+}
+
+pub(super) async fn main(args: Args, reports: &Path) -> Answer {
+    let outcome = match carry_out(&args.drill, args.environment.as_deref(), reports).await? {
+        Ending::Refused(code) => return Ok(code),
+        Ending::Done(outcome) => outcome,
+    };
+    if args.json {
+        out(rendered(&report::json::FORMAT, &outcome.report)?);
+    } else {
+        out(report::table::render(&outcome.report, width()));
     }
     Ok(code(&outcome))
 }

@@ -2,6 +2,7 @@
 
 use super::console::out;
 use super::{exit, run_name};
+use crate::measure::series::judged;
 use crate::model::report::{Measurement, Report};
 use crate::store;
 use std::fs;
@@ -31,9 +32,7 @@ fn row(folder: &Path) -> [String; 5] {
         let verdict = if crate::run::alive(folder) { "running" } else { "no report" };
         return [run_name(folder), verdict.to_owned(), none(), none(), none()];
     };
-    let all = &report.measurements.rta;
-    let judged = all.iter().find(|(_, time)| time.objective.is_some()).or_else(|| all.last_key_value());
-    let rta = judged.map_or_else(none, |(depth, time)| format!("{} at {depth}", seconds(time)));
+    let rta = judged(&report).map_or_else(none, |(depth, time)| format!("{} at {depth}", seconds(time)));
     let rpa = seconds(&report.measurements.rpa.strict);
     [run_name(folder), report.verdict.to_string(), rta, rpa, report.began]
 }

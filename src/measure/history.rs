@@ -260,6 +260,8 @@ fn no_terms() -> Terms {
         drill: String::new(),
         scenario: String::new(),
         about: String::new(),
+        requirements: vec![],
+        expected: Verdict::Met,
         environment: String::new(),
         objectives: Objectives::default(),
         probes: vec![],

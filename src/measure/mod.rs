@@ -13,6 +13,7 @@ mod rpa;
 mod rta;
 #[cfg(test)]
 mod sample;
+pub mod series;
 
 pub use bite::{Bite, bite};
 
@@ -64,6 +65,8 @@ fn blank(history: &History) -> Report {
         drill: terms.drill.clone(),
         scenario: terms.scenario.clone(),
         about: terms.about.clone(),
+        requirements: terms.requirements.clone(),
+        expected: terms.expected,
         run,
         environment: terms.environment.clone(),
         began: history.wall.map(|wall| wall.to_string()).unwrap_or_default(),

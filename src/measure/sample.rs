@@ -7,7 +7,7 @@ use crate::clock::Moment;
 use crate::model::ledger::Act;
 use crate::model::report::{Measurement, Report};
 use crate::model::{
-    Answer, Answered, Depth, Fact, Fate, Finding, Line, Mark, Objectives, Part, Receipt, Span, Terms, Watch,
+    Answer, Answered, Depth, Fact, Fate, Finding, Line, Mark, Objectives, Part, Receipt, Span, Terms, Verdict, Watch,
 };
 
 /// A history being written.
@@ -26,7 +26,9 @@ impl Sample {
             drill: "sample".into(),
             scenario: "sample".into(),
             about: String::new(),
-            environment: "simulated".into(),
+            requirements: vec![],
+            expected: Verdict::Met,
+            environment: "somewhere".into(),
             objectives: Objectives { rto: Some(Span::seconds(10)), rpo: None, at: Some(Depth::Read) },
             probes: vec![watch],
             checks: vec![],

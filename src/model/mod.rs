@@ -5,6 +5,7 @@ pub mod fact;
 pub mod finding;
 pub mod ledger;
 pub mod report;
+pub mod series;
 pub mod span;
 pub mod terms;
 pub mod verdict;

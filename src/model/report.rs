@@ -19,6 +19,12 @@ pub struct Report {
     pub scenario: String,
     /// What the drill is about.
     pub about: String,
+    /// The lines of the runbooks' demands that the drill tries, by their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requirements: Vec<String>,
+    /// The verdict that the drill is written for.
+    #[serde(default = "met")]
+    pub expected: Verdict,
     /// The run.
     pub run: String,
     /// The kind of environment.
@@ -63,6 +69,10 @@ pub struct Report {
     pub caveats: Vec<String>,
     /// What was left behind; empty when all is gone.
     pub left: Vec<String>,
+}
+
+fn met() -> Verdict {
+    Verdict::Met
 }
 
 /// Something said on the side.

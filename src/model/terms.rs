@@ -1,6 +1,6 @@
 //! What a run promised and how it watched: all that judging needs beside the facts.
 
-use super::Span;
+use super::{Span, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -59,6 +59,10 @@ pub struct Watch {
     pub timeout: Span,
 }
 
+fn met() -> Verdict {
+    Verdict::Met
+}
+
 /// All that judging needs beside the facts; the first fact of a timeline carries it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Terms {
@@ -68,6 +72,12 @@ pub struct Terms {
     pub scenario: String,
     /// What the drill is about.
     pub about: String,
+    /// The lines of the runbooks' demands that it tries, by their ids.
+    #[serde(default)]
+    pub requirements: Vec<String>,
+    /// The verdict that it is written for.
+    #[serde(default = "met")]
+    pub expected: Verdict,
     /// The kind of the environment.
     pub environment: String,
     /// What was promised; `at` is resolved.

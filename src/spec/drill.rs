@@ -6,7 +6,7 @@ use crate::check::{CHECKS, Check};
 use crate::engine::ENGINES;
 use crate::environment::{ENVIRONMENTS, Place};
 use crate::kind::{Chosen, Kind, pick};
-use crate::model::{Objectives, Span};
+use crate::model::{Objectives, Span, Verdict};
 use crate::node::{Node, Problem, Value, read};
 use crate::plan::{Limits, Protect};
 use crate::probe::{PROBES, Probe};
@@ -23,6 +23,10 @@ pub struct Drill {
     pub name: String,
     /// What it is about; may be empty.
     pub about: String,
+    /// The lines of the runbooks' demands that it tries.
+    pub requirements: Vec<String>,
+    /// The verdict that it is written for.
+    pub expected: Verdict,
     /// Where.
     pub environment: Chosen<dyn Place>,
     /// Size of the seed.
@@ -56,6 +60,12 @@ pub(super) struct DrillFile {
     /// What it is about, in plain words; by default what the scenario says.
     #[serde(default)]
     about: String,
+    /// The lines of your runbooks' demands that it tries, by their ids; they go into reports and tables.
+    #[serde(default)]
+    requirements: Vec<String>,
+    /// The verdict that it is written for: `missed` for a drill that shows what does not suffice.
+    #[serde(default = "met")]
+    expected: Verdict,
     /// `NAME` for `scenarios/NAME.yaml` beside the drill's folder, or a path from the drill's folder.
     scenario: String,
     /// Where it happens.
@@ -151,6 +161,8 @@ pub(super) fn read_drill(root: &Node, problems: &mut Vec<Problem>) -> Option<Dri
         root: root.clone(),
         name: file.drill,
         about: file.about,
+        requirements: file.requirements,
+        expected: file.expected,
         environment: environment?,
         scale: file.scale,
         protect,
@@ -201,6 +213,9 @@ fn numbers(file: &DrillFile, root: &Node, problems: &mut Vec<Problem>) {
     }
 }
 
+fn met() -> Verdict {
+    Verdict::Met
+}
 fn one() -> f64 {
     1.0
 }

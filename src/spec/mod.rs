@@ -5,6 +5,7 @@
 
 pub mod catalogue;
 pub mod drill;
+mod elsewhere;
 pub mod raw;
 pub mod resolve;
 mod runbook;
@@ -12,8 +13,6 @@ pub mod scenario;
 pub mod schema;
 pub mod wrong;
 
-use crate::environment::ENVIRONMENTS;
-use crate::kind::pick;
 use crate::node::{self, Node, Problem, nearest};
 use crate::plan::Plan;
 use std::fs;
@@ -51,21 +50,12 @@ pub fn load(path: &Path) -> Result<Script, Wrong> {
 /// All that is wrong with the environment, or else with either file.
 pub fn load_in(path: &Path, environment: Option<&str>) -> Result<Script, Wrong> {
     let mut problems = vec![];
-    let elsewhere = environment.map(named_environment).transpose()?;
+    let named = environment.map(elsewhere::named).transpose()?;
     let Some(mut root) = open(path, &mut problems) else { return Err(Wrong::one(path, problems)) };
-    if let Some(environment) = elsewhere {
-        root.set("environment", environment);
+    if let Some(environment) = named {
+        elsewhere::move_to(&mut root, environment);
     }
     read_script(path, &root, problems)
-}
-
-/// An environment as a user names it on the command line.
-fn named_environment(text: &str) -> Result<Node, Wrong> {
-    let wrong = |problems| Wrong::one(Path::new("--environment"), problems);
-    let node = node::parse(text).map_err(|problem| wrong(vec![problem]))?;
-    let mut problems = vec![];
-    pick("environment", ENVIRONMENTS, &node, &mut problems);
-    if problems.is_empty() { Ok(node) } else { Err(wrong(problems)) }
 }
 
 /// Reads a drill and its scenario and decides everything.
@@ -84,13 +74,14 @@ pub fn plan_in(path: &Path, environment: Option<&str>) -> Result<Plan, Wrong> {
     resolve(&load_in(path, environment)?)
 }
 
-/// Checks a file, a drill (with its scenario) or a scenario: its keys tell which.
+/// Checks a file, a drill (with its scenario, and in another environment, if one is named) or a scenario: its keys
+/// tell which.
 ///
 /// # Errors
 /// All that is wrong.
 pub fn check(path: &Path, environment: Option<&str>) -> Result<(), Wrong> {
     let mut problems = vec![];
-    let elsewhere = environment.map(named_environment).transpose()?;
+    let named = environment.map(elsewhere::named).transpose()?;
     let Some(mut root) = open(path, &mut problems) else { return Err(Wrong::one(path, problems)) };
     if root.get("faults").is_some() && root.get("drill").is_none() {
         if let Some(scenario) = scenario::read_scenario(&root, &mut problems) {
@@ -98,8 +89,8 @@ pub fn check(path: &Path, environment: Option<&str>) -> Result<(), Wrong> {
         }
         return if problems.is_empty() { Ok(()) } else { Err(Wrong::one(path, problems)) };
     }
-    if let Some(environment) = elsewhere {
-        root.set("environment", environment);
+    if let Some(environment) = named {
+        elsewhere::move_to(&mut root, environment);
     }
     resolve(&read_script(path, &root, problems)?).map(|_| ())
 }

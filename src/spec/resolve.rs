@@ -31,6 +31,8 @@ pub fn resolve(script: &Script) -> Result<Plan, Wrong> {
         drill: drill.name.clone(),
         scenario: scenario.name.clone(),
         about: if drill.about.is_empty() { &scenario.about } else { &drill.about }.clone(),
+        requirements: drill.requirements.clone(),
+        expected: drill.expected,
         environment: drill.environment.name.to_owned(),
         objectives,
         probes: watches,

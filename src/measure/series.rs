@@ -1,0 +1,85 @@
+//! Several runs of drills folded into rows: one for each drill in each place.
+
+use crate::model::Verdict;
+use crate::model::report::{Measurement, Report};
+use crate::model::series::{Row, RowRun};
+
+/// The row of one drill in one place; none without reports. All reports must be of the same drill and place.
+pub fn row(reports: &[Report]) -> Option<Row> {
+    let last = reports.last()?;
+    let runs: Vec<RowRun> = reports.iter().map(run).collect();
+    let mut times: Vec<f64> = runs.iter().filter_map(|run| run.rta_s).collect();
+    times.sort_by(f64::total_cmp);
+    let points: Option<Vec<f64>> = runs.iter().map(|run| run.rpa_s).collect();
+    Some(Row {
+        drill: last.drill.clone(),
+        requirements: last.requirements.clone(),
+        environment: last.environment.clone(),
+        rta_s: times.get(times.len() / 2).copied(),
+        rpa_s: points.and_then(|points| points.into_iter().max_by(f64::total_cmp)),
+        verdict: Verdict::merge(runs.iter().map(|run| run.verdict)),
+        expected: last.expected,
+        runs,
+    })
+}
+
+fn run(report: &Report) -> RowRun {
+    let worst = report.judgements.iter().find(|judgement| judgement.verdict == report.verdict);
+    RowRun {
+        run: report.run.clone(),
+        rta_s: judged(report).and_then(|(_, time)| time.seconds),
+        rpa_s: report.measurements.rpa.strict.seconds,
+        verdict: report.verdict,
+        reason: worst
+            .filter(|judgement| judgement.verdict != Verdict::Met)
+            .map(|judgement| format!("{}: {}", judgement.what, judgement.reason.as_deref().unwrap_or("no reason"))),
+    }
+}
+
+/// The recovery time that was judged, with its depth; the deepest one where nothing was promised.
+pub fn judged(report: &Report) -> Option<(crate::model::Depth, &Measurement)> {
+    let all = &report.measurements.rta;
+    let judged = all.iter().find(|(_, time)| time.objective.is_some()).or_else(|| all.last_key_value());
+    judged.map(|(depth, time)| (*depth, time))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::model::Depth;
+
+    fn report(rta: Option<f64>, rpa: Option<f64>, verdict: Verdict) -> Report {
+        let mut report = crate::measure::measure(&[]);
+        (report.verdict, report.judgements) = (verdict, vec![]);
+        let time = Measurement { seconds: rta, objective: Some(60.0), ..Measurement::default() };
+        report.measurements.rta.insert(Depth::Read, time);
+        report.measurements.rpa.strict.seconds = rpa;
+        report
+    }
+
+    #[test]
+    fn a_row_tells_the_median_time_the_largest_loss_and_the_worst_verdict() {
+        let met = |rta| report(Some(rta), Some(rta / 10.0), Verdict::Met);
+        let row = row(&[met(30.0), met(10.0), met(20.0)]).unwrap();
+        assert_eq!((row.rta_s, row.rpa_s, row.verdict), (Some(20.0), Some(3.0), Verdict::Met));
+        assert!(row.as_expected());
+    }
+
+    #[test]
+    fn what_one_run_does_not_know_the_row_does_not_know() {
+        let row = row(&[report(Some(1.0), Some(0.0), Verdict::Met), report(None, None, Verdict::Unknown)]).unwrap();
+        assert_eq!((row.rta_s, row.rpa_s, row.verdict), (Some(1.0), None, Verdict::Unknown));
+        assert!(!row.as_expected());
+    }
+
+    #[test]
+    fn a_drill_that_is_written_to_miss_is_as_expected_only_when_it_misses() {
+        let mut missed = report(Some(100.0), Some(0.0), Verdict::Missed);
+        missed.expected = Verdict::Missed;
+        let mut met = report(Some(1.0), Some(0.0), Verdict::Met);
+        met.expected = Verdict::Missed;
+        assert!(row(std::slice::from_ref(&missed)).unwrap().as_expected());
+        assert!(!row(&[missed, met]).unwrap().as_expected());
+    }
+}

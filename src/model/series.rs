@@ -1,0 +1,49 @@
+//! Several runs compared: a row for each drill in each place, folded from reports.
+
+use super::Verdict;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the runs of one drill in one place came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Row {
+    /// The drill.
+    pub drill: String,
+    /// The lines of the runbooks' demands that it tries, by their ids.
+    pub requirements: Vec<String>,
+    /// The kind of environment.
+    pub environment: String,
+    /// Recovery time actual at the depth that was judged, seconds: the median of the runs where it was measured.
+    pub rta_s: Option<f64>,
+    /// Recovery point actual, seconds: the largest of the runs; null if one of them does not know.
+    pub rpa_s: Option<f64>,
+    /// The worst verdict.
+    pub verdict: Verdict,
+    /// The verdict that the drill is written for.
+    pub expected: Verdict,
+    /// Each run.
+    pub runs: Vec<RowRun>,
+}
+
+impl Row {
+    /// Did every run come to the verdict that the drill is written for?
+    pub fn as_expected(&self) -> bool {
+        self.runs.iter().all(|run| run.verdict == self.expected)
+    }
+}
+
+/// One run of a row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RowRun {
+    /// The run; empty if it did not get so far as to have a name.
+    pub run: String,
+    /// Its recovery time actual, seconds.
+    pub rta_s: Option<f64>,
+    /// Its recovery point actual, seconds.
+    pub rpa_s: Option<f64>,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// Why it is not met, in the report's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
