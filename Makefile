@@ -1,11 +1,25 @@
 # `make drill` and `make test` need nothing but the language toolchains; the rest is set up on first use.
 CARGO ?= cargo
 BIN := target/release/lifeboat
+TIMES ?= 1
 
-.PHONY: help drill drills test test-full lint bench build clean
+# Which drills run where. The first four places of disaster are the same everywhere; the others need what one place has.
+EVERYWHERE := mlflow-crash mlflow-hang postgres-crash database-drop artifacts-deleted
+CONTAINERS := $(EVERYWHERE) partition out-of-memory
+CLUSTER := $(EVERYWHERE) pod-kill config-lost node-lost database-node-lost namespace-removed node-lost-defaults
+files = $(foreach drill,$(1),drills/$(drill).yaml)
+
+# The images that `make images` builds, and the cluster of `make cluster-up` with its nodes' power switches.
+BUILT_CONTAINERS = containers: { images: built }
+BUILT_CLUSTER = kubernetes: { images: built, kubeconfig: $(shell tests/cluster/cluster kubeconfig), nodes: { \
+	power_off: 'tests/cluster/cluster node kill $$LIFEBOAT_NODE', power_on: 'tests/cluster/cluster node up $$LIFEBOAT_NODE', \
+	cut_off: 'tests/cluster/cluster node cut $$LIFEBOAT_NODE', connect: 'tests/cluster/cluster node heal $$LIFEBOAT_NODE' } }
+
+.PHONY: help build drill drills drills-containers drills-cluster test test-full lint bench clean \
+	images engine-up engine-down cluster-up cluster-status cluster-down
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 build: ## build the release binary, target/release/lifeboat
 	$(CARGO) build --release --locked
@@ -13,10 +27,17 @@ build: ## build the release binary, target/release/lifeboat
 drill: build ## set up the embedded platform and run the main drill, ending in a report
 	$(BIN) run drills/database-drop.yaml
 
-drills: build ## run every drill that ships, one after the other
-	@for drill in drills/*.yaml; do $(BIN) run $$drill || exit $$?; done
+drills: build ## the drills on processes, TIMES times each, into reports/drills.json
+	$(BIN) series --times $(TIMES) $(call files,$(EVERYWHERE))
 
-test: ## set up and pass all tests
+drills-containers: build images ## the drills on containers, TIMES times each, into reports/drills.json
+	eval "$$(deploy/images/engine up)" && \
+	$(BIN) series --times $(TIMES) --environment "$(BUILT_CONTAINERS)" $(call files,$(CONTAINERS))
+
+drills-cluster: build images cluster-up ## the drills on a cluster, TIMES times each, into reports/drills.json
+	$(BIN) series --times $(TIMES) --environment "$(BUILT_CLUSTER)" $(call files,$(CLUSTER))
+
+test: ## set up and pass all tests; those of a place that is not there say so
 	$(CARGO) test --locked -- --test-threads=2
 
 test-full: ## all tests in their long forms: ten kills, and Go from the wheel compiling the S3 server
@@ -28,6 +49,24 @@ lint: ## formatting and lints
 
 bench: ## the benchmarks of what is ours
 	$(CARGO) bench --locked
+
+images: ## build the container images, without a registry
+	deploy/images/build
+
+engine-up: ## a container engine for tests, if none answers; prints how to reach it
+	deploy/images/engine up
+
+engine-down: ## remove that engine with all it holds
+	deploy/images/engine down
+
+cluster-up: ## a Kubernetes cluster of two nodes on this machine (root; compiled once, some minutes)
+	tests/cluster/cluster up
+
+cluster-status: ## what of the cluster runs
+	tests/cluster/cluster status
+
+cluster-down: ## remove the cluster; what was compiled stays
+	tests/cluster/cluster down
 
 clean: ## remove what was built here; reports and the cache outside the clone stay
 	$(CARGO) clean

@@ -9,6 +9,8 @@
 pub mod database_drop;
 pub mod kill;
 pub mod noop;
+pub mod out_of_memory;
+pub mod partition;
 pub mod pause;
 
 use crate::client::Trouble;
@@ -18,7 +20,8 @@ use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
 
 /// Every fault, in the order of the documentation.
-pub const FAULTS: &[Kind<dyn Fault>] = &[kill::KIND, pause::KIND, database_drop::KIND, noop::KIND];
+pub const FAULTS: &[Kind<dyn Fault>] =
+    &[kill::KIND, pause::KIND, database_drop::KIND, partition::KIND, out_of_memory::KIND, noop::KIND];
 
 /// Does time or a lift end it, or only a recovery?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

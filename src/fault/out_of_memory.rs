@@ -1,0 +1,107 @@
+//! The fault that lets a component run out of memory, until the kernel kills it, as a query too many would.
+//!
+//! The component may take a little more than it takes, and something beside it takes the rest. What the kernel kills
+//! is its choice: the largest. The limit stays until it is lifted, so a component that grows is killed again.
+
+use super::{Fault, Nature};
+use crate::client::Trouble;
+use crate::environment::{Environment, Inventory, Power};
+use crate::kind::Kind;
+use crate::model::{Finding, Receipt, Verdict};
+use crate::node::read;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// `out-of-memory: { component: mlflow }`
+pub const KIND: Kind<dyn Fault> = Kind {
+    name: "out-of-memory",
+    about: "Lets a component run out of memory until the kernel kills it.",
+    example: "out-of-memory: { component: mlflow }",
+    schema: |g| g.subschema_for::<OutOfMemory>(),
+    parse: |n, p| read::<OutOfMemory>(n, p).map(|k| Box::new(k) as _),
+};
+
+/// What a component may take beyond what it takes: enough to start again in, less than its largest process.
+const ROOM: u64 = 128 << 20;
+/// How long filling that may take.
+const FILLING: Duration = Duration::from_secs(8);
+/// Reads a line without end into memory; part of every system that has a shell.
+const FILL: &[&str] = &["tail", "/dev/zero"];
+
+/// Lets a component run out of memory.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct OutOfMemory {
+    /// The component.
+    component: String,
+}
+
+/// What was starved, and what it may take before and meanwhile, in bytes.
+#[derive(Debug, Serialize, Deserialize)]
+struct Starved {
+    component: String,
+    instance: String,
+    before: Option<u64>,
+    meanwhile: u64,
+}
+
+#[async_trait]
+impl Fault for OutOfMemory {
+    fn nature(&self) -> Nature {
+        Nature::Condition
+    }
+    fn needs(&self) -> &'static [Power] {
+        &[Power::Components, Power::Exec, Power::Memory]
+    }
+    fn targets(&self, inventory: &Inventory) -> Vec<String> {
+        inventory.component(&self.component)
+    }
+    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
+        let component = self.component.clone();
+        let Some(instance) = env.components()?.instance(&component).await? else {
+            return Err(Trouble::new(format!("cannot starve `{component}`"), "it does not run"));
+        };
+        let memory = env.memory()?.memory(&component).await?;
+        let meanwhile = memory.used + ROOM;
+        Ok(Receipt(serde_json::json!(Starved { component, instance, before: memory.limit, meanwhile })))
+    }
+    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+        let Starved { component, meanwhile, .. } = read_receipt(receipt)?;
+        env.memory()?.limit(&component, Some(meanwhile)).await?;
+        let filling = env.exec()?.exec(&component, FILL).await?;
+        // It ends with the component or is killed itself; whether that was the harm meant is seen by its effect.
+        let _ = tokio::time::timeout(FILLING, filling.finish()).await;
+        Ok(())
+    }
+    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
+        died(env, receipt).await.unwrap_or_else(|trouble| Finding::unknown(trouble.to_string()))
+    }
+    async fn lift(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+        let Starved { component, before, meanwhile, .. } = read_receipt(receipt)?;
+        let memory = env.memory()?;
+        if memory.memory(&component).await?.limit != Some(meanwhile) {
+            return Ok(()); // it is no longer as the fault left it
+        }
+        memory.limit(&component, before).await
+    }
+}
+
+/// The instance that ran is gone, whether or not another runs already.
+async fn died(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Trouble> {
+    let Starved { component, instance, .. } = read_receipt(receipt)?;
+    let components = env.components()?;
+    if components.instance(&component).await?.as_ref() != Some(&instance) {
+        return Ok(Finding::met());
+    }
+    let alive = components.alive(&component).await;
+    Ok(match alive.verdict {
+        Verdict::Missed => Finding::met(),
+        _ => Finding::missed(format!("`{component}` still runs as {instance}")),
+    })
+}
+
+fn read_receipt(receipt: &Receipt) -> Result<Starved, Trouble> {
+    Starved::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `out-of-memory` is not one", e))
+}
