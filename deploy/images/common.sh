@@ -1,0 +1,61 @@
+# shellcheck shell=bash
+# What `build`, `engine` and the test cluster share: places, needed programs, folders that must be there.
+# shellcheck disable=SC2034  # used by the scripts that read this file
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+quiet() { "$@" >/dev/null 2>&1; }
+# await SECONDS COMMAND...: until it succeeds
+await() { local end=$((SECONDS + $1)); shift; until "$@" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || return 1; sleep 0.1; done; }
+# digest FILE...: what the files hold, in sixteen digits
+digest() { cat "$@" | sha256sum | cut -c1-16; }
+
+# The same places that the program `lifeboat` takes.
+if [ "$(id -u)" = 0 ]; then
+  CACHE=${LIFEBOAT_CACHE:-/var/cache/lifeboat}
+  STATE=${LIFEBOAT_STATE:-/var/lib/lifeboat}
+else
+  CACHE=${LIFEBOAT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lifeboat}
+  STATE=${LIFEBOAT_STATE:-${XDG_STATE_HOME:-$HOME/.local/state}/lifeboat}
+fi
+
+# need PACKAGE:PROGRAM...: Debian's root gets what lacks installed, anybody else is told its name.
+need() {
+  local pair lacking=()
+  for pair; do PATH=$PATH:/usr/sbin:/sbin quiet command -v "${pair#*:}" || [ -e "${pair#*:}" ] || lacking+=("${pair%%:*}"); done
+  [ ${#lacking[@]} -gt 0 ] || return 0
+  if [ "$(id -u)" = 0 ] && quiet command -v apt-get; then
+    say "installing ${lacking[*]}"
+    quiet apt-get update || true
+    DEBIAN_FRONTEND=noninteractive quiet apt-get install -y --no-install-recommends "${lacking[@]}" || die "cannot install: ${lacking[*]}"
+  else
+    die "these packages are missing: ${lacking[*]}"
+  fi
+}
+
+# Folders of this machine that namespaces of ours mount something on. One that is removed while it is mounted on in some
+# namespace is gone there too, so what was made for the first user is removed with the last.
+BORROWED=/run/lifeboat
+borrow() { # USER FOLDER...
+  local user=$1 folder; shift
+  (
+    flock 8
+    mkdir -p $BORROWED/users
+    : >"$BORROWED/users/$user"
+    for folder; do [ -d "$folder" ] || { mkdir -p "$folder"; echo "$folder" >>$BORROWED/made; }; done
+  ) 8</run
+}
+give_back() { # USER
+  local folder
+  (
+    flock 8
+    rm -f "$BORROWED/users/$1"
+    [ -d $BORROWED ] && [ -z "$(ls $BORROWED/users)" ] || exit 0
+    while read -r folder; do
+      # `ip netns` mounts its folder on itself
+      if [ "$folder" = /run/netns ] && [ -z "$(ls "$folder")" ]; then umount "$folder" || true; fi
+      rmdir "$folder" 2>/dev/null || true # unless somebody else uses it by now
+    done < <(cat $BORROWED/made 2>/dev/null)
+    rm -rf $BORROWED
+  ) 8</run
+}
