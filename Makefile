@@ -30,12 +30,13 @@ drill: build ## set up the embedded platform and run the main drill, ending in a
 drills: build ## the drills on processes, TIMES times each, into reports/drills.json
 	$(BIN) series --times $(TIMES) $(call files,$(EVERYWHERE))
 
+drills-containers: export LIFEBOAT_ENVIRONMENT = $(BUILT_CONTAINERS)
 drills-containers: build images ## the drills on containers, TIMES times each, into reports/drills.json
-	eval "$$(deploy/images/engine up)" && \
-	$(BIN) series --times $(TIMES) --environment "$(BUILT_CONTAINERS)" $(call files,$(CONTAINERS))
+	eval "$$(deploy/images/engine up)" && $(BIN) series --times $(TIMES) $(call files,$(CONTAINERS))
 
+drills-cluster: export LIFEBOAT_ENVIRONMENT = $(BUILT_CLUSTER)
 drills-cluster: build images cluster-up ## the drills on a cluster, TIMES times each, into reports/drills.json
-	$(BIN) series --times $(TIMES) --environment "$(BUILT_CLUSTER)" $(call files,$(CLUSTER))
+	$(BIN) series --times $(TIMES) $(call files,$(CLUSTER))
 
 test: ## set up and pass all tests; those of a place that is not there say so
 	$(CARGO) test --locked -- --test-threads=2
