@@ -7,6 +7,7 @@ pub mod process;
 mod running;
 pub mod s3;
 pub mod shell;
+pub mod versions;
 
 pub use running::{Ended, Running};
 

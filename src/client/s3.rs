@@ -33,6 +33,11 @@ pub fn client(endpoint: &str, access: &str, secret: &str) -> Client {
     Client::from_conf(config)
 }
 
+/// The key of an artifact path in a bucket where `prefix` stands before all artifacts.
+pub fn key(prefix: &str, path: &str) -> String {
+    if prefix.is_empty() { path.to_owned() } else { format!("{prefix}/{path}") }
+}
+
 /// Puts an object.
 pub async fn put(client: &Client, bucket: &str, key: &str, body: Vec<u8>) -> Result<(), Trouble> {
     let request = client.put_object().bucket(bucket).key(key).body(ByteStream::from(body));
@@ -81,4 +86,15 @@ where
         None => chain(error),
     };
     Trouble::new(what, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_without_a_prefix_has_no_slash_before_its_keys() {
+        assert_eq!(key("", "1/a"), "1/a");
+        assert_eq!(key("artifacts", "1/a"), "artifacts/1/a");
+    }
 }

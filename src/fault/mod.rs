@@ -6,6 +6,7 @@
 //! it is asked again and again until it says met or its deadline passes. `lift` may be called after any prefix
 //! of the above, and twice, and restores only what still is as the fault left it; for damage it does nothing.
 
+pub mod artifacts_deleted;
 pub mod database_drop;
 pub mod kill;
 pub mod noop;
@@ -20,8 +21,15 @@ use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
 
 /// Every fault, in the order of the documentation.
-pub const FAULTS: &[Kind<dyn Fault>] =
-    &[kill::KIND, pause::KIND, database_drop::KIND, partition::KIND, out_of_memory::KIND, noop::KIND];
+pub const FAULTS: &[Kind<dyn Fault>] = &[
+    kill::KIND,
+    pause::KIND,
+    database_drop::KIND,
+    artifacts_deleted::KIND,
+    partition::KIND,
+    out_of_memory::KIND,
+    noop::KIND,
+];
 
 /// Does time or a lift end it, or only a recovery?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

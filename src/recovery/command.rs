@@ -97,6 +97,8 @@ mod tests {
             engine: None,
             points: vec![],
             bite: Moment::default(),
+            bite_at: crate::clock::wall(),
+            bitten_at: crate::clock::wall(),
             outputs: &[(point, value.to_owned())].into(),
             folder: folder.path(),
             lifts: &nowhere,

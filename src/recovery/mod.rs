@@ -8,6 +8,7 @@ pub mod component;
 pub mod lift;
 pub mod restore;
 pub mod text;
+pub mod undelete;
 pub mod wait_for;
 
 use crate::clock::Moment;
@@ -16,13 +17,22 @@ use crate::environment::{Environment, Permission, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, RecoveryPoint};
 use async_trait::async_trait;
+use jiff::Timestamp;
 use std::path::Path;
 use std::sync::Arc;
 use text::{Outputs, Text};
 
 /// Every step, in the order of the documentation.
-pub const STEPS: &[Kind<dyn Step>] =
-    &[component::STOP, component::START, component::RESTART, restore::KIND, wait_for::KIND, command::KIND, lift::KIND];
+pub const STEPS: &[Kind<dyn Step>] = &[
+    component::STOP,
+    component::START,
+    component::RESTART,
+    restore::KIND,
+    undelete::KIND,
+    wait_for::KIND,
+    command::KIND,
+    lift::KIND,
+];
 
 /// What a step may use.
 pub struct Hands<'a> {
@@ -34,6 +44,10 @@ pub struct Hands<'a> {
     pub points: Vec<RecoveryPoint>,
     /// The earliest moment at which the fault can have bitten.
     pub bite: Moment,
+    /// The same in wall time, to compare with what servers tell of theirs.
+    pub bite_at: Timestamp,
+    /// When the effect of the disaster's last fault had been seen, in wall time.
+    pub bitten_at: Timestamp,
     /// What the steps that have ended have put out.
     pub outputs: &'a Outputs,
     /// The run's folder.

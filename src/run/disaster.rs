@@ -2,8 +2,9 @@
 
 use super::stage::Stage;
 use crate::client::Trouble;
-use crate::clock::Moment;
+use crate::clock::{self, Moment};
 use crate::model::{Fact, Finding, Phase, Verdict};
+use jiff::Timestamp;
 use std::time::Duration;
 
 /// A fault whose effect is not seen within this time did not bite.
@@ -19,6 +20,10 @@ pub struct Bite {
     pub latest: Moment,
     /// The effect of the last fault so far was observed.
     pub last: Moment,
+    /// The first call that injects, in wall time.
+    pub begun_at: Timestamp,
+    /// The effect of the last fault so far was observed, in wall time.
+    pub seen_at: Timestamp,
 }
 
 /// Injects the disaster's faults one after another; none if one of them did not bite.
@@ -28,7 +33,7 @@ pub async fn strike(stage: &Stage) -> Result<Option<Bite>, Trouble> {
     for (index, planned) in stage.plan.faults_in(Phase::Disaster) {
         tokio::time::sleep_until(clock.instant(began.plus(planned.at.after.0))).await;
         let Some(bite) = inject(stage, index).await? else { return Ok(None) };
-        whole = Some(whole.map_or(bite, |first: Bite| Bite { last: bite.last, ..first }));
+        whole = Some(whole.map_or(bite, |first: Bite| Bite { last: bite.last, seen_at: bite.seen_at, ..first }));
     }
     Ok(whole)
 }
@@ -68,7 +73,7 @@ async fn inject(stage: &Stage, index: usize) -> Result<Option<Bite>, Trouble> {
     let intent = Fact::Intended { fault: index, kind: fault.name.to_owned(), receipt: receipt.clone() };
     scribe.swear(intent).await?;
     intended.push((index, receipt.clone()));
-    let earliest = scribe.clock().now();
+    let (earliest, begun_at) = (scribe.clock().now(), clock::wall());
     scribe.tell(Fact::Injecting { fault: index });
     let error = fault.inject(env.as_ref(), &receipt).await.err().map(|trouble| trouble.to_string());
     scribe.tell(Fact::Injected { fault: index, error });
@@ -84,5 +89,5 @@ async fn inject(stage: &Stage, index: usize) -> Result<Option<Bite>, Trouble> {
     let bit = finding.verdict == Verdict::Met;
     scribe.tell(Fact::Confirmed { fault: index, finding });
     let seen = scribe.clock().now();
-    Ok(bit.then_some(Bite { earliest, latest: seen, last: seen }))
+    Ok(bit.then_some(Bite { earliest, latest: seen, last: seen, begun_at, seen_at: clock::wall() }))
 }

@@ -58,6 +58,8 @@ async fn carry_out(stage: &Stage, cast: &Cast, bite: Bite, planned: &PlannedStep
             engine: stage.plan.protect.as_ref().map(|p| (Arc::clone(&p.engine.it), repository.as_path())),
             points: cast.schedule.as_ref().map(super::protect::Schedule::points).unwrap_or_default(),
             bite: bite.earliest,
+            bite_at: bite.begun_at,
+            bitten_at: bite.seen_at,
             outputs,
             folder: &stage.lent.folder,
             lifts: stage,

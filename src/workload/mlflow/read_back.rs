@@ -3,11 +3,11 @@
 //! Objects are read past MLflow, so that a digest says what the store holds and not what a proxy made of it.
 
 use super::write::{SUBJECT, artifact, tag};
-use crate::client::{Trouble, canary, mlflow::Mlflow};
+use crate::client::{Trouble, canary, mlflow::Mlflow, s3::key};
 use crate::environment::{Environment, Objects};
 use crate::model::{Fate, Mark, Part};
+use crate::workload::Entry;
 use crate::workload::subjects::{Seen, Sight, judge};
-use crate::workload::{Entry, seed::key};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};

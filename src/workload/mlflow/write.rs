@@ -70,6 +70,10 @@ impl Client {
         let with_object = mark.parts.contains(&Part::Object);
         // The row goes first: if the run has vanished, no object is written for it.
         if act == Act::Delete {
+            if with_object {
+                // MLflow answers 200 for what is not there: nobody would delete what he does not see.
+                self.mlflow.artifact(&artifact(at)).await?;
+            }
             self.mlflow.post("runs/delete", &json!({ "run_id": run })).await?;
             if with_object {
                 self.mlflow.delete_artifact(&artifact(at)).await?;

@@ -12,8 +12,6 @@ use rows::Amount;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-pub use objects::key;
-
 /// How much was planted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seeded {

@@ -4,6 +4,7 @@
 //! part of the platform, and what is proved later is reading through it.
 
 use super::rows::PRODUCTION;
+use crate::client::s3::key;
 use crate::client::{Trouble, chain};
 use crate::environment::Objects;
 use aws_sdk_s3::primitives::ByteStream;
@@ -29,11 +30,6 @@ pub async fn put(objects: &dyn Objects, versions: &[(String, i32, String)]) -> R
         .try_collect::<Vec<()>>()
         .await?;
     Ok(count)
-}
-
-/// The key of an artifact path in the bucket.
-pub fn key(prefix: &str, path: &str) -> String {
-    if prefix.is_empty() { path.to_owned() } else { format!("{prefix}/{path}") }
 }
 
 fn files(name: &str, version: i32, location: &str) -> Vec<(String, Vec<u8>)> {
@@ -65,11 +61,5 @@ mod tests {
         assert_eq!(paths.len(), MODEL.len());
         assert_eq!(paths[0], "3/abc/artifacts/model/MLmodel");
         assert_eq!(files("m", 1, location).len(), 1);
-    }
-
-    #[test]
-    fn a_bucket_without_a_prefix_has_no_slash_before_its_keys() {
-        assert_eq!(key("", "1/a"), "1/a");
-        assert_eq!(key("artifacts", "1/a"), "artifacts/1/a");
     }
 }
