@@ -4,6 +4,8 @@
 //! thing it creates; `open` finds what receipts name and creates nothing; `remove` may be called after any
 //! prefix of `provision`, and twice: already gone is success.
 
+pub mod containers;
+pub mod images;
 mod inventory;
 pub mod local;
 mod power;
@@ -22,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Every environment, in the order of the documentation.
-pub const ENVIRONMENTS: &[Kind<dyn Place>] = &[local::KIND, simulated::KIND];
+pub const ENVIRONMENTS: &[Kind<dyn Place>] = &[local::KIND, containers::KIND, simulated::KIND];
 
 /// An environment as written in a drill: it can be asked, set up, or found again.
 #[async_trait]

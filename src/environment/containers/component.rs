@@ -1,0 +1,288 @@
+//! One container: made, started, hurt, and waited for until it serves.
+//!
+//! The engine's own rule decides what comes back by itself: a process that dies is started again, a container that
+//! was killed or stopped through the engine stays down until it is started.
+
+use super::engine::{COMPONENT, Engine, ask, labels, settle};
+use super::recipe::{self, Recipe, SHARED_MEMORY};
+use super::{cleanup, network};
+use crate::client::process::POLL;
+use crate::client::{Trouble, chain};
+use crate::environment::Journal;
+use crate::environment::stack::Secrets;
+use crate::model::Finding;
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::time::Duration;
+use testcontainers::bollard::models::{
+    ContainerState, HostConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
+};
+use testcontainers::bollard::query_parameters::{
+    KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+};
+use testcontainers::core::Mount;
+use testcontainers::runners::AsyncRunner;
+use testcontainers::{ContainerRequest, CopyTargetOptions, GenericImage, ImageExt, ReuseDirective};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long a container may take to be made and started.
+const MADE: Duration = Duration::from_mins(2);
+/// How long a program may take to end in good order before it is killed.
+const GRACE: i32 = 10;
+/// How often a component may die while it is waited for.
+const DEATHS: i64 = 3;
+
+/// A component of the platform.
+pub struct Component {
+    engine: Engine,
+    secrets: Secrets,
+    patience: Duration,
+    /// Its name.
+    pub name: &'static str,
+    /// Its container's name.
+    pub container: String,
+    /// Its port on this machine: the same for its whole life, because clients know it.
+    pub port: u16,
+}
+
+impl Component {
+    /// Makes its volumes and its container, starts it and connects it; it need not serve yet.
+    pub async fn create(
+        engine: &Engine,
+        run: &str,
+        recipe: Recipe,
+        secrets: &Secrets,
+        journal: &dyn Journal,
+    ) -> Result<Self, Trouble> {
+        let (name, container) = (recipe.name, format!("{run}-{}", recipe.name));
+        for number in 0..recipe.volumes.len() {
+            let name = volume(&container, number);
+            journal.creating(engine.receipt("volume", &name)).await?;
+            let what = format!("cannot make the volume `{name}`");
+            let request =
+                VolumeCreateRequest { name: Some(name), labels: Some(labels(run)), ..VolumeCreateRequest::default() };
+            ask(what, engine.docker.create_volume(request)).await?;
+        }
+        journal.creating(engine.receipt("container", &container)).await?;
+        let mut attempt = 0;
+        let port = loop {
+            let port = free_port();
+            match start(&recipe, run, &container, port).await {
+                Ok(()) => break port,
+                // Another took the port between our look and the engine's.
+                Err(trouble) if attempt < 5 && taken(&trouble) => attempt += 1,
+                Err(trouble) => return Err(trouble),
+            }
+            let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+            let what = format!("cannot remove `{container}`, which did not start");
+            settle(what, &[404], engine.docker.remove_container(&container, Some(options))).await?;
+        };
+        network::join(engine, run, name).await?;
+        let (engine, secrets, patience) = (engine.clone(), secrets.clone(), recipe.patience);
+        Ok(Self { engine, secrets, patience, name, container, port })
+    }
+
+    /// What identifies the running instance.
+    pub async fn instance(&self) -> Result<Option<String>, Trouble> {
+        Ok(self.look().await?.and_then(|seen| seen.instance))
+    }
+
+    /// Ends it at once.
+    pub async fn kill(&self) -> Result<(), Trouble> {
+        let options = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
+        // 404: it is gone; 409: it does not run
+        let call = self.engine.docker.kill_container(&self.container, Some(options));
+        settle(self.cannot("kill"), &[404, 409], call).await?;
+        self.until("kill", |seen| seen.is_none_or(|seen| seen.down)).await
+    }
+
+    /// Ends it in good order, and by force if that takes too long.
+    pub async fn stop(&self) -> Result<(), Trouble> {
+        let options = StopContainerOptionsBuilder::new().t(GRACE).build();
+        let call = self.engine.docker.stop_container(&self.container, Some(options));
+        settle(self.cannot("stop"), &[304, 404], call).await?;
+        self.until("stop", |seen| seen.is_none_or(|seen| seen.down)).await
+    }
+
+    /// Starts it, if it does not run, and waits until it serves.
+    pub async fn start(&self) -> Result<(), Trouble> {
+        let seen = self.look().await?.ok_or_else(|| Trouble::new(self.cannot("start"), "its container is gone"))?;
+        if seen.frozen {
+            return Err(Trouble::new(self.cannot("start"), "it is frozen").hint("resume it"));
+        }
+        settle(self.cannot("start"), &[304], self.engine.docker.start_container(&self.container, None)).await?;
+        self.served().await
+    }
+
+    /// Waits until it serves.
+    pub async fn served(&self) -> Result<(), Trouble> {
+        let deadline = Instant::now() + self.patience;
+        let gone = || Trouble::new(self.cannot("start"), "its container is gone");
+        let first = self.look().await?.ok_or_else(gone)?;
+        loop {
+            let answer = recipe::serves(self.name, self.port, &self.secrets).await;
+            // Asked after the answer: an answer counts only if ours was there to give it.
+            let seen = self.look().await?.ok_or_else(gone)?;
+            let trouble = match answer {
+                Ok(()) if seen.instance.is_some() => return Ok(()),
+                Ok(()) => Trouble::new(self.cannot("start"), "another program answers at its port"),
+                Err(trouble) => trouble,
+            };
+            if seen.down || seen.restarts - first.restarts >= DEATHS {
+                let log = cleanup::tail(&self.engine, &self.container).await;
+                return Err(Trouble::new(self.cannot("start"), format!("it ended ({}); its log: {log}", seen.how)));
+            }
+            if Instant::now() >= deadline {
+                let log = cleanup::tail(&self.engine, &self.container).await;
+                let limit = self.patience.as_secs();
+                let why = format!("not ready within {limit} s ({trouble}); its log: {log}");
+                return Err(Trouble::new(self.cannot("start"), why));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Freezes it with all its processes.
+    pub async fn pause(&self) -> Result<(), Trouble> {
+        match self.look().await? {
+            Some(seen) if seen.frozen => Ok(()),
+            Some(seen) if seen.instance.is_some() => {
+                ask(self.cannot("pause"), self.engine.docker.pause_container(&self.container)).await?;
+                self.until("pause", |seen| seen.is_some_and(|seen| seen.frozen)).await
+            }
+            _ => Err(Trouble::new(self.cannot("pause"), "it does not run")),
+        }
+    }
+
+    /// Lets it go on.
+    pub async fn resume(&self) -> Result<(), Trouble> {
+        if self.look().await?.is_some_and(|seen| seen.frozen) {
+            ask(self.cannot("resume"), self.engine.docker.unpause_container(&self.container)).await?;
+        }
+        self.until("resume", |seen| seen.is_none_or(|seen| !seen.frozen)).await
+    }
+
+    /// Does it run, and is it not frozen?
+    pub async fn alive(&self) -> Finding {
+        match self.look().await {
+            Err(trouble) => Finding::unknown(trouble.to_string()),
+            Ok(None) => Finding::missed(format!("the container of `{}` is gone", self.name)),
+            Ok(Some(seen)) if seen.frozen => Finding::missed(format!("`{}` is frozen", self.name)),
+            Ok(Some(seen)) if seen.instance.is_some() => Finding::met(),
+            Ok(Some(seen)) => Finding::missed(format!("`{}` does not run ({})", self.name, seen.how)),
+        }
+    }
+
+    async fn look(&self) -> Result<Option<Seen>, Trouble> {
+        let Some(found) = self.engine.inspect(&self.container).await? else { return Ok(None) };
+        let state = found.state.unwrap_or_default();
+        Ok(Some(Seen::of(&found.id.unwrap_or_default(), &state, found.restart_count.unwrap_or(0))))
+    }
+
+    async fn until(&self, verb: &str, done: impl Fn(Option<&Seen>) -> bool) -> Result<(), Trouble> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !done(self.look().await?.as_ref()) {
+            if Instant::now() >= deadline {
+                return Err(Trouble::new(self.cannot(verb), "no effect within 10 s"));
+            }
+            sleep(POLL / 5).await;
+        }
+        Ok(())
+    }
+
+    fn cannot(&self, verb: &str) -> String {
+        format!("cannot {verb} `{}`", self.name)
+    }
+}
+
+/// A container's state, as far as it counts here.
+struct Seen {
+    instance: Option<String>,
+    frozen: bool,
+    /// It does not run, and will not by itself.
+    down: bool,
+    restarts: i64,
+    how: String,
+}
+
+impl Seen {
+    fn of(id: &str, state: &ContainerState, restarts: i64) -> Self {
+        let restarting = state.restarting == Some(true);
+        // A container that waits for its restart counts as running for the engine, but nothing runs in it.
+        let runs = state.running == Some(true) && !restarting;
+        let instance = || format!("{id}@{}", state.started_at.as_deref().unwrap_or_default());
+        let memory = if state.oom_killed == Some(true) { ", killed for want of memory" } else { "" };
+        Self {
+            instance: runs.then(instance),
+            frozen: state.paused == Some(true),
+            down: !runs && !restarting,
+            restarts,
+            how: format!("exit code {}{memory}", state.exit_code.unwrap_or(0)),
+        }
+    }
+}
+
+/// Starts a new container.
+async fn start(recipe: &Recipe, run: &str, container: &str, port: u16) -> Result<(), Trouble> {
+    let what = format!("cannot start `{}`", recipe.name);
+    let mut labels = labels(run);
+    labels.insert(COMPONENT.into(), recipe.name.into());
+    let (path, text, mode) = &recipe.file;
+    let (front, inner) = (network::front(run), recipe.port);
+    let mut request: ContainerRequest<GenericImage> = image(&recipe.image)
+        .with_container_name(container)
+        .with_labels(labels)
+        .with_cmd(recipe.arguments.clone())
+        .with_copy_to(CopyTargetOptions::new(*path).with_mode(*mode), text.clone().into_bytes())
+        .with_host_config_modifier(move |host| configure(host, &front, inner, port))
+        // The crate would remove the container when its value is dropped. But a platform may be kept, and one that
+        // is removed leaves its logs first: so removal is ours, by label.
+        .with_reuse(ReuseDirective::Always);
+    for (name, value) in &recipe.environment {
+        request = request.with_env_var(*name, value);
+    }
+    for (number, path) in recipe.volumes.iter().enumerate() {
+        request = request.with_mount(Mount::volume_mount(volume(container, number), *path));
+    }
+    if let Some(user) = recipe.user {
+        request = request.with_user(user);
+    }
+    match timeout(MADE, request.start()).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(Trouble::new(what, chain(&error))),
+        Err(_) => Err(Trouble::new(what, format!("the engine did not start it within {} s", MADE.as_secs()))),
+    }
+}
+
+/// The image as the crate wants it: in two parts that it joins with a colon again.
+fn image(image: &str) -> GenericImage {
+    match image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')) {
+        Some((name, tag)) => GenericImage::new(name, tag),
+        None => GenericImage::new(image, "latest"),
+    }
+}
+
+fn configure(host: &mut HostConfig, network: &str, inner: u16, port: u16) {
+    let binding = PortBinding { host_ip: Some("127.0.0.1".into()), host_port: Some(port.to_string()) };
+    host.publish_all_ports = Some(false);
+    host.port_bindings = Some(HashMap::from([(format!("{inner}/tcp"), Some(vec![binding]))]));
+    host.network_mode = Some(network.to_owned());
+    let name = Some(RestartPolicyNameEnum::UNLESS_STOPPED);
+    host.restart_policy = Some(RestartPolicy { name, maximum_retry_count: None });
+    host.shm_size = Some(SHARED_MEMORY);
+}
+
+fn volume(container: &str, number: usize) -> String {
+    format!("{container}-{number}")
+}
+
+/// Below what the system hands out to clients, so that none takes it while its server is down.
+fn free_port() -> u16 {
+    let candidates = std::iter::repeat_with(|| rand::random_range(10_000..32_000)).take(1000);
+    let mut free = candidates.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().unwrap_or(10_000) // and the engine says that it is taken
+}
+
+fn taken(trouble: &Trouble) -> bool {
+    ["already allocated", "already in use", "port is already"].iter().any(|text| trouble.why.contains(text))
+}

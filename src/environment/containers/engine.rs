@@ -1,0 +1,140 @@
+//! The container engine: where it is, calls to it that never hang, and the labels by which what is ours is found again.
+
+use crate::client::process::Born;
+use crate::client::{Trouble, chain};
+use crate::model::Receipt;
+use serde_json::json;
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+use testcontainers::bollard::Docker;
+use testcontainers::bollard::errors::Error;
+use testcontainers::bollard::models::ContainerInspectResponse;
+
+/// The label with the run's name.
+pub const RUN: &str = "dev.lifeboat.run";
+/// The label with the component's name.
+pub const COMPONENT: &str = "dev.lifeboat.component";
+/// The label with the id of the process that made it.
+const OWNER: &str = "dev.lifeboat.owner";
+/// The label with the start of that process, in seconds since 1970: ids are used again.
+const OWNER_START: &str = "dev.lifeboat.owner-start";
+
+/// How long an engine may take for one answer.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// A container engine.
+#[derive(Clone)]
+pub struct Engine {
+    /// Its client.
+    pub docker: Docker,
+    /// Where it is, as `DOCKER_HOST` would say it.
+    pub address: String,
+}
+
+impl Engine {
+    /// The engine that this process would use.
+    pub fn own() -> Result<Self, Trouble> {
+        Self::at(&address())
+    }
+
+    /// The engine at an address; it is not asked yet.
+    pub fn at(address: &str) -> Result<Self, Trouble> {
+        let docker = Docker::connect_with_host(address);
+        let docker = docker.map_err(|e| Trouble::new(no_answer(address), chain(&e)).hint(HINT))?;
+        Ok(Self { docker, address: address.to_owned() })
+    }
+
+    /// A receipt for a thing on this engine.
+    pub fn receipt(&self, kind: &str, name: &str) -> Receipt {
+        Receipt(json!({ kind: name, "engine": self.address }))
+    }
+
+    /// What the engine knows of a container; nothing if it is gone.
+    pub async fn inspect(&self, container: &str) -> Result<Option<ContainerInspectResponse>, Trouble> {
+        let what = format!("cannot look at the container `{container}`");
+        let look = async {
+            match self.docker.inspect_container(container, None).await {
+                Err(error) if status(&error) == Some(404) => Ok(None),
+                answer => answer.map(Some),
+            }
+        };
+        ask(what, look).await
+    }
+}
+
+/// What to do when no engine answers.
+pub const HINT: &str = "start Docker, or say in DOCKER_HOST where it is";
+
+/// What is wrong when no engine answers.
+pub fn no_answer(address: &str) -> String {
+    format!("no container engine answers at `{address}`")
+}
+
+/// Where the engine is: `DOCKER_HOST`, else the first socket in its usual places.
+pub fn address() -> String {
+    if let Some(host) = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()) {
+        return host;
+    }
+    // The places and their order are those of the crate that starts the containers: both must mean the same engine.
+    let below = |variable: &str, path: &str| std::env::var_os(variable).map(|folder| PathBuf::from(folder).join(path));
+    let usual = PathBuf::from("/var/run/docker.sock");
+    let others = [
+        below("XDG_RUNTIME_DIR", ".docker/run/docker.sock"),
+        below("HOME", ".docker/run/docker.sock"),
+        below("HOME", ".docker/desktop/docker.sock"),
+    ];
+    let found = [Some(usual.clone())].into_iter().chain(others).flatten().find(|path| path.exists());
+    format!("unix://{}", found.unwrap_or(usual).display())
+}
+
+/// The labels of all that is made for a run.
+pub fn labels(run: &str) -> HashMap<String, String> {
+    let own = std::process::id();
+    let start = Born::of(own).map_or(0, |born| born.start);
+    [(RUN, run.to_owned()), (OWNER, own.to_string()), (OWNER_START, start.to_string())]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+}
+
+/// A filter for lists: only what belongs to the run.
+pub fn of_run(run: &str) -> HashMap<String, Vec<String>> {
+    HashMap::from([("label".to_owned(), vec![format!("{RUN}={run}")])])
+}
+
+/// Asks the engine, but not for ever.
+pub async fn ask<T>(what: impl Into<String>, call: impl Future<Output = Result<T, Error>>) -> Result<T, Trouble> {
+    match tokio::time::timeout(LIMIT, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(trouble(what, &error)),
+        Err(_) => Err(Trouble::new(what, format!("the engine gave no answer within {} s", LIMIT.as_secs()))),
+    }
+}
+
+/// As [`ask`], where some refusals mean that there is nothing left to do.
+pub async fn settle<T>(
+    what: impl Into<String>,
+    fine: &[u16],
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<(), Trouble> {
+    let call = async {
+        match call.await {
+            Err(error) if status(&error).is_some_and(|status| fine.contains(&status)) => Ok(()),
+            answer => answer.map(|_| ()),
+        }
+    };
+    ask(what, call).await
+}
+
+/// The status with which the engine refused; nothing if it did not answer at all.
+pub fn status(error: &Error) -> Option<u16> {
+    if let Error::DockerResponseServerError { status_code, .. } = error { Some(*status_code) } else { None }
+}
+
+fn trouble(what: impl Into<String>, error: &Error) -> Trouble {
+    match error {
+        Error::DockerResponseServerError { message, .. } => Trouble::new(what, message),
+        error => Trouble::new(what, chain(error)),
+    }
+}

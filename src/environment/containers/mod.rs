@@ -1,0 +1,77 @@
+//! The environment `containers`: a throw-away platform of Docker containers on this machine.
+//!
+//! Each run has networks, volumes and containers of its own that carry its name and its labels, and ports that only
+//! this machine reaches: so runs do not meet, and a dead one can be cleaned up by its label.
+
+mod cleanup;
+mod component;
+mod engine;
+mod exec;
+mod memory;
+mod network;
+mod platform;
+mod recipe;
+mod survey;
+
+use super::images::Images;
+use super::{Environment, Inventory, Journal, Lent, Permission, Place, Power, Survey, stack};
+use crate::client::Trouble;
+use crate::kind::Kind;
+use crate::model::Receipt;
+use crate::node::read;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// The kind.
+pub const KIND: Kind<dyn Place> = Kind {
+    name: "containers",
+    about: "A throw-away platform of Docker containers: MLflow, PostgreSQL and the S3 server VersityGW.",
+    example: "containers: { keep: false, images: built }",
+    schema: |g| g.subschema_for::<Containers>(),
+    parse: |n, p| read::<Containers>(n, p).map(|k| Box::new(k) as _),
+};
+
+/// A throw-away platform of containers on this machine.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Containers {
+    /// Leave the platform up when the drill is over, and say where it is; `lifeboat cleanup RUN` removes it.
+    #[serde(default)]
+    keep: bool,
+    /// The images: `official`, `built` (by `make images`), or images by component.
+    #[serde(default)]
+    images: Images,
+}
+
+#[async_trait]
+impl Place for Containers {
+    fn powers(&self) -> Vec<Power> {
+        use Power::{Components, Exec, Memory, Network, Objects, Sql};
+        vec![Components, Exec, Network, Memory, Sql, Objects]
+    }
+
+    fn inventory(&self) -> Inventory {
+        Inventory::of(stack::COMPONENTS)
+    }
+
+    async fn survey(&self, _: &[Permission]) -> Survey {
+        survey::survey(&self.images).await
+    }
+
+    async fn provision(&self, run: &Lent, journal: Arc<dyn Journal>) -> Result<Arc<dyn Environment>, Trouble> {
+        let engine = engine::Engine::own()?;
+        match platform::Platform::provision(&engine, run, &self.images, self.keep, &*journal).await {
+            Ok(platform) => Ok(Arc::new(platform)),
+            Err(trouble) => {
+                cleanup::sweep(&engine, run).await; // what is left is found again by the receipts
+                Err(trouble)
+            }
+        }
+    }
+
+    async fn remove(&self, run: &Lent, receipts: &[Receipt]) -> Vec<String> {
+        cleanup::remove(run, receipts).await
+    }
+}

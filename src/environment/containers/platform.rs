@@ -1,0 +1,239 @@
+//! The live platform of containers: made in order, and the powers over it.
+
+use super::component::Component;
+use super::engine::Engine;
+use super::recipe::{self, administrator, endpoint};
+use super::{cleanup, exec, memory, network};
+use crate::client::{Running, Trouble};
+use crate::environment::images::Images;
+use crate::environment::stack::{self, Secrets};
+use crate::environment::{
+    Components, Doors, Environment, Exec, Journal, Lent, Memory, MemoryUse, Network, Objects, Sql,
+};
+use crate::model::{Finding, Receipt};
+use async_trait::async_trait;
+use serde_json::json;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use tokio_postgres::Client;
+
+/// A platform of containers that serves.
+pub struct Platform {
+    engine: Engine,
+    lent: Lent,
+    keep: bool,
+    components: [Component; 3],
+    secrets: Secrets,
+    doors: Doors,
+    s3: aws_sdk_s3::Client,
+}
+
+impl Platform {
+    /// Sets a platform up; what was made before a failure is left to `cleanup`.
+    pub async fn provision(
+        engine: &Engine,
+        lent: &Lent,
+        images: &Images,
+        keep: bool,
+        journal: &dyn Journal,
+    ) -> Result<Self, Trouble> {
+        let (run, secrets) = (lent.run.as_str(), Secrets::random());
+        let passfile = cleanup::passfile(run);
+        journal.creating(Receipt(json!({ "file": passfile }))).await?;
+        write(&passfile, &secrets.passfile("127.0.0.1"))?;
+        network::create(engine, run, journal).await?;
+
+        journal.progress("starting PostgreSQL and the S3 server");
+        let component = async |recipe| {
+            let component = Component::create(engine, run, recipe, &secrets, journal).await?;
+            component.served().await.map(|()| component)
+        };
+        let bucket = async {
+            let s3 = component(recipe::s3(images, &secrets)).await?;
+            stack::create_bucket(&endpoint(s3.port), &secrets).await.map(|()| s3)
+        };
+        let (postgres, s3) = tokio::try_join!(component(recipe::postgres(images, &secrets)), bucket)?;
+
+        journal.progress("starting MLflow, which makes its tables");
+        let mlflow = component(recipe::mlflow(images, &secrets)).await?;
+        let doors = Doors {
+            mlflow: Some(endpoint(mlflow.port)),
+            postgres: Some(format!("postgresql://{0}@127.0.0.1:{1}/{0}", stack::DATABASE, postgres.port)),
+            s3: Some(endpoint(s3.port)),
+            bucket: Some(stack::BUCKET.into()),
+            passfile: Some(passfile),
+        };
+        let client = administrator(s3.port, &secrets);
+        let components = [postgres, s3, mlflow];
+        Ok(Self { engine: engine.clone(), lent: lent.clone(), keep, components, secrets, doors, s3: client })
+    }
+
+    fn component(&self, name: &str) -> Result<&Component, Trouble> {
+        let known =
+            || Trouble::new(format!("no component `{name}`"), format!("known: {}", stack::COMPONENTS.join(", ")));
+        self.components.iter().find(|component| component.name == name).ok_or_else(known)
+    }
+
+    fn postgres(&self) -> &Component {
+        &self.components[0]
+    }
+}
+
+/// Writes a file that only its owner may read, from its first moment on.
+fn write(path: &Path, text: &str) -> Result<(), Trouble> {
+    let write = || {
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
+    };
+    write().map_err(|e| Trouble::new(format!("cannot write `{}`", path.display()), e).hint("set LIFEBOAT_STATE"))
+}
+
+#[async_trait]
+impl Environment for Platform {
+    fn doors(&self) -> &Doors {
+        &self.doors
+    }
+
+    fn components(&self) -> Result<&dyn Components, Trouble> {
+        Ok(self)
+    }
+
+    fn exec(&self) -> Result<&dyn Exec, Trouble> {
+        Ok(self)
+    }
+
+    fn network(&self) -> Result<&dyn Network, Trouble> {
+        Ok(self)
+    }
+
+    fn memory(&self) -> Result<&dyn Memory, Trouble> {
+        Ok(self)
+    }
+
+    fn sql(&self) -> Result<&dyn Sql, Trouble> {
+        Ok(self)
+    }
+
+    fn objects(&self) -> Result<&dyn Objects, Trouble> {
+        Ok(self)
+    }
+
+    fn kept(&self) -> Option<String> {
+        let door = |door: &Option<String>| door.clone().unwrap_or_default();
+        self.keep.then(|| {
+            format!(
+                "the platform stays up: MLflow {}, PostgreSQL {} (PGPASSFILE={}), S3 {}; its containers begin with {}",
+                door(&self.doors.mlflow),
+                door(&self.doors.postgres),
+                self.doors.passfile.as_deref().map(Path::display).map(|path| path.to_string()).unwrap_or_default(),
+                door(&self.doors.s3),
+                self.lent.run,
+            )
+        })
+    }
+
+    async fn remove(&self) -> Vec<String> {
+        cleanup::sweep(&self.engine, &self.lent).await
+    }
+}
+
+#[async_trait]
+impl Components for Platform {
+    async fn instance(&self, component: &str) -> Result<Option<String>, Trouble> {
+        self.component(component)?.instance().await
+    }
+
+    async fn kill(&self, component: &str) -> Result<(), Trouble> {
+        self.component(component)?.kill().await
+    }
+
+    async fn stop(&self, component: &str) -> Result<(), Trouble> {
+        self.component(component)?.stop().await
+    }
+
+    async fn start(&self, component: &str) -> Result<(), Trouble> {
+        self.component(component)?.start().await
+    }
+
+    async fn pause(&self, component: &str) -> Result<(), Trouble> {
+        self.component(component)?.pause().await
+    }
+
+    async fn resume(&self, component: &str) -> Result<(), Trouble> {
+        self.component(component)?.resume().await
+    }
+
+    async fn alive(&self, component: &str) -> Finding {
+        match self.component(component) {
+            Ok(component) => component.alive().await,
+            Err(trouble) => Finding::unknown(trouble.to_string()),
+        }
+    }
+}
+
+#[async_trait]
+impl Exec for Platform {
+    async fn exec(&self, component: &str, command: &[&str]) -> Result<Running, Trouble> {
+        exec::exec(&self.engine, &self.component(component)?.container, command, &[]).await
+    }
+}
+
+#[async_trait]
+impl Network for Platform {
+    async fn cut(&self, one: &str, other: &str) -> Result<(), Trouble> {
+        network::cut(&self.engine, &self.lent.run, one, other).await
+    }
+
+    async fn mend(&self, one: &str, other: &str) -> Result<(), Trouble> {
+        network::mend(&self.engine, &self.lent.run, one, other).await
+    }
+
+    async fn reaches(&self, one: &str, other: &str) -> Finding {
+        network::reaches(&self.engine, &self.lent.run, one, other).await
+    }
+}
+
+#[async_trait]
+impl Memory for Platform {
+    async fn memory(&self, component: &str) -> Result<MemoryUse, Trouble> {
+        memory::memory(&self.engine, &self.component(component)?.container).await
+    }
+
+    async fn limit(&self, component: &str, bytes: Option<u64>) -> Result<(), Trouble> {
+        memory::limit(&self.engine, &self.component(component)?.container, bytes).await
+    }
+}
+
+#[async_trait]
+impl Sql for Platform {
+    fn database(&self) -> &str {
+        stack::DATABASE
+    }
+
+    async fn connect(&self, database: &str) -> Result<Client, Trouble> {
+        crate::client::postgres::connect(&self.secrets.config("127.0.0.1", self.postgres().port, database)).await
+    }
+
+    async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Trouble> {
+        // Inside of the server's own container, where the superuser needs no password.
+        let variables = [("PGUSER", stack::DATABASE), ("PGDATABASE", stack::DATABASE), ("PGCONNECT_TIMEOUT", "10")];
+        let command: Vec<&str> = [name].into_iter().chain(args.iter().copied()).collect();
+        exec::exec(&self.engine, &self.postgres().container, &command, &variables).await
+    }
+}
+
+impl Objects for Platform {
+    fn s3(&self) -> &aws_sdk_s3::Client {
+        &self.s3
+    }
+
+    fn bucket(&self) -> &str {
+        stack::BUCKET
+    }
+
+    fn prefix(&self) -> &str {
+        stack::PREFIX
+    }
+}

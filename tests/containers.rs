@@ -1,0 +1,357 @@
+//! The platform of containers for real: set up, hurt in every way, removed; and removed when its maker is gone.
+//!
+//! Without an engine these tests say so and pass; `LIFEBOAT_TEST_CONTAINERS=require` makes them fail instead.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use async_trait::async_trait;
+use lifeboat::client::mlflow::Mlflow;
+use lifeboat::client::{Trouble, s3};
+use lifeboat::environment::{Environment, Journal, Lent, Place, containers};
+use lifeboat::model::{Receipt, Verdict};
+use lifeboat::node;
+use lifeboat::workload::seed;
+use serde_json::json;
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use testcontainers::bollard::Docker;
+use testcontainers::bollard::models::VolumeCreateRequest;
+use testcontainers::bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptions,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[derive(Default)]
+struct Notes(Mutex<Vec<Receipt>>);
+
+#[async_trait]
+impl Journal for Notes {
+    async fn creating(&self, receipt: Receipt) -> Result<(), Trouble> {
+        self.0.lock().unwrap().push(receipt);
+        Ok(())
+    }
+    fn progress(&self, text: &str) {
+        eprintln!("{text}");
+    }
+}
+
+/// The engine, unless none answers and that may be.
+async fn engine() -> Option<Docker> {
+    let docker = testcontainers::core::client::docker_client_instance().await.unwrap();
+    match docker.version().await {
+        Ok(_) => Some(docker),
+        Err(error) => {
+            let required = std::env::var("LIFEBOAT_TEST_CONTAINERS").is_ok_and(|value| value == "require");
+            assert!(!required, "no container engine answers ({error})");
+            eprintln!("skipped: no container engine answers ({error}); make engine-up");
+            None
+        }
+    }
+}
+
+fn place(yaml: &str) -> Box<dyn Place> {
+    (containers::KIND.parse)(&node::parse(yaml).unwrap(), &mut vec![]).unwrap()
+}
+
+struct Stage {
+    docker: Docker,
+    place: Box<dyn Place>,
+    lent: Lent,
+    notes: Arc<Notes>,
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    async fn new(name: &str) -> Option<Self> {
+        let docker = engine().await?;
+        let folder = tempfile::tempdir().unwrap();
+        let lent = Lent { run: format!("{name}-{}", std::process::id()), folder: folder.path().into() };
+        Some(Self { docker, place: place("{ images: built }"), lent, notes: Arc::default(), folder })
+    }
+
+    async fn provision(&self) -> Arc<dyn Environment> {
+        let survey = self.place.survey(&[]).await;
+        assert!(survey.problems.is_empty(), "{:?}", survey.problems);
+        let journal = Arc::clone(&self.notes);
+        let began = Instant::now();
+        let environment = self.place.provision(&self.lent, journal).await.map_err(|e| e.to_string()).unwrap();
+        eprintln!("{}: ready after {:.1} s", self.lent.run, began.elapsed().as_secs_f64());
+        environment
+    }
+
+    fn receipts(&self) -> Vec<Receipt> {
+        self.notes.0.lock().unwrap().clone()
+    }
+
+    /// What of the run is on the engine.
+    async fn left(&self) -> Vec<String> {
+        of_run(&self.docker, &self.lent.run).await
+    }
+
+    async fn assert_nothing_left(&self) {
+        assert_eq!(self.left().await, Vec::<String>::new());
+        for receipt in self.receipts() {
+            assert!(!receipt.0["file"].as_str().is_some_and(|file| Path::new(file).exists()), "{receipt:?}");
+        }
+    }
+}
+
+/// Whatever became of the test.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let (place, lent, receipts) = (place("{ images: built }"), self.lent.clone(), self.receipts());
+        let clean = async move { place.remove(&lent, &receipts).await };
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(clean));
+    }
+}
+
+async fn of_run(docker: &Docker, run: &str) -> Vec<String> {
+    let filters = HashMap::from([("label", vec![format!("dev.lifeboat.run={run}")])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    let containers = docker.list_containers(Some(options)).await.unwrap();
+    let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
+    let networks = docker.list_networks(Some(options)).await.unwrap();
+    let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
+    let volumes = docker.list_volumes(Some(options)).await.unwrap().volumes.unwrap_or_default();
+    let containers = containers.into_iter().map(|it| format!("{:?}", it.names));
+    let networks = networks.into_iter().map(|it| format!("{:?}", it.name));
+    containers.chain(networks).chain(volumes.into_iter().map(|it| it.name)).collect()
+}
+
+async fn make_run(mlflow: &Mlflow) -> String {
+    let body = json!({ "experiment_id": "0", "start_time": 1, "run_name": "x" });
+    let answer = mlflow.post("runs/create", &body).await.unwrap();
+    answer["run"]["info"]["run_id"].as_str().unwrap().to_owned()
+}
+
+fn client(environment: &dyn Environment) -> Mlflow {
+    Mlflow::fresh(environment.doors().mlflow.as_ref().unwrap(), Duration::from_secs(3)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_survives_what_is_done_to_it_and_leaves_nothing() {
+    let Some(stage) = Stage::new("test-survives").await else { return };
+    let env = stage.provision().await;
+    let began = Instant::now();
+    seed::plant(&*env, 1.0).await.unwrap();
+    eprintln!("seed: {:.1} s", began.elapsed().as_secs_f64());
+    let (hands, mlflow) = (env.components().unwrap(), client(&*env));
+    let run = make_run(&mlflow).await;
+    let path = format!("0/{run}/artifacts/a.txt");
+    mlflow.put_artifact(&path, b"bytes".to_vec()).await.unwrap();
+    let objects = env.objects().unwrap();
+    let key = format!("{}/{path}", objects.prefix());
+    assert_eq!(s3::get(objects.s3(), objects.bucket(), &key).await.unwrap(), b"bytes");
+
+    for component in ["mlflow", "postgres", "s3"] {
+        let before = hands.instance(component).await.unwrap().unwrap();
+        let began = Instant::now();
+        hands.kill(component).await.unwrap();
+        hands.kill(component).await.unwrap();
+        assert_eq!(hands.alive(component).await.verdict, Verdict::Missed);
+        assert_eq!(hands.instance(component).await.unwrap(), None, "what was killed stays down");
+        hands.start(component).await.unwrap();
+        eprintln!("{component}: killed, started and serving within {:.1} s", began.elapsed().as_secs_f64());
+        hands.start(component).await.unwrap();
+        assert_eq!(hands.alive(component).await.verdict, Verdict::Met);
+        assert_ne!(hands.instance(component).await.unwrap().unwrap(), before);
+    }
+    mlflow.get("runs/get", &[("run_id", &run)]).await.unwrap();
+    assert_eq!(mlflow.artifact(&path).await.unwrap(), b"bytes");
+
+    for component in ["postgres", "mlflow"] {
+        hands.pause(component).await.unwrap();
+        hands.pause(component).await.unwrap();
+        assert_eq!(hands.alive(component).await.verdict, Verdict::Missed);
+        assert!(mlflow.get("runs/get", &[("run_id", &run)]).await.is_err());
+        assert_eq!(hands.start(component).await.unwrap_err().hint.unwrap(), "resume it");
+        hands.resume(component).await.unwrap();
+        hands.resume(component).await.unwrap();
+        mlflow.get("runs/get", &[("run_id", &run)]).await.unwrap();
+    }
+    for component in ["mlflow", "postgres"] {
+        let began = Instant::now();
+        hands.stop(component).await.unwrap();
+        hands.stop(component).await.unwrap();
+        eprintln!("{component}: stopped within {:.1} s", began.elapsed().as_secs_f64());
+    }
+    hands.start("postgres").await.unwrap();
+    hands.start("mlflow").await.unwrap();
+    mlflow.get("runs/get", &[("run_id", &run)]).await.unwrap();
+
+    hands.pause("postgres").await.unwrap(); // and removed while frozen
+    let began = Instant::now();
+    assert_eq!(env.remove().await, Vec::<String>::new());
+    eprintln!("removed within {:.1} s", began.elapsed().as_secs_f64());
+    assert_eq!(env.remove().await, Vec::<String>::new());
+    stage.assert_nothing_left().await;
+    let log = std::fs::read_to_string(stage.folder.path().join("logs/postgres.log")).unwrap();
+    assert!(log.contains("ready to accept connections"), "{log}");
+    assert!(stage.folder.path().join("logs/mlflow.log").metadata().unwrap().len() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_cables_and_memory_are_in_our_hands() {
+    let Some(stage) = Stage::new("test-hands").await else { return };
+    let env = stage.provision().await;
+    commands(&*env).await;
+    cables(&*env).await;
+    memory(&*env).await;
+    let shown = Command::new("docker").args(["inspect", &format!("{}-postgres", stage.lent.run)]).output();
+    if let Ok(shown) = shown {
+        let passfile = std::fs::read_to_string(env.doors().passfile.as_ref().unwrap()).unwrap();
+        let password = passfile.trim().rsplit(':').next().unwrap();
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        assert!(shown.contains("POSTGRES_PASSWORD_FILE") && !shown.contains(password), "a password is for all to see");
+    }
+    let mine = env.components().unwrap().instance("mlflow").await.unwrap().unwrap();
+    // a process that dies by itself comes back
+    env.exec().unwrap().exec("mlflow", &["bash", "-c", "kill -TERM 1"]).await.unwrap().finish().await.unwrap();
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while env.components().unwrap().instance("mlflow").await.unwrap().is_none_or(|now| now == mine) {
+        assert!(Instant::now() < deadline, "it did not come back");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(env.remove().await, Vec::<String>::new());
+    stage.assert_nothing_left().await;
+}
+
+async fn commands(env: &dyn Environment) {
+    let exec = env.exec().unwrap();
+    let mut running = exec.exec("postgres", &["sh", "-c", "cat; echo bad >&2; exit 7"]).await.unwrap();
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    let (mut input, copy, mut back) = (running.input, bytes.clone(), vec![]);
+    let fed = tokio::spawn(async move {
+        input.write_all(&copy).await.unwrap();
+    });
+    let (read, ended) = tokio::join!(running.output.read_to_end(&mut back), running.ended);
+    fed.await.unwrap();
+    let ended = ended.unwrap();
+    assert_eq!((read.unwrap(), ended.code, ended.said.as_str()), (bytes.len(), Some(7), "bad\n"));
+    assert!(back == bytes, "what goes in comes out");
+    let (ended, _) = exec.exec("s3", &["no-such-program"]).await.unwrap().finish().await.unwrap();
+    assert!(!ended.success(), "{ended:?}");
+    let whoami = exec.exec("mlflow", &["id", "-u"]).await.unwrap().text("who").await.unwrap();
+    assert_eq!(whoami, "0\n");
+
+    let sql = env.sql().unwrap();
+    sql.connect(sql.database()).await.unwrap().query_one("select 1", &[]).await.unwrap();
+    let (ended, dump) = sql.tool("pg_dump", &["-Fc", "mlflow"]).await.unwrap().finish().await.unwrap();
+    assert!(ended.success() && dump.starts_with(b"PGDMP"), "{ended}");
+    let mut restore = sql.tool("pg_restore", &["-l"]).await.unwrap();
+    restore.input.write_all(&dump).await.unwrap();
+    let list = restore.text("list").await.unwrap();
+    assert!(list.contains("alembic_version"), "{list}");
+}
+
+async fn cables(env: &dyn Environment) {
+    let (network, mlflow) = (env.network().unwrap(), client(env));
+    let mut rows = client(env);
+    assert_eq!(network.reaches("mlflow", "postgres").await.verdict, Verdict::Met);
+    assert_eq!(network.reaches("mlflow", "s3").await.verdict, Verdict::Met);
+    assert_eq!(network.reaches("postgres", "s3").await.verdict, Verdict::Missed, "they never talk");
+    for _ in 0..2 {
+        network.cut("postgres", "mlflow").await.unwrap();
+    }
+    let began = Instant::now();
+    let finding = network.reaches("mlflow", "postgres").await;
+    assert!(finding.verdict == Verdict::Missed && began.elapsed() < Duration::from_secs(5), "{finding:?}");
+    assert_eq!(network.reaches("postgres", "mlflow").await.verdict, Verdict::Missed);
+    assert_eq!(network.reaches("mlflow", "s3").await.verdict, Verdict::Met);
+    mlflow.health().await.unwrap();
+    let sql = env.sql().unwrap();
+    sql.connect(sql.database()).await.unwrap().query_one("select 1", &[]).await.unwrap();
+    assert!(rows.get("experiments/get", &[("experiment_id", "0")]).await.is_err());
+    for _ in 0..2 {
+        network.mend("mlflow", "postgres").await.unwrap();
+    }
+    assert_eq!(network.reaches("mlflow", "postgres").await.verdict, Verdict::Met);
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while let Err(trouble) = rows.get("experiments/get", &[("experiment_id", "0")]).await {
+        assert!(Instant::now() < deadline, "{trouble}");
+        rows = client(env);
+    }
+    eprintln!("mended: MLflow answers {:.1} s later", began.elapsed().as_secs_f64());
+    assert!(network.cut("postgres", "s3").await.unwrap_err().why.contains("never talk"));
+    assert!(network.cut("postgres", "minio").await.unwrap_err().why.contains("known: postgres"));
+}
+
+async fn memory(env: &dyn Environment) {
+    let memory = env.memory().unwrap();
+    let before = memory.memory("s3").await.unwrap();
+    assert!(before.limit.is_none() && !before.killed && before.used > 1 << 20, "{before:?}");
+    for bytes in [256 << 20, 128 << 20, 512 << 20] {
+        memory.limit("s3", Some(bytes)).await.unwrap();
+        assert_eq!(memory.memory("s3").await.unwrap().limit, Some(bytes));
+    }
+    for _ in 0..2 {
+        memory.limit("s3", None).await.unwrap();
+        assert_eq!(memory.memory("s3").await.unwrap().limit, None);
+    }
+    memory.limit("s3", Some(128 << 20)).await.unwrap();
+    let exec = env.exec().unwrap();
+    let hog = ["bash", "-c", "head -c 400000000 /dev/zero | tail"];
+    exec.exec("s3", &hog).await.unwrap().finish().await.unwrap();
+    let hands = env.components().unwrap();
+    assert!(memory.memory("s3").await.unwrap().killed, "a child that was killed counts");
+    memory.limit("s3", None).await.unwrap();
+    hands.stop("s3").await.unwrap();
+    hands.start("s3").await.unwrap();
+    let after = memory.memory("s3").await.unwrap();
+    assert!(after.killed && after.limit.is_none(), "one before this instance counts: {after:?}");
+    assert!(!memory.memory("postgres").await.unwrap().killed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_runs_platform_is_removed_by_its_receipts_alone_and_no_other() {
+    let Some(stage) = Stage::new("test-dead").await else { return };
+    let other = format!("{}-other", stage.lent.run);
+    let labels = HashMap::from([("dev.lifeboat.run".to_owned(), other.clone())]);
+    let volume = VolumeCreateRequest { name: Some(other.clone()), labels: Some(labels), ..Default::default() };
+    stage.docker.create_volume(volume).await.unwrap();
+    let env = stage.provision().await;
+    env.components().unwrap().pause("mlflow").await.unwrap();
+    std::mem::forget(env);
+    let receipts = stage.receipts();
+    assert_eq!(stage.place.remove(&stage.lent, &receipts).await, Vec::<String>::new());
+    stage.assert_nothing_left().await;
+    assert!(stage.folder.path().join("logs/mlflow.log").metadata().unwrap().len() > 0);
+    assert_eq!(stage.place.remove(&stage.lent, &receipts).await, Vec::<String>::new());
+    assert_eq!(of_run(&stage.docker, &other).await, [other.as_str()], "another run's things stay");
+    stage.docker.remove_volume(&other, None::<RemoveVolumeOptions>).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_is_named_with_the_ways_out_of_it() {
+    if engine().await.is_none() {
+        return;
+    }
+    let images = "{ images: { postgres: 'nowhere.invalid/postgres:1', mlflow: 'nowhere.invalid/mlflow:2' } }";
+    let survey = place(images).survey(&[]).await;
+    for wanted in ["nowhere.invalid/postgres:1", "nowhere.invalid/mlflow:2"] {
+        let problem = survey.problems.iter().find(|problem| problem.contains(wanted)).unwrap();
+        assert!(problem.contains(&format!("docker pull {wanted}")), "{problem}");
+        assert!(problem.contains("make images") && problem.contains("images: built"), "{problem}");
+    }
+    assert!(survey.facts.contains_key("engine"), "{:?}", survey.facts);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_is_gone_is_never_taken_for_a_clean_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let lent = Lent { run: "test-gone".into(), folder: folder.path().into() };
+    let receipts = [Receipt(json!({ "container": "test-gone-s3", "engine": "unix:///nowhere/docker.sock" }))];
+    let left = place("{}").remove(&lent, &receipts).await;
+    assert!(left.len() == 1 && left[0].contains("test-gone-s3"), "{left:?}");
+    assert_eq!(place("{}").remove(&lent, &[]).await, Vec::<String>::new());
+
+    let mut lifeboat = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
+    lifeboat.args(["plan", "drills/mlflow-crash.yaml", "--environment", "containers: { images: built }"]);
+    let output = lifeboat.env("DOCKER_HOST", "unix:///nowhere/docker.sock").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success() && said.contains("no container engine answers at"), "{said}");
+    assert!(said.contains("DOCKER_HOST"), "{said}");
+}
