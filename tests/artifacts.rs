@@ -240,8 +240,15 @@ async fn ten_thousand_objects_are_deleted_and_undeleted() {
     stage.end().await;
 }
 
-/// Carries a drill out as a user does: everything is deleted, and then `recovery`.
+/// Everything is deleted, and then `recovery`. On a machine so busy that the platform never comes to a steady state
+/// nothing is harmed and nothing shown: then it is tried once more.
 fn drill(name: &str, recovery: &str, promised: &str) -> Report {
+    let report = try_to(name, recovery, promised);
+    if judged(&report, "fault bit").0 == Verdict::Met { report } else { try_to(name, recovery, promised) }
+}
+
+/// Carries a drill out as a user does.
+fn try_to(name: &str, recovery: &str, promised: &str) -> Report {
     let folder = tempfile::tempdir().unwrap();
     let scenario = format!("scenario: {name}\nfaults: [ {{ artifacts-deleted: {{}} }} ]\nrecovery: {recovery}\n");
     let text = format!(
@@ -287,7 +294,7 @@ fn a_drill_without_a_way_back_names_what_is_lost() {
     assert_eq!(report.verdict, Verdict::Missed);
     assert_eq!(judged(&report, "rto").0, Verdict::Missed);
     let (verdict, why) = judged(&report, "registry-artifacts");
-    assert!(verdict == Verdict::Missed && why.contains("/MLmodel` is gone"), "{why}");
+    assert!(verdict == Verdict::Missed && why.contains("the object `artifacts/") && why.contains("` is gone"), "{why}");
     let (verdict, why) = judged(&report, "rpo");
     assert_eq!(verdict, Verdict::Missed, "{why}");
     let half: Vec<_> = report.losses.iter().filter(|loss| loss.kind == Fate::Half).collect();
