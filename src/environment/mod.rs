@@ -7,6 +7,7 @@
 pub mod containers;
 pub mod images;
 mod inventory;
+pub mod kubernetes;
 pub mod local;
 mod power;
 pub mod simulated;
@@ -24,7 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Every environment, in the order of the documentation.
-pub const ENVIRONMENTS: &[Kind<dyn Place>] = &[local::KIND, containers::KIND, simulated::KIND];
+pub const ENVIRONMENTS: &[Kind<dyn Place>] = &[local::KIND, containers::KIND, kubernetes::KIND, simulated::KIND];
 
 /// An environment as written in a drill: it can be asked, set up, or found again.
 #[async_trait]

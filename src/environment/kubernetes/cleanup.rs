@@ -1,0 +1,187 @@
+//! Removing what a run left in its cluster and on this machine, with nothing but receipts.
+//!
+//! Apart because it must work when the process that made all this is dead. Gone already is success; a namespace
+//! without the run's own label is not ours, whatever a receipt says.
+
+use super::client::{ask, found, insist};
+use super::manifests::{RUN, SECRET, STORE_SECRET, namespace, run_label, store_namespace};
+use crate::client::Trouble;
+use crate::environment::stack::{Key, Secrets};
+use crate::model::Receipt;
+use crate::store;
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, Pod, Secret};
+use kube::api::{DeleteParams, ListParams};
+use kube::{Api, Client, ResourceExt};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long a namespace may take to go, and after it the disks.
+const GONE: Duration = Duration::from_mins(2);
+/// The file that says to which run a folder belongs.
+const MARKER: &str = ".lifeboat-run";
+
+/// What tells a cluster from all others.
+pub async fn uid(client: &Client) -> Result<String, Trouble> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let system = insist("cannot read which cluster this is", || namespaces.get("kube-system")).await?;
+    Ok(system.uid().unwrap_or_default())
+}
+
+/// The folder on this machine with the file of the database's password.
+pub fn folder(run: &str) -> PathBuf {
+    store::state().join(run)
+}
+
+/// Makes that folder.
+pub fn make_folder(run: &str, passfile: &str) -> Result<(), Trouble> {
+    let folder = folder(run);
+    let make = || {
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(MARKER), run)?;
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(folder.join("passfile"))?;
+        file.write_all(passfile.as_bytes())
+    };
+    make().map_err(|e| Trouble::new(format!("cannot make `{}`", folder.display()), e).hint("set LIFEBOAT_STATE"))
+}
+
+/// The secrets of a run's platform, as far as its namespaces still hold them.
+pub async fn secrets(client: &Client, run: &str) -> Result<Option<Secrets>, Trouble> {
+    let read = async |namespace: String, name: &str| {
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
+        insist(format!("cannot read the secret `{name}`"), || async { found(secrets.get(name).await) }).await
+    };
+    let (Some(platform), Some(store)) =
+        (read(namespace(run), SECRET).await?, read(store_namespace(run), STORE_SECRET).await?)
+    else {
+        return Ok(None);
+    };
+    let value = |secret: &Secret, key: &str| {
+        let bytes = secret.data.as_ref()?.get(key)?;
+        Some(String::from_utf8_lossy(&bytes.0).into_owned())
+    };
+    let key = |secret, access, hidden| Some(Key { access: value(secret, access)?, secret: value(secret, hidden)? });
+    let all = || {
+        Some(Secrets {
+            database: value(&platform, "POSTGRES_PASSWORD")?,
+            root: key(&store, "ROOT_ACCESS_KEY_ID", "ROOT_SECRET_ACCESS_KEY")?,
+            user: key(&platform, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")?,
+        })
+    };
+    Ok(all())
+}
+
+/// Removes what the receipts name; answers what could not be removed.
+pub async fn remove(client: &Client, run: &str, receipts: &[Receipt]) -> Vec<String> {
+    let mut left: Vec<String> = clear(&folder(run), run).into_iter().collect();
+    let here = match uid(client).await {
+        Ok(uid) => uid,
+        Err(trouble) => {
+            left.extend(named(receipts).into_iter().map(|(name, _)| format!("namespace `{name}`: {trouble}")));
+            return left;
+        }
+    };
+    let (mine, others): (Vec<_>, Vec<_>) = named(receipts).into_iter().partition(|(_, cluster)| *cluster == here);
+    left.extend(others.iter().map(|(name, _)| elsewhere(name).to_string()));
+    let going = mine.iter().map(|(name, _)| remove_namespace(client, name, run));
+    left.extend(
+        futures::future::join_all(going).await.into_iter().filter_map(|gone| gone.err().map(|e| e.to_string())),
+    );
+    if left.is_empty() {
+        let names: BTreeSet<&str> = mine.iter().map(|(name, _)| name.as_str()).collect();
+        left.extend(disks(client, &names).await);
+    }
+    left
+}
+
+/// The trouble of a namespace in a cluster that is not the one we talk to.
+pub fn elsewhere(namespace: &str) -> Trouble {
+    let trouble =
+        Trouble::new(format!("namespace `{namespace}`"), "it is in another cluster than the one that answers now");
+    trouble.hint("name its context or kubeconfig")
+}
+
+/// The namespaces of the receipts, with their clusters.
+pub fn named(receipts: &[Receipt]) -> BTreeSet<(String, String)> {
+    let text = |receipt: &Receipt, key: &str| receipt.0[key].as_str().map(str::to_owned);
+    receipts.iter().filter_map(|receipt| Some((text(receipt, "namespace")?, text(receipt, "cluster")?))).collect()
+}
+
+async fn remove_namespace(client: &Client, name: &str, run: &str) -> Result<(), Trouble> {
+    let what = format!("namespace `{name}`");
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let read = async || insist(&what, || async { found(namespaces.get(name).await) }).await;
+    let Some(there) = read().await? else { return Ok(()) };
+    if there.labels().get(RUN).map(String::as_str) != Some(run_label(run).as_str()) {
+        return Err(Trouble::new(what, format!("it lacks the label {RUN} of this run, so it stays")));
+    }
+    insist(&what, || async { found(namespaces.delete(name, &DeleteParams::default()).await) }).await?;
+    // Nothing in it is worth a grace, and the pods' grace is most of the time that a namespace takes.
+    let pods: Api<Pod> = Api::namespaced(client.clone(), name);
+    let (now, all) = (DeleteParams::default().grace_period(0), ListParams::default());
+    let _ = ask(&what, pods.delete_collection(&now, &all)).await; // without it, it only takes longer
+    let deadline = Instant::now() + GONE;
+    while let Some(there) = read().await? {
+        if Instant::now() >= deadline {
+            let hint = format!("see what holds it: kubectl get namespace {name} -o yaml");
+            return Err(
+                Trouble::new(what, format!("not gone within {} s: {}", GONE.as_secs(), stuck(&there))).hint(hint)
+            );
+        }
+        sleep(Duration::from_millis(300)).await;
+    }
+    Ok(())
+}
+
+/// What a namespace that does not go says of itself.
+fn stuck(namespace: &Namespace) -> String {
+    let conditions = namespace.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let said: Vec<String> = conditions.filter(|c| c.status == "True").filter_map(|c| c.message.clone()).collect();
+    if said.is_empty() { "it does not say why".to_owned() } else { said.join("; ") }
+}
+
+/// Waits for the disks of the namespaces to go; answers those that stay.
+async fn disks(client: &Client, namespaces: &BTreeSet<&str>) -> Vec<String> {
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
+    let deadline = Instant::now() + GONE;
+    loop {
+        // Who may not list them cannot know; the survey has said so.
+        let Ok(all) = ask("cannot list disks", volumes.list(&ListParams::default())).await else { return vec![] };
+        let claim = |volume: &PersistentVolume| volume.spec.as_ref()?.claim_ref.as_ref()?.namespace.clone();
+        let ours = all.items.iter().filter(|volume| claim(volume).is_some_and(|n| namespaces.contains(n.as_str())));
+        let policy = |volume: &PersistentVolume| volume.spec.as_ref()?.persistent_volume_reclaim_policy.clone();
+        let (retained, going): (Vec<_>, Vec<_>) = ours.partition(|volume| policy(volume).as_deref() == Some("Retain"));
+        if going.is_empty() || Instant::now() >= deadline {
+            let name = |volume: &PersistentVolume, why: &str| {
+                format!("persistent volume `{0}`: {why}; kubectl delete persistentvolume {0}", volume.name_any())
+            };
+            let retained = retained.into_iter().map(|volume| name(volume, "its storage class retains it"));
+            return retained.chain(going.into_iter().map(|volume| name(volume, "it does not go"))).collect();
+        }
+        sleep(Duration::from_millis(300)).await;
+    }
+}
+
+/// Removes a folder of this run; one that does not say so stays.
+fn clear(folder: &Path, run: &str) -> Option<String> {
+    let mark = fs::read_to_string(folder.join(MARKER));
+    let removed = match mark {
+        Ok(name) if name == run => fs::remove_dir_all(folder),
+        _ => fs::remove_dir(folder),
+    };
+    match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound => Some(format!("folder `{}`: {error}", folder.display())),
+        _ => None,
+    }
+}
+
+/// What is left where the cluster cannot even be asked.
+pub fn unreachable(receipts: &[Receipt], run: &str, trouble: &Trouble) -> Vec<String> {
+    let folder = clear(&folder(run), run).into_iter();
+    folder.chain(named(receipts).into_iter().map(|(name, _)| format!("namespace `{name}`: {trouble}"))).collect()
+}

@@ -1,0 +1,157 @@
+//! The way to a cluster's API: which one is meant, and calls that end in time and say plainly why they failed.
+//!
+//! Apart because the crate's client waits for ever where nobody answers, and repeats nothing.
+
+use crate::client::{Trouble, chain};
+use kube::config::{KubeConfigOptions, Kubeconfig, NamedContext};
+use kube::{Client, Config};
+use std::path::Path;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long one call may take.
+pub const CALL: Duration = Duration::from_secs(10);
+/// How long a call is repeated while the cluster says that it is busy.
+const PATIENCE: Duration = Duration::from_secs(30);
+const WHAT: &str = "cannot use the cluster";
+
+/// A client of the cluster that a kubeconfig and a context name; by default those that `kubectl` would take.
+pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Client, Trouble> {
+    let mut config = match read(kubeconfig) {
+        Err(_) if kubeconfig.is_none() && context.is_none() && inside() => {
+            Config::incluster().map_err(|e| Trouble::new(WHAT, chain(&e)))?
+        }
+        Err(trouble) => return Err(trouble),
+        Ok(known) => {
+            if let Some(trouble) = missing(&known, context) {
+                return Err(trouble);
+            }
+            let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+            let config = Config::from_custom_kubeconfig(known, &options).await;
+            config.map_err(|e| Trouble::new(WHAT, chain(&e)).hint("is the kubeconfig whole?"))?
+        }
+    };
+    config.connect_timeout = Some(Duration::from_secs(5));
+    Client::try_from(config).map_err(|e| trouble(WHAT, &e))
+}
+
+fn read(path: Option<&Path>) -> Result<Kubeconfig, Trouble> {
+    let read = path.map_or_else(Kubeconfig::read, Kubeconfig::read_from);
+    let hint = "name one in the environment's `kubeconfig`, or in KUBECONFIG";
+    read.map_err(|e| Trouble::new("cannot read the kubeconfig", chain(&e)).hint(hint))
+}
+
+/// Does this program run in a pod?
+fn inside() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+}
+
+/// What is wrong with the choice of a context.
+fn missing(config: &Kubeconfig, context: Option<&str>) -> Option<Trouble> {
+    let name = context.or(config.current_context.as_deref()).unwrap_or_default();
+    if config.contexts.iter().any(|known| known.name == name) {
+        return None;
+    }
+    let known: Vec<&str> = config.contexts.iter().map(|NamedContext { name, .. }| name.as_str()).collect();
+    let why = if name.is_empty() {
+        "the kubeconfig has no current context".into()
+    } else {
+        format!("there is no context `{name}`")
+    };
+    let known =
+        if known.is_empty() { "the kubeconfig knows none".into() } else { format!("known: {}", known.join(", ")) };
+    Some(Trouble::new(WHAT, why).hint(known))
+}
+
+/// Waits for a call, but not for ever.
+pub async fn ask<T>(what: impl Into<String>, call: impl Future<Output = kube::Result<T>>) -> Result<T, Trouble> {
+    match timeout(CALL, call).await {
+        Ok(answer) => answer.map_err(|e| trouble(what, &e)),
+        Err(_) => Err(Trouble::new(what, format!("no answer of the cluster within {} s", CALL.as_secs()))),
+    }
+}
+
+/// As [`ask`], repeated while the cluster is busy or cannot be reached. The call must be one that may be made twice.
+pub async fn insist<T, F>(what: impl Into<String>, call: impl Fn() -> F) -> Result<T, Trouble>
+where
+    F: Future<Output = kube::Result<T>>,
+{
+    let (what, deadline) = (what.into(), Instant::now() + PATIENCE);
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let error = match timeout(CALL, call()).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) if !transient(&error) || Instant::now() + pause >= deadline => {
+                return Err(trouble(what, &error));
+            }
+            Err(_) if Instant::now() + pause >= deadline => {
+                return Err(Trouble::new(what, format!("no answer of the cluster within {} s", PATIENCE.as_secs())));
+            }
+            other => other,
+        };
+        drop(error);
+        sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(3));
+    }
+}
+
+/// `None` where the cluster answers that there is no such thing.
+pub fn found<T>(answer: kube::Result<T>) -> kube::Result<Option<T>> {
+    match answer {
+        Ok(thing) => Ok(Some(thing)),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Nothing where the cluster answers that it is there already: a call that was repeated may have been heard before.
+pub fn made<T>(answer: kube::Result<T>) -> kube::Result<()> {
+    match answer {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+fn transient(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => matches!(status.code, 429 | 500 | 502..=504) || status.is_conflict(),
+        kube::Error::Service(_) | kube::Error::HyperError(_) => true,
+        _ => false,
+    }
+}
+
+/// What the cluster said, with a hint where it is the caller's business.
+pub fn trouble(what: impl Into<String>, error: &kube::Error) -> Trouble {
+    match error {
+        kube::Error::Api(status) => {
+            let said = if status.message.is_empty() { status.reason.clone() } else { status.message.clone() };
+            let trouble = Trouble::new(what, said.trim());
+            match status.code {
+                401 => trouble.hint("the cluster does not know these credentials, or no longer: log in again"),
+                403 => trouble.hint("deploy/rbac has all that Lifeboat needs"),
+                _ => trouble,
+            }
+        }
+        kube::Error::Service(error) => {
+            Trouble::new(what, chain(error.as_ref())).hint("does the cluster run, and can it be reached from here?")
+        }
+        other => Trouble::new(what, chain(other)),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_that_is_not_there_is_told_with_those_that_are() {
+        let text = "contexts: [{ name: here, context: { cluster: c } }, { name: there, context: { cluster: c } }]";
+        let config = Kubeconfig::from_yaml(&format!("{text}\ncurrent-context: here\n")).unwrap();
+        assert!(missing(&config, None).is_none() && missing(&config, Some("there")).is_none());
+        let said = missing(&config, Some("nowhere")).unwrap().to_string();
+        assert_eq!(said, "cannot use the cluster: there is no context `nowhere` (known: here, there)");
+        let none = Kubeconfig::from_yaml(text).unwrap();
+        assert!(missing(&none, None).unwrap().why.contains("no current context"));
+    }
+}

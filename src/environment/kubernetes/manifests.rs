@@ -1,0 +1,253 @@
+//! The platform as Kubernetes is told of it: the files of `deploy/platform`, with what differs from run to run put in.
+//!
+//! The files are plain, so that `kubectl` takes them as they are; filling sets fields and knows no templates.
+
+use super::settings::Kubernetes;
+use crate::client::{Trouble, chain};
+use crate::environment::stack::Secrets;
+use kube::core::DynamicObject;
+use serde_json::{Value, json};
+
+/// The port of MLflow's service.
+pub const MLFLOW_PORT: u16 = 5000;
+/// The port of PostgreSQL's service.
+pub const POSTGRES_PORT: u16 = 5432;
+/// The port of the object store's service.
+pub const S3_PORT: u16 = 7070;
+/// The label with the run's name.
+pub const RUN: &str = "lifeboat.dev/run";
+/// The label that says what may be broken.
+pub const TOKEN: &str = "lifeboat.dev/drill-token";
+/// The label with a component's name.
+pub const COMPONENT: &str = "app.kubernetes.io/name";
+/// The secret of the platform's namespace.
+pub const SECRET: &str = "platform";
+/// The secret of the store's namespace.
+pub const STORE_SECRET: &str = "store";
+/// The config map of MLflow's server.
+pub const CONFIG: &str = "mlflow";
+
+/// The label of everything that Lifeboat made.
+pub const MANAGED: (&str, &str) = ("app.kubernetes.io/managed-by", "lifeboat");
+const PLATFORM_FILES: [&str; 3] = [
+    include_str!("../../../deploy/platform/config.yaml"),
+    include_str!("../../../deploy/platform/postgres.yaml"),
+    include_str!("../../../deploy/platform/mlflow.yaml"),
+];
+const STORE_FILE: &str = include_str!("../../../deploy/platform/store/store.yaml");
+
+/// What is put into the files.
+pub struct Filling<'a> {
+    /// The run's name.
+    pub run: &'a str,
+    /// The drill's settings.
+    pub settings: &'a Kubernetes,
+    /// The platform's secrets.
+    pub secrets: &'a Secrets,
+}
+
+/// The name of the platform's namespace: at most 63 characters, the end of the run's name kept, which no two share.
+pub fn namespace(run: &str) -> String {
+    label("lifeboat-", run, "")
+}
+
+/// The name of the object store's namespace.
+pub fn store_namespace(run: &str) -> String {
+    label("lifeboat-", run, "-store")
+}
+
+/// The run's name as the value of a label.
+pub fn run_label(run: &str) -> String {
+    label("", run, "")
+}
+
+fn label(before: &str, run: &str, after: &str) -> String {
+    let small = run.to_ascii_lowercase();
+    let clean: String = small.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let space = 63 - before.len() - "-store".len();
+    let kept = &clean[clean.len().saturating_sub(space)..];
+    format!("{before}{}{after}", kept.trim_matches('-'))
+}
+
+impl Filling<'_> {
+    /// The platform's namespace and all in it, in the order in which it can be created.
+    pub fn platform(&self) -> Result<Vec<DynamicObject>, Trouble> {
+        let Secrets { database, user, .. } = self.secrets;
+        let data = json!({ "POSTGRES_PASSWORD": database, "AWS_ACCESS_KEY_ID": user.access,
+            "AWS_SECRET_ACCESS_KEY": user.secret });
+        self.fill(&namespace(self.run), secret(SECRET, &data), &PLATFORM_FILES)
+    }
+
+    /// The object store's namespace and all in it, in the order in which it can be created.
+    pub fn store(&self) -> Result<Vec<DynamicObject>, Trouble> {
+        let Secrets { root, .. } = self.secrets;
+        let data = json!({ "ROOT_ACCESS_KEY_ID": root.access, "ROOT_SECRET_ACCESS_KEY": root.secret,
+            "users.json": self.secrets.users() });
+        self.fill(&store_namespace(self.run), secret(STORE_SECRET, &data), &[STORE_FILE])
+    }
+
+    fn fill(&self, namespace: &str, secret: Value, files: &[&str]) -> Result<Vec<DynamicObject>, Trouble> {
+        let mut things =
+            vec![json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } }), secret];
+        for file in files {
+            things.extend(parse(file)?);
+        }
+        let place = |kind: &Value| ORDER.iter().position(|known| kind == known);
+        things.sort_by_key(|thing| place(&thing["kind"]));
+        things.into_iter().map(|thing| self.finish(namespace, thing)).collect()
+    }
+
+    fn finish(&self, namespace: &str, mut thing: Value) -> Result<DynamicObject, Trouble> {
+        let run = run_label(self.run);
+        let labels = json!({ MANAGED.0: MANAGED.1, RUN: run });
+        thing["metadata"]["labels"] = labels.clone();
+        match thing["kind"].as_str().unwrap_or_default() {
+            "Namespace" => thing["metadata"]["labels"][TOKEN] = json!(run),
+            "ConfigMap" => thing["data"]["MLFLOW_S3_ENDPOINT_URL"] = json!(self.endpoint()),
+            "Deployment" | "StatefulSet" => self.workload(&mut thing, &labels),
+            _ => {}
+        }
+        if thing["kind"] != "Namespace" {
+            thing["metadata"]["namespace"] = json!(namespace);
+        }
+        serde_json::from_value(thing).map_err(|e| Trouble::new("a manifest of the platform", chain(&e)))
+    }
+
+    fn workload(&self, thing: &mut Value, labels: &Value) {
+        let name = thing["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let spec = &mut thing["spec"];
+        add(&mut spec["template"]["metadata"]["labels"], labels);
+        for part in ["initContainers", "containers"] {
+            for container in spec["template"]["spec"][part].as_array_mut().into_iter().flatten() {
+                container["image"] = json!(self.settings.images.of(&name));
+            }
+        }
+        for claim in spec["volumeClaimTemplates"].as_array_mut().into_iter().flatten() {
+            claim["metadata"]["labels"] = labels.clone();
+            if let Some(class) = &self.settings.storage_class {
+                claim["spec"]["storageClassName"] = json!(class);
+            }
+        }
+        if name == "mlflow" {
+            spec["replicas"] = json!(self.settings.mlflow.replicas);
+            if let Some(toleration) = self.settings.mlflow.toleration {
+                let lost = |key: &str| {
+                    json!({ "key": key, "operator": "Exists", "effect": "NoExecute",
+                    "tolerationSeconds": toleration.0.as_secs() })
+                };
+                let taints = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+                spec["template"]["spec"]["tolerations"] = taints.map(lost).into();
+            }
+        }
+    }
+
+    /// Where MLflow finds the object store.
+    fn endpoint(&self) -> String {
+        format!("http://s3.{}:{S3_PORT}", store_namespace(self.run))
+    }
+}
+
+/// Kinds in the order in which they can be created: what is referred to comes first.
+const ORDER: [&str; 6] = ["Namespace", "Secret", "ConfigMap", "Service", "StatefulSet", "Deployment"];
+
+fn secret(name: &str, data: &Value) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": data })
+}
+
+fn add(map: &mut Value, more: &Value) {
+    for (key, value) in more.as_object().into_iter().flatten() {
+        map[key] = value.clone();
+    }
+}
+
+fn parse(file: &str) -> Result<Vec<Value>, Trouble> {
+    serde_saphyr::from_multiple(file).map_err(|e| Trouble::new("a manifest of the platform", chain(&e)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::environment::stack;
+    use crate::node::{parse as yaml, read};
+
+    fn arguments() -> Vec<String> {
+        let mut arguments = stack::mlflow_arguments("0.0.0.0", MLFLOW_PORT, &format!("postgres:{POSTGRES_PORT}"));
+        arguments.extend(["--allowed-hosts", "*"].map(str::to_owned)); // probes and clients name it by an address
+        arguments
+    }
+
+    fn filled(settings: &str) -> Vec<Value> {
+        let settings: Kubernetes = read(&yaml(settings).unwrap(), &mut vec![]).unwrap();
+        let filling = Filling { run: "a-20250101T000000-beef", settings: &settings, secrets: &Secrets::random() };
+        let both = [filling.platform().unwrap(), filling.store().unwrap()].concat();
+        both.iter().map(|thing| serde_json::to_value(thing).unwrap()).collect()
+    }
+
+    fn of<'a>(things: &'a [Value], kind: &str, name: &str) -> &'a Value {
+        things.iter().find(|t| t["kind"] == kind && t["metadata"]["name"] == name).unwrap()
+    }
+
+    #[test]
+    fn a_namespace_keeps_the_end_of_the_runs_name_which_no_two_share() {
+        assert_eq!(namespace("mlflow-crash-20250101T000000-Beef"), "lifeboat-mlflow-crash-20250101t000000-beef");
+        let long = format!("{}-20250101T000000-beef", "very-".repeat(30));
+        assert!(namespace(&long).len() <= 63 && namespace(&long).ends_with("-20250101t000000-beef"));
+        assert!(store_namespace(&long).len() <= 63 && store_namespace(&long).ends_with("-beef-store"));
+    }
+
+    #[test]
+    fn mlflow_is_told_the_same_as_everywhere() {
+        let things = filled("{}");
+        let mlflow = of(&things, "Deployment", "mlflow");
+        let container = &mlflow["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["args"], json!(arguments()));
+        let key = stack::Key { access: "key".into(), secret: "secret".into() };
+        let config = of(&things, "ConfigMap", CONFIG)["data"].as_object().unwrap();
+        let secret = of(&things, "Secret", SECRET)["stringData"].as_object().unwrap();
+        for (name, value) in stack::mlflow_variables("http://s3.lifeboat-a-20250101t000000-beef-store:7070", &key) {
+            match config.get(name) {
+                Some(told) => assert_eq!(told, &json!(value), "{name}"),
+                None => assert!(secret.contains_key(name), "nobody tells MLflow {name}"),
+            }
+        }
+        let postgres = of(&things, "StatefulSet", "postgres");
+        assert_eq!(postgres["spec"]["template"]["spec"]["containers"][0]["args"], json!(["-c", stack::CONNECTIONS]));
+    }
+
+    #[test]
+    fn what_a_drill_says_is_put_in() {
+        let things = filled("{ images: built, storage_class: fast, mlflow: { replicas: 3, toleration: 5s } }");
+        let kinds: Vec<_> = things.iter().map(|t| t["kind"].as_str().unwrap()).collect();
+        assert_eq!(kinds[..4], ["Namespace", "Secret", "ConfigMap", "Service"]);
+        let mlflow = &of(&things, "Deployment", "mlflow")["spec"];
+        assert_eq!(mlflow["replicas"], 3);
+        assert_eq!(mlflow["template"]["spec"]["tolerations"][1]["tolerationSeconds"], 5);
+        assert_eq!(mlflow["template"]["metadata"]["labels"][RUN], "a-20250101t000000-beef");
+        let claim = &of(&things, "StatefulSet", "postgres")["spec"]["volumeClaimTemplates"][0];
+        assert_eq!(claim["spec"]["storageClassName"], "fast");
+        let plain = filled("{}");
+        assert!(of(&plain, "Deployment", "mlflow")["spec"]["template"]["spec"].get("tolerations").is_none());
+    }
+
+    #[test]
+    fn the_secrets_that_kubectl_would_make_have_the_same_keys() {
+        let things = filled("{}");
+        for (file, name) in [
+            (include_str!("../../../deploy/platform/kustomization.yaml"), SECRET),
+            (include_str!("../../../deploy/platform/store/kustomization.yaml"), STORE_SECRET),
+        ] {
+            let generator = &parse(file).unwrap()[0]["secretGenerator"][0];
+            let told = |list: &Value| list.as_array().cloned().unwrap_or_default();
+            let mut keys: Vec<String> = [told(&generator["literals"]), told(&generator["files"])]
+                .concat()
+                .iter()
+                .map(|text| text.as_str().unwrap().split('=').next().unwrap().to_owned())
+                .collect();
+            keys.sort();
+            let made: Vec<String> =
+                of(&things, "Secret", name)["stringData"].as_object().unwrap().keys().cloned().collect();
+            assert_eq!((generator["name"].as_str().unwrap(), keys), (name, made));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The environment `kubernetes`: a throw-away platform in two namespaces of a cluster, one for MLflow and PostgreSQL
+//! and one for the object store, which does not go with the platform's, as a cloud's bucket would not.
+//!
+//! What is created is what `deploy/platform` says, so that a standing platform made from the same files is no other.
+
+mod cleanup;
+mod client;
+mod doors;
+mod exec;
+mod logs;
+mod manifests;
+mod permissions;
+mod platform;
+mod pods;
+mod powers;
+mod settings;
+mod signals;
+mod survey;
+
+use super::{Environment, Inventory, Journal, Lent, Permission, Place, Power, Survey};
+use crate::client::Trouble;
+use crate::kind::Kind;
+use crate::model::Receipt;
+use crate::node::read;
+use async_trait::async_trait;
+use settings::Kubernetes;
+use std::sync::Arc;
+
+/// The kind.
+pub const KIND: Kind<dyn Place> = Kind {
+    name: "kubernetes",
+    about: "A throw-away platform in a Kubernetes cluster: two namespaces, removed when the drill is over.",
+    example: "kubernetes: { images: built, mlflow: { replicas: 1, toleration: 5s }, doors: auto }",
+    schema: |g| g.subschema_for::<Kubernetes>(),
+    parse: |n, p| read::<Kubernetes>(n, p).map(|k| Box::new(k) as _),
+};
+
+#[async_trait]
+impl Place for Kubernetes {
+    fn powers(&self) -> Vec<Power> {
+        let mut powers = vec![Power::Components, Power::Exec, Power::Sql, Power::Objects, Power::Cluster];
+        powers.extend(self.nodes.as_ref().map(|_| Power::Nodes));
+        powers
+    }
+
+    fn inventory(&self) -> Inventory {
+        survey::inventory(self)
+    }
+
+    async fn survey(&self, wanted: &[Permission]) -> Survey {
+        survey::survey(self, wanted).await
+    }
+
+    async fn provision(&self, run: &Lent, journal: Arc<dyn Journal>) -> Result<Arc<dyn Environment>, Trouble> {
+        Ok(Arc::new(platform::Platform::provision(run, self, journal).await?))
+    }
+
+    async fn open(&self, run: &Lent, receipts: &[Receipt]) -> Result<Option<Arc<dyn Environment>>, Trouble> {
+        if receipts.is_empty() {
+            return Ok(None);
+        }
+        let platform = platform::Platform::find(run, self).await?;
+        platform.guards(receipts)?;
+        Ok(Some(Arc::new(platform)))
+    }
+
+    async fn remove(&self, run: &Lent, receipts: &[Receipt]) -> Vec<String> {
+        if receipts.is_empty() {
+            return vec![];
+        }
+        match client(self).await {
+            Ok(client) => cleanup::remove(&client, &run.run, receipts).await,
+            Err(trouble) => cleanup::unreachable(receipts, &run.run, &trouble),
+        }
+    }
+}
+
+/// The cluster that a drill's settings mean.
+async fn client(settings: &Kubernetes) -> Result<kube::Client, Trouble> {
+    client::connect(settings.kubeconfig.as_deref(), settings.context.as_deref()).await
+}

@@ -1,0 +1,300 @@
+//! The live platform in a cluster: made in order, found again, given back.
+//!
+//! Not here: what is done to its components, and the other powers.
+
+use super::client::{insist, made};
+use super::doors::Doors as Ways;
+use super::manifests::{Filling, namespace, store_namespace};
+use super::pods::{Component, POLL, Workload};
+use super::settings::{Kubernetes, Switches};
+use super::{cleanup, logs};
+use crate::client::{Trouble, s3};
+use crate::environment::stack::{self, Secrets};
+use crate::environment::{Cluster, Components, Doors, Environment, Exec, Journal, Lent, Nodes, Objects, Power, Sql};
+use crate::model::Receipt;
+use async_trait::async_trait;
+use kube::api::PostParams;
+use kube::core::{DynamicObject, GroupVersionKind};
+use kube::discovery::ApiResource;
+use kube::{Api, Client};
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long a component may take until it serves: a disk, an image and a crash's back-off included.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// A platform in a cluster.
+pub struct Platform {
+    pub(super) lent: Lent,
+    pub(super) client: Client,
+    pub(super) uid: String,
+    pub(super) components: [Component; 3],
+    pub(super) secrets: Secrets,
+    pub(super) s3: aws_sdk_s3::Client,
+    pub(super) manifests: Vec<DynamicObject>,
+    pub(super) switches: Option<Switches>,
+    /// The instances that were seen to end, which the cluster may still call running for a second.
+    pub(super) ended: Mutex<BTreeSet<String>>,
+    /// Only one command at a time sends or looks for signals: it would freeze or end the other.
+    pub(super) signals: tokio::sync::Mutex<()>,
+    ways: Ways,
+    doors: Doors,
+    keep: bool,
+}
+
+/// The components of a run's platform, in the order of the stack.
+pub fn components(client: &Client, run: &str, settings: &Kubernetes) -> [Component; 3] {
+    let component =
+        |name, workload, replicas, namespace| Component { name, workload, replicas, namespace, client: client.clone() };
+    [
+        component("postgres", Workload::StatefulSet, 1, namespace(run)),
+        component("s3", Workload::StatefulSet, 1, store_namespace(run)),
+        component("mlflow", Workload::Deployment, settings.mlflow.replicas, namespace(run)),
+    ]
+}
+
+impl Platform {
+    /// Sets a platform up; what was made before a failure is left to `cleanup`.
+    pub async fn provision(lent: &Lent, settings: &Kubernetes, journal: Arc<dyn Journal>) -> Result<Self, Trouble> {
+        let client = super::client(settings).await?;
+        let uid = cleanup::uid(&client).await?;
+        let secrets = Secrets::random();
+        let filling = Filling { run: &lent.run, settings, secrets: &secrets };
+        let (platform, store) = (filling.platform()?, filling.store()?);
+        for namespace in [store_namespace(&lent.run), namespace(&lent.run)] {
+            let receipt = json!({ "namespace": namespace, "cluster": uid, "context": settings.context });
+            journal.creating(Receipt(receipt)).await?;
+        }
+        let passfile = cleanup::folder(&lent.run).join("passfile");
+        journal.creating(Receipt(json!({ "folder": cleanup::folder(&lent.run) }))).await?;
+        journal.progress("creating the platform's pods");
+        tokio::try_join!(create(&client, &store), create(&client, &platform))?;
+
+        let components = components(&client, &lent.run, settings);
+        let [postgres, store, _] = &components;
+        tokio::try_join!(ready(postgres), ready(store))?;
+        let ways = Ways::open(&components, settings.doors).await?;
+        let mut this = Self::over(lent, settings, client, uid, secrets, ways, passfile);
+        this.manifests = platform;
+        cleanup::make_folder(&lent.run, &this.secrets.passfile(&this.address("postgres").ip().to_string()))?;
+        if this.ways.services {
+            this.keep_addresses();
+        }
+        let bucket = async {
+            this.served("s3").await?;
+            stack::create_bucket(&this.doors.s3.clone().unwrap_or_default(), &this.secrets).await
+        };
+        tokio::try_join!(this.served("postgres"), bucket)?;
+        journal.progress("waiting for MLflow, which makes its tables");
+        this.served("mlflow").await?;
+        Ok(this)
+    }
+
+    /// Finds a run's platform, or what is left of it; makes nothing.
+    pub async fn find(lent: &Lent, settings: &Kubernetes) -> Result<Self, Trouble> {
+        let client = super::client(settings).await?;
+        let uid = cleanup::uid(&client).await?;
+        // Where its secrets are gone, nobody will connect with those that stand in for them.
+        let secrets = cleanup::secrets(&client, &lent.run).await?.unwrap_or_else(Secrets::random);
+        let components = components(&client, &lent.run, settings);
+        let ways = Ways::open(&components, settings.doors).await;
+        let ways = ways.or_else(|_| Ok::<_, Trouble>(Ways::none()))?; // a service may be gone with its namespace
+        let filling = Filling { run: &lent.run, settings, secrets: &secrets };
+        let manifests = filling.platform()?;
+        let passfile = cleanup::folder(&lent.run).join("passfile");
+        let this = Self::over(lent, settings, client, uid, secrets, ways, passfile);
+        Ok(Self { manifests, ..this })
+    }
+
+    fn over(
+        lent: &Lent,
+        settings: &Kubernetes,
+        client: Client,
+        uid: String,
+        secrets: Secrets,
+        ways: Ways,
+        passfile: PathBuf,
+    ) -> Self {
+        let [postgres, store, mlflow] = ways.addresses;
+        let endpoint = format!("http://{store}");
+        let doors = Doors {
+            mlflow: Some(format!("http://{mlflow}")),
+            postgres: Some(format!("postgresql://{0}@{postgres}/{0}", stack::DATABASE)),
+            s3: Some(endpoint.clone()),
+            bucket: Some(stack::BUCKET.into()),
+            passfile: Some(passfile),
+        };
+        Self {
+            components: components(&client, &lent.run, settings),
+            s3: s3::client(&endpoint, &secrets.root.access, &secrets.root.secret),
+            lent: lent.clone(),
+            client,
+            uid,
+            secrets,
+            manifests: vec![],
+            switches: settings.nodes.clone(),
+            ended: Mutex::default(),
+            signals: tokio::sync::Mutex::default(),
+            ways,
+            doors,
+            keep: settings.keep,
+        }
+    }
+
+    /// Refuses, if the receipts speak of another cluster.
+    pub fn guards(&self, receipts: &[Receipt]) -> Result<(), Trouble> {
+        let other = cleanup::named(receipts).into_iter().find(|(_, cluster)| *cluster != self.uid);
+        other.map_or(Ok(()), |(name, _)| Err(cleanup::elsewhere(&name)))
+    }
+
+    /// A component by its name.
+    pub(super) fn component(&self, name: &str) -> Result<&Component, Trouble> {
+        let known =
+            || Trouble::new(format!("no component `{name}`"), format!("known: {}", stack::COMPONENTS.join(", ")));
+        self.components.iter().find(|component| component.name == name).ok_or_else(known)
+    }
+
+    /// Where a component answers.
+    pub(super) fn address(&self, component: &str) -> SocketAddr {
+        let index = self.components.iter().position(|known| known.name == component).unwrap_or_default();
+        self.ways.addresses[index]
+    }
+
+    /// Waits until a component serves its clients through its door.
+    pub(super) async fn served(&self, name: &str) -> Result<(), Trouble> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let Err(trouble) = self.serves(name).await else { return Ok(()) };
+            if Instant::now() >= deadline {
+                let state = self.component(name)?.described().await;
+                let why = format!("it does not serve within {} s ({trouble}); {state}", PATIENCE.as_secs());
+                return Err(Trouble::new(format!("cannot start `{name}`"), why));
+            }
+            sleep(POLL / 2).await;
+        }
+    }
+
+    async fn serves(&self, name: &str) -> Result<(), Trouble> {
+        let address = self.address(name);
+        match name {
+            "postgres" => {
+                let config = self.secrets.config(&address.ip().to_string(), address.port(), "postgres");
+                stack::postgres_serves(&config).await
+            }
+            "s3" => stack::s3_serves(&self.s3).await,
+            _ => stack::mlflow_serves(&format!("http://{address}")).await,
+        }
+    }
+
+    /// Pins the services' addresses, so that a namespace made anew has the doors that clients know.
+    fn keep_addresses(&mut self) {
+        let addresses: Vec<_> =
+            self.components.iter().map(|known| (known.name, self.address(known.name).ip())).collect();
+        for thing in &mut self.manifests {
+            let service = thing.types.as_ref().is_some_and(|types| types.kind == "Service");
+            let address = addresses.iter().find(|(name, _)| thing.metadata.name.as_deref() == Some(name));
+            if let Some((_, address)) = address.filter(|_| service) {
+                thing.data["spec"]["clusterIP"] = json!(address);
+            }
+        }
+    }
+}
+
+/// Creates things in their order.
+async fn create(client: &Client, things: &[DynamicObject]) -> Result<(), Trouble> {
+    for thing in things {
+        let types = thing.types.clone().unwrap_or_default();
+        let name = thing.metadata.name.clone().unwrap_or_default();
+        let kind = GroupVersionKind::try_from(types);
+        let resource = kind.map(|kind| ApiResource::from_gvk(&kind));
+        let resource = resource.map_err(|e| Trouble::new("a manifest of the platform", e))?;
+        let api: Api<DynamicObject> = match &thing.metadata.namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
+        };
+        let what = format!("cannot create the {} `{name}`", resource.kind.to_lowercase());
+        insist(what, || async { made(api.create(&PostParams::default(), thing).await) }).await?;
+    }
+    Ok(())
+}
+
+/// Waits until the cluster calls a component's first pod ready; an image that is not there is told at once.
+async fn ready(component: &Component) -> Result<(), Trouble> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let pod = component.pod().await?;
+        if pod.as_ref().is_some_and(|pod| component.ready(pod)) {
+            return Ok(());
+        }
+        let state = pod.map_or_else(|| "it has no pod".to_owned(), |pod| component.state(&pod));
+        let pull = ["ImagePull", "InvalidImage"].iter().any(|sign| state.contains(sign));
+        if pull || Instant::now() >= deadline {
+            let trouble = Trouble::new(format!("cannot start `{}`", component.name), state);
+            return Err(if pull { trouble.hint("name images that the nodes can have, in `images`") } else { trouble });
+        }
+        sleep(POLL / 2).await;
+    }
+}
+
+#[async_trait]
+impl Environment for Platform {
+    fn doors(&self) -> &Doors {
+        &self.doors
+    }
+
+    fn stumbles(&self) -> u64 {
+        self.ways.stumbles()
+    }
+
+    fn components(&self) -> Result<&dyn Components, Trouble> {
+        Ok(self)
+    }
+
+    fn exec(&self) -> Result<&dyn Exec, Trouble> {
+        Ok(self)
+    }
+
+    fn sql(&self) -> Result<&dyn Sql, Trouble> {
+        Ok(self)
+    }
+
+    fn objects(&self) -> Result<&dyn Objects, Trouble> {
+        Ok(self)
+    }
+
+    fn cluster(&self) -> Result<&dyn Cluster, Trouble> {
+        Ok(self)
+    }
+
+    fn nodes(&self) -> Result<&dyn Nodes, Trouble> {
+        if self.switches.is_some() { Ok(self) } else { Err(Power::Nodes.lacking()) }
+    }
+
+    fn kept(&self) -> Option<String> {
+        let door = |door: &Option<String>| door.clone().unwrap_or_default();
+        let passfile = self.doors.passfile.clone().unwrap_or_default();
+        self.keep.then(|| {
+            format!(
+                "the platform stays up: MLflow {}, PostgreSQL {} (PGPASSFILE={}), S3 {}, namespace {}",
+                door(&self.doors.mlflow),
+                door(&self.doors.postgres),
+                passfile.display(),
+                door(&self.doors.s3),
+                namespace(&self.lent.run),
+            )
+        })
+    }
+
+    async fn remove(&self) -> Vec<String> {
+        logs::keep(&self.components, &self.lent.folder.join("logs")).await;
+        let run = &self.lent.run;
+        let names = [store_namespace(run), namespace(run)];
+        let receipts = names.map(|name| Receipt(json!({ "namespace": name, "cluster": self.uid })));
+        cleanup::remove(&self.client, run, &receipts).await
+    }
+}

@@ -1,0 +1,198 @@
+//! The powers over a platform in a cluster.
+
+use super::exec;
+use super::platform::Platform;
+use super::pods::Component;
+use super::signals::{self, Act};
+use crate::client::{Running, Trouble, postgres, shell};
+use crate::environment::{Cluster, Components, Exec, Nodes, Objects, Power, Sql, stack};
+use crate::model::Finding;
+use async_trait::async_trait;
+use k8s_openapi::api::core::v1::Pod;
+use kube::core::DynamicObject;
+use kube::{Client, ResourceExt};
+use std::sync::PoisonError;
+use std::time::Duration;
+
+/// How long pods may take to go in good order: the longest grace of the manifests, and what the cluster takes.
+const STOP: Duration = Duration::from_mins(1);
+
+impl Platform {
+    /// The component's instance that runs, with its pod.
+    async fn running(&self, component: &Component) -> Result<Option<(Pod, String)>, Trouble> {
+        let Some(pod) = component.pod().await? else { return Ok(None) };
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let instance = component.instance(&pod).filter(|instance| !ended.contains(instance));
+        Ok(instance.map(|instance| (pod, instance)))
+    }
+
+    async fn seen(&self, component: &Component) -> Result<Finding, Trouble> {
+        let name = component.name;
+        let Some((pod, _)) = self.running(component).await? else {
+            return Ok(Finding::missed(format!("`{name}` does not run: {}", component.described().await)));
+        };
+        let _turn = self.signals.lock().await;
+        if signals::frozen(component, &pod.name_any()).await? {
+            return Ok(Finding::missed(format!("`{name}` is frozen")));
+        }
+        if component.ready(&pod) {
+            return Ok(Finding::met());
+        }
+        Ok(Finding::missed(format!("`{name}` is not ready: {}", component.state(&pod))))
+    }
+}
+
+#[async_trait]
+impl Components for Platform {
+    async fn instance(&self, component: &str) -> Result<Option<String>, Trouble> {
+        Ok(self.running(self.component(component)?).await?.map(|(_, instance)| instance))
+    }
+
+    async fn kill(&self, component: &str) -> Result<(), Trouble> {
+        let component = self.component(component)?;
+        let _turn = self.signals.lock().await;
+        let Some((pod, instance)) = self.running(component).await? else { return Ok(()) };
+        signals::send(component, &pod.name_any(), Act::Kill).await?;
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).insert(instance);
+        Ok(())
+    }
+
+    async fn stop(&self, component: &str) -> Result<(), Trouble> {
+        let component = self.component(component)?;
+        if component.wanted().await?.is_some_and(|wanted| wanted > 0) {
+            component.scale(0).await?;
+        }
+        component.gone(STOP).await
+    }
+
+    async fn start(&self, component: &str) -> Result<(), Trouble> {
+        let known = self.component(component)?;
+        let cannot = |why: &str| Trouble::new(format!("cannot start `{component}`"), why);
+        match known.wanted().await? {
+            None => return Err(cannot("its workload is gone").hint("restore the platform's namespace first")),
+            Some(0) => known.scale(known.replicas).await?,
+            Some(_) => {
+                let _turn = self.signals.lock().await;
+                if let Some((pod, _)) = self.running(known).await?
+                    && signals::frozen(known, &pod.name_any()).await.unwrap_or(false)
+                {
+                    return Err(cannot("it is frozen").hint("resume it"));
+                }
+            }
+        }
+        self.served(component).await
+    }
+
+    async fn pause(&self, component: &str) -> Result<(), Trouble> {
+        let known = self.component(component)?;
+        let _turn = self.signals.lock().await;
+        let Some((pod, _)) = self.running(known).await? else {
+            return Err(Trouble::new(format!("cannot pause `{component}`"), "it does not run"));
+        };
+        signals::send(known, &pod.name_any(), Act::Freeze).await
+    }
+
+    async fn resume(&self, component: &str) -> Result<(), Trouble> {
+        let component = self.component(component)?;
+        let _turn = self.signals.lock().await;
+        for pod in component.pods().await?.iter().filter(|pod| component.instance(pod).is_some()) {
+            signals::send(component, &pod.name_any(), Act::Resume).await?;
+        }
+        Ok(())
+    }
+
+    async fn alive(&self, component: &str) -> Finding {
+        let seen = async { self.seen(self.component(component)?).await };
+        seen.await.unwrap_or_else(|trouble| Finding::unknown(trouble.to_string()))
+    }
+}
+
+#[async_trait]
+impl Exec for Platform {
+    async fn exec(&self, component: &str, command: &[&str]) -> Result<Running, Trouble> {
+        let known = self.component(component)?;
+        let Some((pod, _)) = self.running(known).await? else {
+            return Err(Trouble::new(format!("cannot run a command in `{component}`"), "it does not run"));
+        };
+        exec::start(&known.api(), &pod.name_any(), known.name, command).await
+    }
+}
+
+#[async_trait]
+impl Sql for Platform {
+    fn database(&self) -> &str {
+        stack::DATABASE
+    }
+
+    async fn connect(&self, database: &str) -> Result<tokio_postgres::Client, Trouble> {
+        let address = self.address("postgres");
+        postgres::connect(&self.secrets.config(&address.ip().to_string(), address.port(), database)).await
+    }
+
+    /// Inside the server's own container: there the tools are of its version, and its socket asks for no password.
+    async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Trouble> {
+        let user = format!("PGUSER={}", stack::DATABASE);
+        let database = format!("PGDATABASE={}", stack::DATABASE);
+        let server = ["env", "PGHOST=/var/run/postgresql", &user, &database, "PGCONNECT_TIMEOUT=10", name];
+        self.exec("postgres", &[&server, args].concat()).await
+    }
+}
+
+impl Objects for Platform {
+    fn s3(&self) -> &aws_sdk_s3::Client {
+        &self.s3
+    }
+
+    fn bucket(&self) -> &str {
+        stack::BUCKET
+    }
+
+    fn prefix(&self) -> &str {
+        stack::PREFIX
+    }
+}
+
+impl Cluster for Platform {
+    fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    fn namespace(&self) -> &str {
+        &self.components[0].namespace
+    }
+
+    fn manifests(&self) -> &[DynamicObject] {
+        &self.manifests
+    }
+}
+
+#[async_trait]
+impl Nodes for Platform {
+    async fn power_off(&self, node: &str) -> Result<(), Trouble> {
+        self.switch(node, |switches| &switches.power_off).await
+    }
+
+    async fn power_on(&self, node: &str) -> Result<(), Trouble> {
+        self.switch(node, |switches| &switches.power_on).await
+    }
+
+    async fn cut_off(&self, node: &str) -> Result<(), Trouble> {
+        self.switch(node, |switches| &switches.cut_off).await
+    }
+
+    async fn connect(&self, node: &str) -> Result<(), Trouble> {
+        self.switch(node, |switches| &switches.connect).await
+    }
+}
+
+impl Platform {
+    async fn switch(
+        &self,
+        node: &str,
+        which: impl Fn(&super::settings::Switches) -> &String + Send,
+    ) -> Result<(), Trouble> {
+        let switches = self.switches.as_ref().ok_or_else(|| Power::Nodes.lacking())?;
+        let variables = [("LIFEBOAT_NODE".to_owned(), node.into())];
+        shell::run(which(switches), &variables, &self.lent.folder.join("logs/nodes.log")).await
+    }
+}

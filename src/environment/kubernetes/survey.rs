@@ -1,0 +1,177 @@
+//! What a cluster has for a platform, and what it lacks; looks and never writes.
+
+use super::client::ask;
+use super::manifests::{COMPONENT, CONFIG, MANAGED, SECRET};
+use super::permissions::{NEEDED, SOME, denied};
+use super::settings::Kubernetes;
+use crate::client::Trouble;
+use crate::environment::images::{Images, Set};
+use crate::environment::{Inventory, Permission, Survey, Thing, stack};
+use k8s_openapi::api::core::v1::{Namespace, Node};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::{ListParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::json;
+
+/// How many images a node tells of at most (upstream's default): where it tells of so many, there may be more.
+const TOLD: usize = 50;
+const DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
+
+/// What the platform will have that can be hit.
+pub fn inventory(settings: &Kubernetes) -> Inventory {
+    let managed = (MANAGED.0.to_owned(), MANAGED.1.to_owned());
+    let thing =
+        |kind: &str, name: &str| Thing { kind: kind.into(), name: name.into(), labels: [managed.clone()].into() };
+    let pod = |name: &str, component: &str| {
+        let mut pod = thing("pod", name);
+        pod.labels.insert(COMPONENT.into(), component.into());
+        pod
+    };
+    let mut inventory = Inventory::of(stack::COMPONENTS);
+    let replicas = settings.mlflow.replicas;
+    inventory.things.push(pod("postgres-0", "postgres"));
+    inventory.things.extend((1..=replicas).map(|n| pod(&format!("mlflow ({n} of {replicas})"), "mlflow")));
+    inventory.things.extend([thing("config map", CONFIG), thing("secret", SECRET), thing("claim", "data-postgres-0")]);
+    inventory
+}
+
+/// Asks the cluster.
+pub async fn survey(settings: &Kubernetes, wanted: &[Permission]) -> Survey {
+    let mut survey = Survey::default();
+    if let Err(trouble) = look(settings, wanted, &mut survey).await {
+        survey.problems.push(trouble.to_string());
+    }
+    survey
+}
+
+async fn look(settings: &Kubernetes, wanted: &[Permission], survey: &mut Survey) -> Result<(), Trouble> {
+    let client = super::client(settings).await?;
+    let version = ask("cannot use the cluster", client.apiserver_version()).await?;
+    fact(survey, "cluster", format!("Kubernetes {}", version.git_version.trim_start_matches('v')));
+    let denied = denied(&client, NEEDED.iter().chain(wanted).copied().collect()).await?;
+    let missing = |permission| format!("you may not {permission}; deploy/rbac has all that Lifeboat needs");
+    survey.problems.extend(denied.iter().map(missing));
+    let may = |verb, resource| !denied.iter().any(|d: &Permission| d.verb == verb && d.resource == resource);
+    if may("list", "nodes") {
+        nodes(&client, settings, survey).await?;
+    }
+    if may("list", "storageclasses") {
+        storage(&client, settings, survey).await?;
+    }
+    if may("create", "namespaces") {
+        dry_run(&client).await?;
+    }
+    Ok(())
+}
+
+fn fact(survey: &mut Survey, name: &str, value: String) {
+    survey.facts.insert(name.into(), value);
+}
+
+async fn nodes(client: &Client, settings: &Kubernetes, survey: &mut Survey) -> Result<(), Trouble> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    let nodes = ask("cannot list the nodes", nodes.list(&ListParams::default())).await?.items;
+    let told = |node: &Node| format!("{}{}", node.name_any(), if ready(node) { "" } else { " (not ready)" });
+    fact(survey, "nodes", nodes.iter().map(told).collect::<Vec<_>>().join(", "));
+    if !nodes.iter().any(|node| ready(node) && schedulable(node)) {
+        survey.problems.push("no node of the cluster is ready; start one".into());
+    }
+    let mut inventory = inventory(settings);
+    let thing = |node: &Node| Thing { kind: "node".into(), name: node.name_any(), labels: node.labels().clone() };
+    inventory.things.extend(nodes.iter().map(thing));
+    survey.inventory = Some(inventory);
+    if settings.images == Images::Set(Set::Built) {
+        for node in nodes.iter().filter(|node| ready(node) && schedulable(node)) {
+            let lacking: Vec<String> = stack::COMPONENTS
+                .iter()
+                .map(|name| settings.images.of(name))
+                .filter(|image| lacks(node, image))
+                .collect();
+            if !lacking.is_empty() {
+                let (node, lacking) = (node.name_any(), lacking.join(", "));
+                survey.problems.push(format!(
+                    "node `{node}` has no image {lacking}; `make cluster-up` brings them to the test cluster, \
+                     elsewhere import them or name a registry's in `images`"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn ready(node: &Node) -> bool {
+    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+fn schedulable(node: &Node) -> bool {
+    !node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false)
+}
+
+/// Does a node lack an image? Not known, and so no, of one that has more images than it tells of.
+fn lacks(node: &Node, image: &str) -> bool {
+    let images = node.status.as_ref().and_then(|status| status.images.clone()).unwrap_or_default();
+    let full = full(image);
+    let held = images.iter().flat_map(|held| held.names.iter().flatten()).any(|name| *name == full);
+    !held && images.len() < TOLD
+}
+
+/// An image's name as nodes tell it, with its registry.
+fn full(image: &str) -> String {
+    match image.split_once('/') {
+        None => format!("docker.io/library/{image}"),
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => image.to_owned(),
+        Some(_) => format!("docker.io/{image}"),
+    }
+}
+
+async fn storage(client: &Client, settings: &Kubernetes, survey: &mut Survey) -> Result<(), Trouble> {
+    let classes: Api<StorageClass> = Api::all(client.clone());
+    let classes = ask("cannot list the storage classes", classes.list(&ListParams::default())).await?.items;
+    let default = |class: &&StorageClass| class.annotations().get(DEFAULT).is_some_and(|value| value == "true");
+    let known = || classes.iter().map(ResourceExt::name_any).collect::<Vec<_>>().join(", ");
+    let chosen = match &settings.storage_class {
+        Some(name) => classes.iter().find(|class| class.name_any() == *name),
+        None => classes.iter().find(default),
+    };
+    match (chosen, &settings.storage_class) {
+        (Some(class), _) => fact(survey, "storage class", class.name_any()),
+        (None, Some(name)) => survey.problems.push(format!("there is no storage class `{name}`; known: {}", known())),
+        (None, None) => {
+            survey
+                .problems
+                .push(format!("the cluster has no default storage class; name one in `storage_class`: {}", known()));
+        }
+    }
+    Ok(())
+}
+
+/// Would the cluster let a namespace be created? Quotas and admission say so only when they are asked.
+async fn dry_run(client: &Client) -> Result<(), Trouble> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let body = json!({ "metadata": { "name": SOME, "labels": { MANAGED.0: MANAGED.1 } } });
+    let namespace = serde_json::from_value(body).map_err(|e| Trouble::new("a namespace", e))?;
+    let params = PostParams { dry_run: true, ..PostParams::default() };
+    let made = async { super::client::made(namespaces.create(&params, &namespace).await) };
+    ask("the cluster would refuse a namespace", made).await
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_looked_for_under_its_full_name_and_not_where_a_node_holds_more_than_it_tells() {
+        assert_eq!(full("postgres:15"), "docker.io/library/postgres:15");
+        assert_eq!(full("lifeboat/postgres:15"), "docker.io/lifeboat/postgres:15");
+        assert_eq!(full("ghcr.io/mlflow/mlflow:1"), "ghcr.io/mlflow/mlflow:1");
+        let node = |names: Vec<String>| -> Node {
+            let images: Vec<_> = names.iter().map(|name| json!({ "names": [name] })).collect();
+            serde_json::from_value(json!({ "metadata": {}, "status": { "images": images } })).unwrap()
+        };
+        assert!(!lacks(&node(vec!["docker.io/lifeboat/postgres:15".into()]), "lifeboat/postgres:15"));
+        assert!(lacks(&node(vec!["docker.io/lifeboat/postgres:14".into()]), "lifeboat/postgres:15"));
+        assert!(!lacks(&node((0..50).map(|n| format!("docker.io/other:{n}")).collect()), "lifeboat/postgres:15"));
+    }
+}
