@@ -133,6 +133,9 @@ pub trait Objects: Send + Sync {
     fn prefix(&self) -> &str;
 }
 
+/// The label that says to which component a workload and its pods belong.
+pub const COMPONENT: &str = "app.kubernetes.io/component";
+
 /// A cluster's API, as seen from the platform's namespace.
 pub trait Cluster: Send + Sync {
     /// The client.

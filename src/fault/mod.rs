@@ -7,18 +7,23 @@
 //! of the above, and twice, and restores only what still is as the fault left it; for damage it does nothing.
 
 pub mod artifacts_deleted;
+pub mod config_lost;
 pub mod database_drop;
 pub mod kill;
+pub mod namespace_removed;
+pub mod node_lost;
 pub mod noop;
 pub mod out_of_memory;
 pub mod partition;
 pub mod pause;
+pub mod pod_kill;
 
 use crate::client::Trouble;
 use crate::environment::{Environment, Inventory, Permission, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
+use std::time::Duration;
 
 /// Every fault, in the order of the documentation.
 pub const FAULTS: &[Kind<dyn Fault>] = &[
@@ -28,8 +33,15 @@ pub const FAULTS: &[Kind<dyn Fault>] = &[
     artifacts_deleted::KIND,
     partition::KIND,
     out_of_memory::KIND,
+    pod_kill::KIND,
+    node_lost::KIND,
+    namespace_removed::KIND,
+    config_lost::KIND,
     noop::KIND,
 ];
+
+/// A fault whose effect is not seen within this time did not bite, unless it says that it needs longer.
+pub const CONFIRM: Duration = Duration::from_secs(10);
 
 /// Does time or a lift end it, or only a recovery?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +71,10 @@ pub trait Fault: Send + Sync {
     async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble>;
     /// Has it bitten?
     async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding;
+    /// How long after the act its effect must have been seen.
+    fn confirmed_within(&self) -> Duration {
+        CONFIRM
+    }
     /// Takes a condition away.
     async fn lift(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble>;
 }

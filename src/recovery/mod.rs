@@ -5,10 +5,14 @@
 
 pub mod command;
 pub mod component;
+pub mod drain;
 pub mod lift;
+pub mod recreate;
 pub mod restore;
+pub mod rollout;
 pub mod text;
 pub mod undelete;
+pub mod until;
 pub mod wait_for;
 
 use crate::clock::Moment;
@@ -32,6 +36,12 @@ pub const STEPS: &[Kind<dyn Step>] = &[
     wait_for::KIND,
     command::KIND,
     lift::KIND,
+    rollout::RESTART,
+    rollout::SCALE,
+    recreate::KIND,
+    drain::DRAIN,
+    drain::DELETE,
+    drain::UNCORDON,
 ];
 
 /// What a step may use.

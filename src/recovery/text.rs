@@ -39,6 +39,15 @@ impl Text {
         self.0.iter().filter_map(|part| if let Part::Output(reference) = part { Some(reference) } else { None })
     }
 
+    /// As a plain text; an output that is not there is an empty text.
+    pub fn plain(&self, outputs: &Outputs) -> String {
+        let part = |part: &Part| match part {
+            Part::Plain(text) => text.clone(),
+            Part::Output(reference) => outputs.get(reference).cloned().unwrap_or_default(),
+        };
+        self.0.iter().map(part).collect()
+    }
+
     /// As a shell command and the variables it needs. An output that is not there, because its step was skipped or
     /// failed before it had any, is an empty text.
     pub fn shell(&self, outputs: &Outputs) -> (String, Vec<Variable>) {
@@ -104,7 +113,9 @@ mod tests {
     fn a_reference_becomes_a_variable_and_all_else_stays() {
         let text: Text = "a ${HOME} \"${steps.x-1.outputs.taken_at}\" ${steps.y.outputs.point}".parse().unwrap();
         let seen = Reference { step: "x-1".into(), output: "taken_at".into() };
-        let (command, variables) = text.shell(&[(seen, "now".to_owned())].into());
+        let outputs = [(seen, "now".to_owned())].into();
+        assert_eq!(text.plain(&outputs), "a ${HOME} \"now\" ");
+        let (command, variables) = text.shell(&outputs);
         assert_eq!(command, "a ${HOME} \"${LIFEBOAT_OUTPUT_1}\" ${LIFEBOAT_OUTPUT_2}");
         let value = |n: usize| variables[n].1.to_str().unwrap();
         assert_eq!((value(0), value(1)), ("now", ""), "what is not there is empty");

@@ -1,31 +1,45 @@
-//! The step that waits until a component is alive, for what restarts by itself.
+//! The step that waits until a component is alive, or until a thing of the cluster says that a condition holds.
+//!
+//! A condition is the cluster's word only. A pod that is called ready and does not serve is not recovered: that is
+//! for the probes to judge.
 
+use super::until::until;
 use super::{Hands, Step};
-use crate::environment::Power;
+use crate::client::Trouble;
+use crate::environment::{Cluster, Components, Permission, Power, cluster};
 use crate::kind::Kind;
 use crate::model::{Finding, Span, Verdict};
 use crate::node::read;
 use async_trait::async_trait;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{Api, ApiResource, DynamicObject};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout_at};
+use serde_json::Value;
 
 /// `wait-for: { healthy: mlflow, within: 30s }`
 pub const KIND: Kind<dyn Step> = Kind {
     name: "wait-for",
-    about: "Waits until a component is alive.",
+    about: "Waits until a component is alive, or a condition of the cluster holds.",
     example: "wait-for: { healthy: mlflow, within: 30s }",
-    schema: |g| g.subschema_for::<WaitFor>(),
+    schema: |g| g.subschema_for::<Written>(),
     parse: |n, p| read::<WaitFor>(n, p).map(|k| Box::new(k) as _),
 };
 
-/// Waits until a component is alive.
+/// Waits until a component is alive (`healthy`), or a condition holds (`condition` and `of`).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct WaitFor {
+#[schemars(rename = "WaitFor")]
+struct Written {
     /// The component.
-    healthy: String,
+    healthy: Option<String>,
+    /// A condition in the cluster's own words: `Available`, `Ready`, `Complete`. It is no proof that anybody is
+    /// served, which the probes judge, and right after a loss it may still be the one of before.
+    condition: Option<String>,
+    /// Whose condition: `deployment/NAME`, `pod/NAME`, `job/NAME` or `node/NAME`.
+    of: Option<String>,
     /// How long to wait; 30 s if nothing is said.
     #[serde(default = "half_a_minute")]
     within: Span,
@@ -35,34 +49,166 @@ fn half_a_minute() -> Span {
     Span::seconds(30)
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Written")]
+struct WaitFor {
+    what: Awaited,
+    within: Span,
+}
+
+#[derive(Debug)]
+enum Awaited {
+    Healthy(String),
+    Condition { condition: String, of: Of, name: String },
+}
+
+/// What can have conditions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Of {
+    Deployment,
+    Pod,
+    Job,
+    Node,
+}
+
+impl TryFrom<Written> for WaitFor {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let what = match (written.healthy, written.condition, written.of) {
+            (Some(component), None, None) => Awaited::Healthy(component),
+            (None, Some(condition), Some(of)) => {
+                let wrong =
+                    || format!("`{of}` is nothing with conditions, such as deployment/mlflow, pod/x, job/x, node/x");
+                let (kind, name) = of.split_once('/').filter(|(_, name)| !name.is_empty()).ok_or_else(wrong)?;
+                let name = name.to_owned();
+                Awaited::Condition { condition, of: Of::named(kind).ok_or_else(wrong)?, name }
+            }
+            _ => return Err("exactly one of `healthy` and `condition` with `of` says what to wait for".into()),
+        };
+        Ok(Self { what, within: written.within })
+    }
+}
+
+impl Of {
+    fn named(kind: &str) -> Option<Self> {
+        match kind {
+            "deployment" => Some(Self::Deployment),
+            "pod" => Some(Self::Pod),
+            "job" => Some(Self::Job),
+            "node" => Some(Self::Node),
+            _ => None,
+        }
+    }
+
+    fn permission(self) -> Permission {
+        match self {
+            Self::Deployment => Permission::within("get", "apps", "deployments"),
+            Self::Pod => Permission::within("get", "", "pods"),
+            Self::Job => Permission::within("get", "batch", "jobs"),
+            Self::Node => Permission::everywhere("get", "", "nodes"),
+        }
+    }
+
+    fn api(self, cluster: &dyn Cluster) -> Api<DynamicObject> {
+        let resource = match self {
+            Self::Deployment => ApiResource::erase::<Deployment>(&()),
+            Self::Pod => ApiResource::erase::<Pod>(&()),
+            Self::Job => ApiResource::erase::<Job>(&()),
+            Self::Node => return Api::all_with(cluster.client(), &ApiResource::erase::<Node>(&())),
+        };
+        Api::namespaced_with(cluster.client(), cluster.namespace(), &resource)
+    }
+}
+
 #[async_trait]
 impl Step for WaitFor {
     fn needs(&self) -> &'static [Power] {
-        &[Power::Components]
+        match self.what {
+            Awaited::Healthy(_) => &[Power::Components],
+            Awaited::Condition { .. } => &[Power::Cluster],
+        }
+    }
+    fn permissions(&self) -> Vec<Permission> {
+        if let Awaited::Condition { of, .. } = self.what { vec![of.permission()] } else { vec![] }
     }
     fn component(&self) -> Option<&str> {
-        Some(&self.healthy)
+        if let Awaited::Healthy(component) = &self.what { Some(component) } else { None }
     }
     async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
-        let power = match hands.env.components() {
-            Ok(power) => power,
-            Err(trouble) => return Finding::unknown(trouble.to_string()),
+        let awaited = match &self.what {
+            Awaited::Healthy(component) => match hands.env.components() {
+                Ok(power) => until(self.within, || alive(power, component)).await,
+                Err(trouble) => return Finding::unknown(trouble.to_string()),
+            },
+            Awaited::Condition { condition, of, name } => match hands.env.cluster().map(|cluster| of.api(cluster)) {
+                Ok(api) => until(self.within, || holds(&api, name, condition)).await,
+                Err(trouble) => return Finding::unknown(trouble.to_string()),
+            },
         };
-        let until = Instant::now() + self.within.0;
-        let mut reason = "it did not say how it is".to_owned();
-        let waiting = async {
-            loop {
-                let alive = power.alive(&self.healthy).await;
-                if alive.verdict == Verdict::Met {
-                    return;
-                }
-                reason = alive.reason.unwrap_or_default();
-                sleep(Duration::from_millis(100)).await;
-            }
+        let named = match &self.what {
+            Awaited::Healthy(component) => format!("`{component}` is not alive"),
+            Awaited::Condition { condition, name, .. } => format!("`{name}` is not {condition}"),
         };
-        match timeout_at(until, waiting).await {
-            Ok(()) => Finding::met(),
-            Err(_) => Finding::missed(format!("`{}` was not alive within {}: {reason}", self.healthy, self.within)),
+        awaited.map_or_else(|why| Finding::missed(Trouble::new(named, why).to_string()), |()| Finding::met())
+    }
+}
+
+async fn alive(power: &dyn Components, component: &str) -> Result<(), String> {
+    let alive = power.alive(component).await;
+    if alive.verdict == Verdict::Met { Ok(()) } else { Err(alive.reason.unwrap_or_default()) }
+}
+
+async fn holds(api: &Api<DynamicObject>, name: &str, condition: &str) -> Result<(), String> {
+    let object = api.get(name).await.map_err(|error| cluster::why(&error))?;
+    said(&object, condition)
+}
+
+/// Does it say that the condition holds?
+fn said(object: &DynamicObject, condition: &str) -> Result<(), String> {
+    let conditions = object.data.pointer("/status/conditions").and_then(Value::as_array);
+    let text = |of: &Value, key: &str| of.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let Some(it) = conditions.into_iter().flatten().find(|it| text(it, "type") == condition) else {
+        return Err(format!("it says nothing of {condition}"));
+    };
+    if text(it, "status") == "True" { Ok(()) } else { Err(format!("{} {}", text(it, "reason"), text(it, "message"))) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::node::parse;
+    use serde_json::json;
+
+    #[test]
+    fn one_thing_is_waited_for() {
+        let wait = |text: &str| {
+            let mut problems = vec![];
+            let step = (KIND.parse)(&parse(text).unwrap(), &mut problems);
+            step.map(|step| step.needs()).ok_or_else(|| problems.iter().map(ToString::to_string).collect::<String>())
+        };
+        assert_eq!(wait("{ healthy: mlflow }"), Ok(&[Power::Components][..]));
+        assert_eq!(wait("{ condition: Available, of: deployment/mlflow }"), Ok(&[Power::Cluster][..]));
+        for (text, said) in [
+            ("{}", "exactly one of"),
+            ("{ healthy: a, condition: Ready, of: pod/x }", "exactly one of"),
+            ("{ condition: Ready }", "exactly one of"),
+            ("{ condition: Ready, of: mlflow }", "`mlflow` is nothing with conditions"),
+            ("{ condition: Ready, of: statefulset/x }", "is nothing with conditions"),
+        ] {
+            assert!(wait(text).unwrap_err().contains(said), "{text}");
         }
+    }
+
+    #[test]
+    fn a_condition_holds_when_the_thing_says_so_itself() {
+        let object = |status: &str| -> DynamicObject {
+            let conditions = json!([{ "type": "Available", "status": status, "reason": "Few", "message": "too few" }]);
+            serde_json::from_value(json!({ "metadata": {}, "status": { "conditions": conditions } })).unwrap()
+        };
+        assert_eq!(said(&object("True"), "Available"), Ok(()));
+        assert_eq!(said(&object("False"), "Available"), Err("Few too few".into()));
+        assert_eq!(said(&object("True"), "Ready"), Err("it says nothing of Ready".into()));
     }
 }

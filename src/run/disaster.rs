@@ -7,8 +7,6 @@ use crate::model::{Fact, Finding, Phase, Verdict};
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// A fault whose effect is not seen within this time did not bite.
-const CONFIRM: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// When a disaster struck. Time counts from the first fault, which bit between the first two.
@@ -77,9 +75,10 @@ async fn inject(stage: &Stage, index: usize) -> Result<Option<Bite>, Trouble> {
     scribe.tell(Fact::Injecting { fault: index });
     let error = fault.inject(env.as_ref(), &receipt).await.err().map(|trouble| trouble.to_string());
     scribe.tell(Fact::Injected { fault: index, error });
-    let deadline = scribe.clock().now().plus(CONFIRM);
+    let within = fault.confirmed_within();
+    let deadline = scribe.clock().now().plus(within);
     let finding = loop {
-        let confirm = tokio::time::timeout(CONFIRM, fault.confirm(env.as_ref(), &receipt)).await;
+        let confirm = tokio::time::timeout(within, fault.confirm(env.as_ref(), &receipt)).await;
         let finding = confirm.unwrap_or_else(|_| Finding::unknown("its effect could not be looked for in time"));
         if finding.verdict == Verdict::Met || scribe.clock().now() >= deadline {
             break finding;

@@ -4,7 +4,7 @@
 
 use super::settings::Kubernetes;
 use crate::client::{Trouble, chain};
-use crate::environment::stack::Secrets;
+use crate::environment::{COMPONENT, stack::Secrets};
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
@@ -18,8 +18,6 @@ pub const S3_PORT: u16 = 7070;
 pub const RUN: &str = "lifeboat.dev/run";
 /// The label that says what may be broken.
 pub const TOKEN: &str = "lifeboat.dev/drill-token";
-/// The label with a component's name.
-pub const COMPONENT: &str = "app.kubernetes.io/name";
 /// The secret of the platform's namespace.
 pub const SECRET: &str = "platform";
 /// The secret of the store's namespace.
@@ -115,14 +113,16 @@ impl Filling<'_> {
 
     fn workload(&self, thing: &mut Value, labels: &Value) {
         let name = thing["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        thing["metadata"]["labels"][COMPONENT] = json!(name);
         let spec = &mut thing["spec"];
         add(&mut spec["template"]["metadata"]["labels"], labels);
         for part in ["initContainers", "containers"] {
-            for container in spec["template"]["spec"][part].as_array_mut().into_iter().flatten() {
+            for container in spec["template"]["spec"].get_mut(part).and_then(Value::as_array_mut).into_iter().flatten()
+            {
                 container["image"] = json!(self.settings.images.of(&name));
             }
         }
-        for claim in spec["volumeClaimTemplates"].as_array_mut().into_iter().flatten() {
+        for claim in spec.get_mut("volumeClaimTemplates").and_then(Value::as_array_mut).into_iter().flatten() {
             claim["metadata"]["labels"] = labels.clone();
             if let Some(class) = &self.settings.storage_class {
                 claim["spec"]["storageClassName"] = json!(class);

@@ -3,8 +3,8 @@
 //! Not here: whether it serves. A pod that the cluster calls ready may serve nobody.
 
 use super::client::{ask, found, insist};
-use super::manifests::COMPONENT;
 use crate::client::Trouble;
+use crate::environment::COMPONENT;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::api::{Api, ListParams, Patch, PatchParams};
@@ -46,11 +46,18 @@ impl Component {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
+    /// Its pods as one look finds them.
+    pub async fn look(&self) -> Result<Vec<Pod>, Trouble> {
+        let params = ListParams::default().labels(&format!("{COMPONENT}={}", self.name));
+        let api = self.api();
+        Ok(ask(self.unlisted(), api.list(&params)).await?.items)
+    }
+
     /// Its pods, also those that are about to go; the oldest first.
     pub async fn pods(&self) -> Result<Vec<Pod>, Trouble> {
         let params = ListParams::default().labels(&format!("{COMPONENT}={}", self.name));
         let api = self.api();
-        let mut pods = ask(format!("cannot list the pods of `{}`", self.name), api.list(&params)).await?.items;
+        let mut pods = insist(self.unlisted(), || api.list(&params)).await?.items;
         pods.sort_by_key(|pod| (pod.creation_timestamp(), pod.name_any()));
         Ok(pods)
     }
@@ -91,6 +98,10 @@ impl Component {
             Ok(None) => "it has no pod".to_owned(),
             Err(trouble) => trouble.to_string(),
         }
+    }
+
+    fn unlisted(&self) -> String {
+        format!("cannot list the pods of `{}`", self.name)
     }
 
     fn status<'a>(&self, pod: &'a Pod) -> Option<&'a ContainerStatus> {

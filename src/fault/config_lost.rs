@@ -1,0 +1,222 @@
+//! The fault that deletes a secret or a config map, or gives one of its keys another value.
+//!
+//! Pods that run do not notice: they read it when they start. A scenario that wants an outage ends them too.
+
+use super::{Fault, Nature};
+use crate::client::Trouble;
+use crate::environment::{Cluster, Environment, Inventory, Permission, Power, cluster};
+use crate::kind::Kind;
+use crate::model::{Finding, Receipt};
+use crate::node::read;
+use async_trait::async_trait;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::ResourceExt;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// `config-lost: { secret: mlflow }`
+pub const KIND: Kind<dyn Fault> = Kind {
+    name: "config-lost",
+    about: "Deletes a secret or a config map, or gives a key of it another value.",
+    example: "config-lost: { secret: mlflow }",
+    schema: |g| g.subschema_for::<Written>(),
+    parse: |n, p| read::<ConfigLost>(n, p).map(|k| Box::new(k) as _),
+};
+
+/// Deletes or alters a secret or a config map.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ConfigLost")]
+struct Written {
+    /// The secret; this or `config_map`.
+    secret: Option<String>,
+    /// The config map.
+    config_map: Option<String>,
+    /// The key that gets another value; with none, the whole of it is deleted.
+    key: Option<String>,
+    /// The wrong value it gets.
+    value: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Written")]
+struct ConfigLost {
+    kind: ConfigKind,
+    name: String,
+    change: Option<(String, String)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ConfigKind {
+    Secret,
+    ConfigMap,
+}
+
+impl TryFrom<Written> for ConfigLost {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let (kind, name) = match (written.secret, written.config_map) {
+            (Some(secret), None) => (ConfigKind::Secret, secret),
+            (None, Some(config_map)) => (ConfigKind::ConfigMap, config_map),
+            _ => return Err("exactly one of `secret` and `config_map` says what is lost".into()),
+        };
+        match (written.key, written.value) {
+            (Some(key), Some(value)) => Ok(Self { kind, name, change: Some((key, value)) }),
+            (None, None) => Ok(Self { kind, name, change: None }),
+            _ => Err("`key` and `value` stand together, or neither".into()),
+        }
+    }
+}
+
+impl ConfigKind {
+    /// In words, as inventories say it.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::ConfigMap => "config map",
+        }
+    }
+
+    fn plural(self) -> &'static str {
+        match self {
+            Self::Secret => "secrets",
+            Self::ConfigMap => "configmaps",
+        }
+    }
+
+    fn api(self, cluster: &dyn Cluster) -> Api<DynamicObject> {
+        let resource = match self {
+            Self::Secret => ApiResource::erase::<Secret>(&()),
+            Self::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
+        };
+        Api::namespaced_with(cluster.client(), cluster.namespace(), &resource)
+    }
+}
+
+/// What was lost, as it was; no value of it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Lost {
+    kind: ConfigKind,
+    name: String,
+    uid: String,
+    version: String,
+    altered: Option<String>,
+}
+
+#[async_trait]
+impl Fault for ConfigLost {
+    fn nature(&self) -> Nature {
+        Nature::Damage
+    }
+    fn needs(&self) -> &'static [Power] {
+        &[Power::Cluster]
+    }
+    fn permissions(&self) -> Vec<Permission> {
+        let act = if self.change.is_some() { "patch" } else { "delete" };
+        ["get", act].map(|verb| Permission::within(verb, "", self.kind.plural())).to_vec()
+    }
+    fn targets(&self, inventory: &Inventory) -> Vec<String> {
+        let key = self.change.as_ref().map(|(key, _)| format!("the key `{key}` of ")).unwrap_or_default();
+        let its = inventory.kind(self.kind.words()).filter(|thing| thing.name == self.name);
+        its.map(|thing| format!("{key}the {} {}", thing.kind, thing.name)).collect()
+    }
+    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
+        let what = format!("cannot lose the {} `{}`", self.kind.words(), self.name);
+        let api = self.kind.api(env.cluster()?);
+        let there = api.get_metadata(&self.name).await.map_err(cluster::cannot(&what))?;
+        if let Some((key, _)) = &self.change {
+            let now = api.get(&self.name).await.map_err(cluster::cannot(&what))?;
+            if now.data.pointer("/data").and_then(|data| data.get(key)).is_none() {
+                return Err(Trouble::new(what, format!("it has no key `{key}`")));
+            }
+        }
+        let (uid, version) = (there.uid().unwrap_or_default(), there.resource_version().unwrap_or_default());
+        let altered = self.change.as_ref().map(|(key, _)| key.clone());
+        Ok(Receipt(json!(Lost { kind: self.kind, name: self.name.clone(), uid, version, altered })))
+    }
+    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+        let lost = read_receipt(receipt)?;
+        let api = lost.kind.api(env.cluster()?);
+        let what = format!("cannot lose the {} `{}`", lost.kind.words(), lost.name);
+        let Some((key, value)) = &self.change else {
+            let this = Preconditions { uid: Some(lost.uid), resource_version: None };
+            let deleted = api.delete(&lost.name, &DeleteParams::default().preconditions(this)).await;
+            return deleted.map(drop).map_err(cluster::cannot(what));
+        };
+        let data = if lost.kind == ConfigKind::Secret { "stringData" } else { "data" };
+        // The version makes the API refuse if somebody else was faster.
+        let patch = json!({ "metadata": { "resourceVersion": lost.version }, data: { key: value } });
+        let patched = api.patch(&lost.name, &PatchParams::default(), &Patch::Merge(patch)).await;
+        patched.map(drop).map_err(cluster::cannot(what))
+    }
+    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
+        let (cluster, lost) = match (env.cluster(), read_receipt(receipt)) {
+            (Ok(cluster), Ok(lost)) => (cluster, lost),
+            (Err(trouble), _) | (_, Err(trouble)) => return Finding::unknown(trouble.to_string()),
+        };
+        let named = format!("the {} `{}`", lost.kind.words(), lost.name);
+        match lost.kind.api(cluster).get_metadata_opt(&lost.name).await {
+            Err(error) => Finding::unknown(format!("cannot read {named}: {}", cluster::why(&error))),
+            Ok(None) => Finding::met(),
+            Ok(Some(now)) if now.uid().as_ref() != Some(&lost.uid) => Finding::met(),
+            Ok(Some(now)) if lost.altered.is_some() && now.resource_version().as_ref() != Some(&lost.version) => {
+                Finding::met()
+            }
+            Ok(Some(_)) => Finding::missed(format!("{named} is as it was")),
+        }
+    }
+    async fn lift(&self, _: &dyn Environment, _: &Receipt) -> Result<(), Trouble> {
+        Ok(()) // damage: only recovery mends it
+    }
+}
+
+fn read_receipt(receipt: &Receipt) -> Result<Lost, Trouble> {
+    Lost::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `config-lost` is not one", e))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::environment::Thing;
+
+    fn lost(text: &str) -> Result<ConfigLost, String> {
+        let mut problems = vec![];
+        let read = read::<ConfigLost>(&crate::node::parse(text).unwrap(), &mut problems);
+        read.ok_or_else(|| problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn one_thing_is_lost_and_a_key_needs_a_value() {
+        for (text, said) in [
+            ("{ secret: a, config_map: b }", "exactly one of"),
+            ("{}", "exactly one of"),
+            ("{ secret: a, key: b }", "stand together"),
+            ("{ config_map: a, value: b }", "stand together"),
+        ] {
+            assert!(lost(text).unwrap_err().contains(said), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_there_can_be_lost() {
+        let thing = |kind: &str| Thing { kind: kind.into(), name: "mlflow".into(), ..Thing::default() };
+        let place = Inventory { things: vec![thing("secret"), thing("pod")], ..Inventory::default() };
+        let aims = |text| lost(text).unwrap().targets(&place);
+        assert_eq!(aims("{ secret: mlflow }"), ["the secret mlflow"]);
+        assert_eq!(aims("{ secret: mlflow, key: password, value: x }"), ["the key `password` of the secret mlflow"]);
+        assert!(aims("{ secret: other }").is_empty());
+        assert!(aims("{ config_map: mlflow }").is_empty());
+    }
+
+    #[test]
+    fn a_place_is_asked_for_no_more_than_is_done() {
+        let verbs = |text| lost(text).unwrap().permissions().iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(verbs("{ secret: a }"), ["get secrets", "delete secrets"]);
+        assert_eq!(verbs("{ config_map: a, key: b, value: c }"), ["get configmaps", "patch configmaps"]);
+    }
+}

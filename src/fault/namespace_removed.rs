@@ -1,0 +1,107 @@
+//! The fault that deletes the platform's whole namespace: the wrong context, the wrong script.
+//!
+//! It has bitten when the namespace is gone, or going with nothing in it that is not: from then on nobody comes
+//! back by himself. That the last container has ended is not waited for; its service is gone before it.
+
+use super::{CONFIRM, Fault, Nature};
+use crate::client::Trouble;
+use crate::environment::{Environment, Inventory, Permission, Power, cluster};
+use crate::kind::Kind;
+use crate::model::{Finding, Receipt};
+use crate::node::read;
+use async_trait::async_trait;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, Preconditions};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// `namespace-removed: {}`
+pub const KIND: Kind<dyn Fault> = Kind {
+    name: "namespace-removed",
+    about: "Deletes the platform's namespace with all that is in it, disks included.",
+    example: "namespace-removed: {}",
+    schema: |g| g.subschema_for::<NamespaceRemoved>(),
+    parse: |n, p| read::<NamespaceRemoved>(n, p).map(|k| Box::new(k) as _),
+};
+
+/// Deletes the platform's namespace.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NamespaceRemoved {}
+
+/// Which namespace: one of the same name that was made since is another.
+#[derive(Debug, Serialize, Deserialize)]
+struct Removed {
+    namespace: String,
+    uid: String,
+}
+
+#[async_trait]
+impl Fault for NamespaceRemoved {
+    fn nature(&self) -> Nature {
+        Nature::Damage
+    }
+    fn needs(&self) -> &'static [Power] {
+        &[Power::Cluster]
+    }
+    fn permissions(&self) -> Vec<Permission> {
+        vec![
+            Permission::everywhere("get", "", "namespaces"),
+            Permission::everywhere("delete", "", "namespaces"),
+            Permission::within("list", "", "pods"),
+        ]
+    }
+    fn targets(&self, inventory: &Inventory) -> Vec<String> {
+        let known = inventory.kind("namespace").map(|namespace| format!("the namespace {}", namespace.name)).next();
+        let all = || format!("the namespace of {}", inventory.components.join(", "));
+        vec![known.unwrap_or_else(all)]
+    }
+    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
+        let cluster = env.cluster()?;
+        let namespace = cluster.namespace().to_owned();
+        let what = format!("cannot delete the namespace `{namespace}`");
+        let there = Api::<Namespace>::all(cluster.client()).get(&namespace).await.map_err(cluster::cannot(&what))?;
+        if there.metadata.deletion_timestamp.is_some() {
+            return Err(Trouble::new(what, "it is being deleted already"));
+        }
+        Ok(Receipt(serde_json::json!(Removed { namespace, uid: there.uid().unwrap_or_default() })))
+    }
+    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+        let Removed { namespace, uid } = read_receipt(receipt)?;
+        let this = Preconditions { uid: Some(uid), resource_version: None };
+        let how = DeleteParams::background().preconditions(this);
+        let deleted = Api::<Namespace>::all(env.cluster()?.client()).delete(&namespace, &how).await;
+        deleted.map(drop).map_err(cluster::cannot(format!("cannot delete the namespace `{namespace}`")))
+    }
+    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
+        match gone(env, receipt).await {
+            Ok(finding) => finding,
+            Err(trouble) => Finding::unknown(trouble.to_string()),
+        }
+    }
+    fn confirmed_within(&self) -> Duration {
+        CONFIRM * 3 // its controller comes to the pods when it comes to them
+    }
+    async fn lift(&self, _: &dyn Environment, _: &Receipt) -> Result<(), Trouble> {
+        Ok(()) // damage: only recovery mends it
+    }
+}
+
+async fn gone(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Trouble> {
+    let (cluster, Removed { namespace, uid }) = (env.cluster()?, read_receipt(receipt)?);
+    let there = Api::<Namespace>::all(cluster.client()).get_opt(&namespace).await;
+    let there = there.map_err(cluster::cannot(format!("cannot read the namespace `{namespace}`")))?;
+    let Some(there) = there.filter(|it| it.uid().as_ref() == Some(&uid)) else { return Ok(Finding::met()) };
+    if there.metadata.deletion_timestamp.is_none() {
+        return Ok(Finding::missed(format!("the namespace `{namespace}` is still there")));
+    }
+    let pods = cluster::pods(cluster, "").await?;
+    let living: Vec<_> = pods.iter().filter(|pod| cluster::lives(pod)).map(ResourceExt::name_any).collect();
+    Ok(if living.is_empty() { Finding::met() } else { Finding::missed(format!("still there: {}", living.join(", "))) })
+}
+
+fn read_receipt(receipt: &Receipt) -> Result<Removed, Trouble> {
+    Removed::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `namespace-removed` is not one", e))
+}

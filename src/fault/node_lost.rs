@@ -1,0 +1,262 @@
+//! The fault that takes a machine of the cluster away, by its power switch or its cable, until it is lifted.
+//!
+//! That it bit is seen by the API no longer reaching the node's agent; the node's own condition stays `Ready` for a
+//! grace period of the cluster (40 s and more by default), which would make the moment of the disaster a guess.
+
+use super::{Fault, Nature};
+use crate::client::Trouble;
+use crate::environment::{COMPONENT, Cluster, Environment, Inventory, Permission, Power, cluster};
+use crate::kind::Kind;
+use crate::model::{Finding, Receipt, Verdict};
+use crate::node::read;
+use async_trait::async_trait;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::ResourceExt;
+use kube::api::Api;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+const LOOK: Duration = Duration::from_millis(200);
+
+/// `node-lost: { carries: mlflow, spares: postgres, how: power }`
+pub const KIND: Kind<dyn Fault> = Kind {
+    name: "node-lost",
+    about: "Takes away a node that carries a component, until it is lifted.",
+    example: "node-lost: { carries: mlflow, spares: postgres, how: power }",
+    schema: |g| g.subschema_for::<NodeLost>(),
+    parse: |n, p| read::<NodeLost>(n, p).map(|k| Box::new(k) as _),
+};
+
+/// Takes a node away.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NodeLost {
+    /// The component of which a pod runs on the node.
+    carries: String,
+    /// The component, or a list of them, of which none does; nothing is spared if nothing is said.
+    #[serde(default)]
+    spares: Spared,
+    /// What happens to it; `power` if nothing is said.
+    #[serde(default)]
+    how: How,
+}
+
+/// One component or several.
+#[derive(Debug, Default, Deserialize)]
+#[serde(from = "OneOrMore")]
+struct Spared(Vec<String>);
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a component or a list of components")]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl From<OneOrMore> for Spared {
+    fn from(written: OneOrMore) -> Self {
+        match written {
+            OneOrMore::One(component) => Self(vec![component]),
+            OneOrMore::More(components) => Self(components),
+        }
+    }
+}
+
+impl JsonSchema for Spared {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Spared".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
+    }
+}
+
+/// What happens to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum How {
+    /// Its power goes: all that runs on it ends at once.
+    #[default]
+    Power,
+    /// Its cable is pulled: all that runs on it goes on, reached by nobody.
+    Cable,
+}
+
+/// Which node was taken away, and what of the platform was on it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Lost {
+    node: String,
+    uid: String,
+    how: How,
+    pods: Vec<Carried>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Carried {
+    name: String,
+    uid: String,
+    /// How long it stays on a node that cannot be reached; for ever, if it does not say.
+    tolerates_seconds: Option<i64>,
+}
+
+#[async_trait]
+impl Fault for NodeLost {
+    fn nature(&self) -> Nature {
+        Nature::Condition
+    }
+    fn needs(&self) -> &'static [Power] {
+        &[Power::Cluster, Power::Nodes]
+    }
+    fn permissions(&self) -> Vec<Permission> {
+        vec![
+            Permission::within("list", "", "pods"),
+            Permission::everywhere("get", "", "nodes"),
+            Permission::everywhere("get", "", "nodes/proxy"),
+        ]
+    }
+    fn targets(&self, inventory: &Inventory) -> Vec<String> {
+        let there = |component: &String| inventory.components.contains(component);
+        if !there(&self.carries) || !self.spares.0.iter().all(there) || self.spares.0.contains(&self.carries) {
+            return vec![];
+        }
+        let but =
+            if self.spares.0.is_empty() { String::new() } else { format!(" and not {}", self.spares.0.join(", ")) };
+        vec![format!("1 node, the first that carries {}{but}", self.carries)]
+    }
+    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
+        let cluster = env.cluster()?;
+        let all = cluster::pods(cluster, "").await?;
+        let node = &choose(&self.carries, &self.spares.0, &all)?;
+        let there = Api::<Node>::all(cluster.client()).get(node).await;
+        let uid = there.map_err(cluster::cannot(format!("cannot read the node `{node}`")))?.uid().unwrap_or_default();
+        let reached = cluster::reaches(cluster, node).await;
+        if reached.verdict != Verdict::Met {
+            let why = reached.reason.unwrap_or_default();
+            return Err(Trouble::new(format!("whether `{node}` is lost could not be seen"), why));
+        }
+        let on_it = |pod: &&Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref()) == Some(node);
+        let carried = |pod: &Pod| Carried {
+            name: pod.name_any(),
+            uid: pod.uid().unwrap_or_default(),
+            tolerates_seconds: cluster::tolerates(pod),
+        };
+        let pods = all.iter().filter(on_it).map(carried).collect();
+        Ok(Receipt(serde_json::json!(Lost { node: node.clone(), uid, how: self.how, pods })))
+    }
+    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+        let (nodes, lost) = (env.nodes()?, read_receipt(receipt)?);
+        match lost.how {
+            How::Power => nodes.power_off(&lost.node).await,
+            How::Cable => nodes.cut_off(&lost.node).await,
+        }
+    }
+    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
+        let (cluster, lost) = match (env.cluster(), read_receipt(receipt)) {
+            (Ok(cluster), Ok(lost)) => (cluster, lost),
+            (Err(trouble), _) | (_, Err(trouble)) => return Finding::unknown(trouble.to_string()),
+        };
+        let reached = cluster::reaches(cluster, &lost.node).await;
+        match reached.verdict {
+            Verdict::Met => Finding::missed(format!("`{}` is still reached", lost.node)),
+            Verdict::Unknown => reached,
+            Verdict::Missed => {
+                let stays = |pod: &Carried| pod.tolerates_seconds.map_or("for ever".into(), |s| format!("{s} s"));
+                let finding = Finding { reason: reached.reason, ..Finding::met() }.figure("node", &lost.node);
+                lost.pods.iter().fold(finding, |f, pod| f.figure(format!("{} tolerates", pod.name), stays(pod)))
+            }
+        }
+    }
+    async fn lift(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+        let (nodes, cluster, lost) = (env.nodes()?, env.cluster()?, read_receipt(receipt)?);
+        match lost.how {
+            How::Power => nodes.power_on(&lost.node).await?,
+            How::Cable => nodes.connect(&lost.node).await?,
+        }
+        back(cluster, &lost).await
+    }
+}
+
+/// Waits until the node is reached and ready. Whoever calls bounds the time.
+async fn back(cluster: &dyn Cluster, lost: &Lost) -> Result<(), Trouble> {
+    let api = Api::<Node>::all(cluster.client());
+    loop {
+        let node = api.get_opt(&lost.node).await;
+        match node.map_err(cluster::cannot(format!("cannot read the node `{}`", lost.node)))? {
+            Some(node) if !cluster::ready(&node) => {}
+            Some(_) if cluster::reaches(cluster, &lost.node).await.verdict == Verdict::Met => return Ok(()),
+            None if lost.how == How::Cable => {
+                let why = "it was deleted meanwhile, and its agent makes its node only when it starts";
+                return Err(Trouble::new(format!("the node `{}`", lost.node), why).hint("restart its agent"));
+            }
+            _ => {}
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The first node by name that carries the one component and none of the others. A component of which nobody can say
+/// where it is cannot be spared.
+fn choose(carried: &str, spared: &[String], pods: &[Pod]) -> Result<String, Trouble> {
+    let of = |component: &str| {
+        let its = |pod: &&Pod| pod.labels().get(COMPONENT).is_some_and(|it| it == component);
+        let nodes = cluster::carriers(pods.iter().filter(its));
+        let none = || Trouble::new("cannot choose a node", format!("no pod of `{component}` is on any"));
+        if nodes.is_empty() { Err(none()) } else { Ok(nodes) }
+    };
+    let carriers = of(carried)?;
+    let spared_nodes: Vec<_> = spared.iter().map(|it| of(it)).collect::<Result<Vec<_>, _>>()?.concat();
+    carriers.iter().find(|node| !spared_nodes.contains(node)).cloned().ok_or_else(|| {
+        let what = format!("no node carries `{carried}` and spares {}", spared.join(", "));
+        Trouble::new(what, format!("the one is on {}, the rest on {}", carriers.join(", "), spared_nodes.join(", ")))
+    })
+}
+
+fn read_receipt(receipt: &Receipt) -> Result<Lost, Trouble> {
+    Lost::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `node-lost` is not one", e))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_carried_and_spared_must_be_there_and_differ() {
+        let lost = |text: &str| read::<NodeLost>(&crate::node::parse(text).unwrap(), &mut vec![]).unwrap();
+        let aims = |text| lost(text).targets(&Inventory::of(["mlflow", "postgres", "s3"]));
+        assert_eq!(aims("{ carries: mlflow }"), ["1 node, the first that carries mlflow"]);
+        assert_eq!(
+            aims("{ carries: mlflow, spares: postgres }"),
+            ["1 node, the first that carries mlflow and not postgres"]
+        );
+        let two = "{ carries: mlflow, spares: [postgres, s3], how: cable }";
+        assert_eq!(aims(two), ["1 node, the first that carries mlflow and not postgres, s3"]);
+        assert_eq!(lost(two).how, How::Cable);
+        for wrong in ["{ carries: mlfow }", "{ carries: mlflow, spares: db }", "{ carries: mlflow, spares: mlflow }"] {
+            assert!(aims(wrong).is_empty(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_first_node_by_name_is_taken_that_spares_the_others() {
+        let pod = |component: &str, node: &str| -> Pod {
+            let labels = serde_json::json!({ COMPONENT: component });
+            serde_json::from_value(serde_json::json!({ "metadata": { "name": "x", "labels": labels },
+                "spec": { "nodeName": node, "containers": [] }, "status": { "phase": "Running" } }))
+            .unwrap()
+        };
+        let pods = [pod("mlflow", "c"), pod("postgres", "a"), pod("mlflow", "a"), pod("mlflow", "b")];
+        let chosen = |spared: &[&str]| {
+            let spared: Vec<_> = spared.iter().map(|it| (*it).to_owned()).collect();
+            choose("mlflow", &spared, &pods).map_err(|trouble| trouble.to_string())
+        };
+        assert_eq!(chosen(&[]).unwrap(), "a");
+        assert_eq!(chosen(&["postgres"]).unwrap(), "b");
+        assert!(chosen(&["s3"]).unwrap_err().contains("no pod of `s3`"), "what is not seen cannot be spared");
+        assert!(chosen(&["mlflow"]).unwrap_err().contains("the one is on a, b, c"));
+    }
+}

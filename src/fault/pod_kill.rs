@@ -1,0 +1,296 @@
+//! The fault that deletes pods: a crash that the cluster's controllers are there to mend.
+//!
+//! The draw is by the order of the pods' names, so that it can be told and repeated; the receipt holds each pod's
+//! uid, so that a pod that came in its place is never taken for the one that was meant.
+
+use super::{CONFIRM, Fault, Nature};
+use crate::client::Trouble;
+use crate::environment::{COMPONENT, Environment, Inventory, Permission, Power, cluster};
+use crate::kind::Kind;
+use crate::model::{Finding, Receipt, Span};
+use crate::node::read;
+use async_trait::async_trait;
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, Preconditions};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// `pod-kill: { component: mlflow, count: 1 }`
+pub const KIND: Kind<dyn Fault> = Kind {
+    name: "pod-kill",
+    about: "Deletes pods of a component or a selector; whatever made them makes new ones.",
+    example: "pod-kill: { component: mlflow, count: 1 }",
+    schema: |g| g.subschema_for::<Written>(),
+    parse: |n, p| read::<PodKill>(n, p).map(|k| Box::new(k) as _),
+};
+
+/// Deletes pods.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "PodKill")]
+struct Written {
+    /// The component whose pods are deleted; this or `selector`.
+    component: Option<String>,
+    /// The labels of the pods that are deleted: `key=value`, several with commas between them.
+    selector: Option<String>,
+    /// How many; this or `percent`. One, if neither is said.
+    #[schemars(range(min = 1))]
+    count: Option<usize>,
+    /// What share of them, rounded up.
+    #[schemars(range(min = 1, max = 100))]
+    percent: Option<usize>,
+    /// How long they may take to end in good order. With none, the default, the API forgets them at once and their
+    /// node ends them a little later without anybody's eye on it: a component with a disk is better given a second.
+    #[serde(default = "none")]
+    grace: Span,
+}
+
+fn none() -> Span {
+    Span::seconds(0)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Written")]
+struct PodKill {
+    labels: BTreeMap<String, String>,
+    share: Share,
+    grace: Span,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Share {
+    Count(usize),
+    Percent(usize),
+}
+
+impl TryFrom<Written> for PodKill {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let labels = match (written.component, written.selector) {
+            (Some(component), None) => BTreeMap::from([(COMPONENT.to_owned(), component)]),
+            (None, Some(selector)) => labels(&selector)?,
+            _ => return Err("exactly one of `component` and `selector` says which pods".into()),
+        };
+        let share = match (written.count, written.percent) {
+            (Some(_), Some(_)) => return Err("`count` and `percent` cannot both say how many".into()),
+            (None, Some(percent @ 1..=100)) => Share::Percent(percent),
+            (None, Some(percent)) => return Err(format!("`percent` is from 1 to 100, not {percent}")),
+            (Some(0), None) => return Err("`count: 0` would hit nothing".into()),
+            (count, None) => Share::Count(count.unwrap_or(1)),
+        };
+        Ok(Self { labels, share, grace: written.grace })
+    }
+}
+
+/// `k=v,k2=v2` as labels.
+fn labels(selector: &str) -> Result<BTreeMap<String, String>, String> {
+    let wrong = || format!("`{selector}` is no selector, such as key=value,other=value");
+    let label = |part: &str| {
+        let (key, value) = part.trim().split_once('=').ok_or_else(wrong)?;
+        let odd = |text: &str| text.is_empty() || text.contains(|c: char| c.is_whitespace() || "=!<>()".contains(c));
+        if odd(key) || odd(value) { Err(wrong()) } else { Ok((key.to_owned(), value.to_owned())) }
+    };
+    selector.split(',').map(label).collect()
+}
+
+impl Share {
+    /// How many of so many; none if there are not enough.
+    fn of(self, all: usize) -> Option<usize> {
+        let share = match self {
+            Self::Count(count) => count,
+            Self::Percent(percent) => (all * percent).div_ceil(100),
+        };
+        (share > 0 && share <= all).then_some(share)
+    }
+}
+
+impl PodKill {
+    fn selector(&self) -> String {
+        self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// Which pods are deleted, and how.
+#[derive(Debug, Serialize, Deserialize)]
+struct Killed {
+    pods: Vec<Named>,
+    grace_seconds: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Named {
+    name: String,
+    uid: String,
+}
+
+#[async_trait]
+impl Fault for PodKill {
+    fn nature(&self) -> Nature {
+        Nature::Damage
+    }
+    fn needs(&self) -> &'static [Power] {
+        &[Power::Cluster]
+    }
+    fn permissions(&self) -> Vec<Permission> {
+        ["get", "list", "delete"].map(|verb| Permission::within(verb, "", "pods")).to_vec()
+    }
+    fn targets(&self, inventory: &Inventory) -> Vec<String> {
+        let meets = |labels: &BTreeMap<String, String>| self.labels.iter().all(|(k, v)| labels.get(k) == Some(v));
+        let mut names: Vec<_> =
+            inventory.kind("pod").filter(|pod| meets(&pod.labels)).map(|pod| pod.name.as_str()).collect();
+        names.sort_unstable();
+        let Some(share) = self.share.of(names.len()) else { return vec![] };
+        vec![format!("{share} of {} pods: {}", names.len(), names[..share].join(", "))]
+    }
+    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
+        let selector = self.selector();
+        let mut pods = cluster::pods(env.cluster()?, &selector).await?;
+        pods.retain(cluster::lives);
+        let all = pods.len();
+        let Some(share) = self.share.of(all) else {
+            let why =
+                if all == 0 { "there is none".into() } else { format!("{:?} of {all} cannot be had", self.share) };
+            return Err(Trouble::new(format!("cannot delete pods `{selector}`"), why));
+        };
+        pods.truncate(share);
+        let named = |pod: &Pod| Named { name: pod.name_any(), uid: pod.uid().unwrap_or_default() };
+        let grace_seconds = u32::try_from(self.grace.0.as_secs()).unwrap_or(u32::MAX);
+        Ok(Receipt(serde_json::json!(Killed { pods: pods.iter().map(named).collect(), grace_seconds })))
+    }
+    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+        let (cluster, killed) = (env.cluster()?, read_receipt(receipt)?);
+        let api: Api<Pod> = Api::namespaced(cluster.client(), cluster.namespace());
+        let deleted = killed.pods.iter().map(async |Named { name, uid }| {
+            let this = Preconditions { uid: Some(uid.clone()), resource_version: None };
+            let how = DeleteParams::default().grace_period(killed.grace_seconds).preconditions(this);
+            match api.delete(name, &how).await {
+                Err(error) if !cluster::says(&error, 404) => {
+                    Err(cluster::cannot(format!("cannot delete `{name}`"))(error))
+                }
+                _ => Ok(()), // gone already: its uid is looked for in any case
+            }
+        });
+        join_all(deleted).await.into_iter().collect()
+    }
+    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
+        match left(env, receipt).await {
+            Ok(left) if left.is_empty() => Finding::met(),
+            Ok(left) => Finding::missed(format!("still running: {}", left.join(", "))),
+            Err(trouble) => Finding::unknown(trouble.to_string()),
+        }
+    }
+    fn confirmed_within(&self) -> Duration {
+        CONFIRM.saturating_add(self.grace.0)
+    }
+    async fn lift(&self, _: &dyn Environment, _: &Receipt) -> Result<(), Trouble> {
+        Ok(()) // damage: only recovery mends it
+    }
+}
+
+/// Those of the pods that still run.
+async fn left(env: &dyn Environment, receipt: &Receipt) -> Result<Vec<String>, Trouble> {
+    let killed = read_receipt(receipt)?;
+    let cluster = env.cluster()?;
+    let api: Api<Pod> = Api::namespaced(cluster.client(), cluster.namespace());
+    let look = killed.pods.iter().map(async |Named { name, uid }| {
+        let pod = api.get_opt(name).await.map_err(cluster::cannot(format!("cannot read `{name}`")))?;
+        Ok(pod.filter(|pod| pod.uid().as_ref() == Some(uid) && runs(pod)).map(|_| name.clone()))
+    });
+    let looked: Result<Vec<_>, _> = join_all(look).await.into_iter().collect();
+    Ok(looked?.into_iter().flatten().collect())
+}
+
+/// Is it not about to go, or does one of its containers not know yet?
+fn runs(pod: &Pod) -> bool {
+    let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
+    let running = |it: &k8s_openapi::api::core::v1::ContainerStatus| {
+        it.state.as_ref().is_some_and(|state| state.running.is_some())
+    };
+    pod.metadata.deletion_timestamp.is_none() || containers.iter().any(running)
+}
+
+fn read_receipt(receipt: &Receipt) -> Result<Killed, Trouble> {
+    Killed::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `pod-kill` is not one", e))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::environment::Thing;
+    use serde_json::json;
+
+    fn kill(text: &str) -> Result<PodKill, Vec<String>> {
+        let mut problems = vec![];
+        let read = read::<PodKill>(&crate::node::parse(text).unwrap(), &mut problems);
+        read.ok_or_else(|| problems.iter().map(ToString::to_string).collect())
+    }
+
+    fn place() -> Inventory {
+        let pod = |name: &str, component: &str| Thing {
+            kind: "pod".into(),
+            name: name.into(),
+            labels: [(COMPONENT.to_owned(), component.to_owned()), ("tier".to_owned(), "x".to_owned())].into(),
+        };
+        let node = Thing { kind: "node".into(), ..pod("a", "mlflow") };
+        Inventory {
+            things: vec![pod("m-2", "mlflow"), node, pod("p-0", "postgres"), pod("m-1", "mlflow")],
+            ..Inventory::default()
+        }
+    }
+
+    #[test]
+    fn pods_are_drawn_in_the_order_of_their_names() {
+        let aims = |text| kill(text).unwrap().targets(&place());
+        assert_eq!(aims("{ component: mlflow }"), ["1 of 2 pods: m-1"]);
+        assert_eq!(aims("{ component: mlflow, percent: 51 }"), ["2 of 2 pods: m-1, m-2"]);
+        assert_eq!(aims("{ selector: 'tier=x', count: 3 }"), ["3 of 3 pods: m-1, m-2, p-0"]);
+        assert!(aims("{ component: mlflow, count: 3 }").is_empty(), "more than there are");
+        assert!(aims("{ selector: 'tier=y' }").is_empty());
+    }
+
+    #[test]
+    fn a_share_is_rounded_up_and_never_none_of_some() {
+        assert_eq!(Share::Percent(1).of(10), Some(1));
+        assert_eq!(Share::Percent(50).of(3), Some(2));
+        assert_eq!(Share::Percent(100).of(0), None);
+        assert_eq!(Share::Count(2).of(1), None);
+    }
+
+    #[test]
+    fn what_says_nothing_or_too_much_is_refused() {
+        for (text, said) in [
+            ("{ component: mlflow, count: 1, percent: 50 }", "`count` and `percent` cannot both"),
+            ("{ component: mlflow, selector: 'a=b' }", "exactly one of `component` and `selector`"),
+            ("{ count: 1 }", "exactly one of `component` and `selector`"),
+            ("{ component: mlflow, percent: 101 }", "from 1 to 100, not 101"),
+            ("{ component: mlflow, count: 0 }", "would hit nothing"),
+            ("{ selector: 'a in (b)' }", "`a in (b)` is no selector"),
+            ("{ selector: 'a!=b' }", "is no selector"),
+            ("{ component: mlflow, cuont: 1 }", "did you mean `count`?"),
+        ] {
+            let problems = kill(text).unwrap_err();
+            assert!(problems.len() == 1 && problems[0].contains(said), "{text}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_pod_that_goes_runs_until_its_containers_have_ended() {
+        let pod = |deleted: bool, state: &str| -> Pod {
+            let mut pod = json!({ "metadata": { "name": "x" }, "status": { "containerStatuses": [
+                { "name": "x", "image": "x", "imageID": "x", "ready": false, "restartCount": 0, "state": { state: {"exitCode": 0} } }] } });
+            if deleted {
+                pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+            }
+            serde_json::from_value(pod).unwrap()
+        };
+        assert!(runs(&pod(false, "running")) && runs(&pod(false, "terminated")), "the cluster starts it again");
+        assert!(runs(&pod(true, "running")));
+        assert!(!runs(&pod(true, "terminated")));
+    }
+}

@@ -1,0 +1,135 @@
+//! Faults and steps of a cluster, one after the other on a real platform: each bites, and each is mended.
+//!
+//! The cluster is the one that `LIFEBOAT_TEST_KUBECONFIG` names; without it this says so and passes, unless
+//! `LIFEBOAT_TEST_CLUSTER=require`. Node faults are drilled by `drills/node-lost.yaml`: they need somebody's switch.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "support/notes.rs"]
+mod notes;
+#[path = "support/places.rs"]
+mod places;
+
+use async_trait::async_trait;
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use lifeboat::client::Trouble;
+use lifeboat::clock::{self, Moment};
+use lifeboat::environment::{ENVIRONMENTS, Environment, Lent, Place};
+use lifeboat::fault::FAULTS;
+use lifeboat::kind::pick;
+use lifeboat::model::{Finding, Verdict};
+use lifeboat::node::parse;
+use lifeboat::recovery::{Hands, Lifts, STEPS};
+use notes::Notes;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[async_trait]
+impl Lifts for Notes {
+    async fn lift(&self) -> Result<(), Trouble> {
+        Ok(())
+    }
+}
+
+fn place() -> Option<Arc<dyn Place>> {
+    let config = places::kubeconfig()?;
+    let text = format!("kubernetes: {{ kubeconfig: {}, images: built, doors: forward }}", config.display());
+    let mut problems = vec![];
+    let place = pick("environment", ENVIRONMENTS, &parse(&text).unwrap(), &mut problems);
+    Some(place.unwrap_or_else(|| panic!("{problems:?}")).it)
+}
+
+/// Does the harm that is written, waits until it has bitten, and lifts it, which for damage is nothing.
+async fn strike(env: &dyn Environment, written: &str) {
+    let fault = pick("fault", FAULTS, &parse(written).unwrap(), &mut vec![]).unwrap();
+    let receipt = fault.intend(env).await.unwrap_or_else(|trouble| panic!("{written}: {trouble}"));
+    let before = fault.confirm(env, &receipt).await;
+    assert_eq!(before.verdict, Verdict::Missed, "{written}: nothing was done yet: {before:?}");
+    let began = Instant::now();
+    fault.inject(env, &receipt).await.unwrap_or_else(|trouble| panic!("{written}: {trouble}"));
+    loop {
+        let finding = fault.confirm(env, &receipt).await;
+        if finding.verdict == Verdict::Met {
+            break;
+        }
+        assert!(began.elapsed() < fault.confirmed_within(), "{written}: {finding:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("{written}: had bitten after {:.2} s", began.elapsed().as_secs_f64());
+    assert!(!receipt.0.to_string().contains("PASSWORD"), "no value is in a receipt");
+    fault.lift(env, &receipt).await.unwrap();
+}
+
+async fn carry_out(env: &dyn Environment, written: &str) -> Finding {
+    let step = pick("step", STEPS, &parse(written).unwrap(), &mut vec![]).unwrap();
+    let (folder, nobody, outputs) = (tempfile::tempdir().unwrap(), Notes::default(), [].into());
+    let hands = Hands {
+        env,
+        engine: None,
+        points: vec![],
+        bite: Moment::default(),
+        bite_at: clock::wall(),
+        bitten_at: clock::wall(),
+        outputs: &outputs,
+        folder: folder.path(),
+        lifts: &nobody,
+    };
+    let began = Instant::now();
+    let finding = step.carry_out(&hands).await;
+    println!("{written}: {} after {:.2} s {:?}", finding.verdict, began.elapsed().as_secs_f64(), finding.figures);
+    finding
+}
+
+async fn mend(env: &dyn Environment, written: &str) {
+    let finding = carry_out(env, written).await;
+    assert_eq!(finding.verdict, Verdict::Met, "{written}: {finding:?}");
+}
+
+async fn uids(env: &dyn Environment, component: &str) -> Vec<String> {
+    let cluster = env.cluster().unwrap();
+    let pods: Api<Pod> = Api::namespaced(cluster.client(), cluster.namespace());
+    let its = ListParams::default().labels(&format!("app.kubernetes.io/component={component}"));
+    pods.list(&its).await.unwrap().iter().map(|pod| pod.uid().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_fault_bites_and_each_step_mends() {
+    let Some(place) = place() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let lent = Lent { run: format!("test-faults-{:04x}", rand::random::<u16>()), folder: folder.path().into() };
+    let env = place.provision(&lent, Arc::new(Notes::default())).await.map_err(|e| e.to_string()).unwrap();
+    let env = env.as_ref();
+    let cluster = env.cluster().unwrap();
+
+    let before = uids(env, "mlflow").await;
+    strike(env, "pod-kill: { component: mlflow }").await;
+    mend(env, "wait-for: { condition: Available, of: deployment/mlflow, within: 2m }").await;
+    let after = uids(env, "mlflow").await;
+    assert!(!after.is_empty() && after.iter().all(|uid| !before.contains(uid)), "{before:?} {after:?}");
+    let late = carry_out(env, "wait-for: { condition: Available, of: deployment/other, within: 1s }").await;
+    assert_eq!(late.verdict, Verdict::Missed, "what is not there is never available");
+
+    mend(env, "rollout-restart: { component: mlflow }").await;
+    assert!(uids(env, "mlflow").await.iter().any(|uid| !after.contains(uid)), "none is new");
+    mend(env, "scale: { component: mlflow, replicas: 0 }").await;
+    assert!(uids(env, "mlflow").await.is_empty());
+
+    strike(env, "config-lost: { config_map: mlflow, key: DO_NOT_TRACK, value: '0' }").await;
+    strike(env, "config-lost: { secret: platform }").await;
+    mend(env, "recreate-namespace: {}").await;
+    let secrets: Api<Secret> = Api::namespaced(cluster.client(), cluster.namespace());
+    assert!(secrets.get_opt("platform").await.unwrap().is_some());
+    assert_eq!(uids(env, "mlflow").await.len(), 1, "what was scaled down is put right, too");
+
+    let namespaces: Api<Namespace> = Api::all(cluster.client());
+    let first = namespaces.get(cluster.namespace()).await.unwrap().uid();
+    strike(env, "namespace-removed: {}").await;
+    mend(env, "recreate-namespace: { hold: [mlflow] }").await;
+    assert_ne!(namespaces.get(cluster.namespace()).await.unwrap().uid(), first);
+    assert!(uids(env, "mlflow").await.is_empty(), "it is held back");
+    assert_eq!(uids(env, "postgres").await.len(), 1);
+    mend(env, "start: { component: mlflow }").await;
+    assert_eq!(env.remove().await, Vec::<String>::new());
+}
