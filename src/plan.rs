@@ -5,7 +5,7 @@
 use crate::check::Check;
 use crate::engine::Engine;
 use crate::environment::{Inventory, Permission, Place};
-use crate::fault::Fault;
+use crate::fault::{Fault, Nature};
 use crate::kind::Chosen;
 use crate::model::{At, Phase, Span, Terms};
 use crate::probe::Probe;
@@ -128,6 +128,20 @@ impl Plan {
         self.targets = self.faults.iter().map(|planned| planned.fault.targets(inventory)).collect();
         let missed = self.faults.iter().zip(&self.targets).filter(|(_, targets)| targets.is_empty());
         missed.map(|(planned, _)| format!("the fault `{}` hits nothing that is there", planned.fault.name)).collect()
+    }
+
+    /// What forbids it, whatever the place says: on a platform that is lent, damage needs a way back.
+    pub fn refusals(&self) -> Vec<String> {
+        let damage = self.faults.iter().find(|planned| planned.fault.nature() == Nature::Damage);
+        let damage = damage.filter(|_| self.environment.borrowed() && self.protect.is_none());
+        let text = |planned: &PlannedFault| {
+            format!(
+                "the fault `{}` does damage to a platform that is lent, and the drill has no `protect`: \
+                 what is broken could not be mended",
+                planned.fault.name
+            )
+        };
+        damage.map(text).into_iter().collect()
     }
 
     /// Digest of the plan.

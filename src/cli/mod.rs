@@ -166,6 +166,7 @@ fn complain(failure: &Failure) -> u8 {
 /// Asks the environment what stands against the plan, and aims the plan at what is there.
 async fn survey(plan: &mut Plan) -> Survey {
     let mut survey = plan.environment.survey(&plan.permissions()).await;
+    survey.refusals.extend(plan.refusals());
     if let Some(inventory) = &survey.inventory {
         survey.problems.extend(plan.aim(inventory));
     }

@@ -4,6 +4,7 @@
 //! thing it creates; `open` finds what receipts name and creates nothing; `remove` may be called after any
 //! prefix of `provision`, and twice: already gone is success.
 
+pub mod cluster;
 pub mod containers;
 pub mod images;
 mod inventory;
@@ -14,7 +15,7 @@ pub mod simulated;
 pub mod stack;
 
 pub use inventory::{Inventory, Permission, Survey, Thing};
-pub use power::{Cluster, Components, Exec, Memory, MemoryUse, Network, Nodes, Objects, Power, Sql};
+pub use power::{COMPONENT, Cluster, Components, Exec, Memory, MemoryUse, Network, Nodes, Objects, Power, Sql};
 
 use crate::client::Trouble;
 use crate::kind::Kind;
@@ -34,6 +35,11 @@ pub trait Place: Send + Sync {
     fn powers(&self) -> Vec<Power>;
     /// What its environment will have that can be hit, as far as that is known without asking.
     fn inventory(&self) -> Inventory;
+    /// Does it belong to somebody else, who lent it? Then it is never removed, and nothing is broken in it that could
+    /// not be mended.
+    fn borrowed(&self) -> bool {
+        false
+    }
     /// What is missing for it, and what is there; reads only. `wanted` is what the drill's faults and steps will do.
     async fn survey(&self, wanted: &[Permission]) -> Survey;
     /// Sets it up: when this returns, every component serves and holds the seed.

@@ -121,7 +121,9 @@ pub async fn run(plan: Plan, reports: &Path, watcher: Arc<dyn Watcher>) -> Resul
 /// moment the platform serves.
 async fn perform(stage: &Stage) -> Result<(), Trouble> {
     let late = |_| Trouble::new("cannot set up", "not done within an hour").hint("what is done is kept: run it again");
-    timeout(SET_UP, stage.provision()).await.map_err(late)??;
+    if !timeout(SET_UP, stage.provision()).await.map_err(late)?? {
+        return Ok(());
+    }
     let limit = stage.plan.limits.drill;
     timeout(limit.0, rehearse(stage)).await.unwrap_or_else(|_| {
         stage.decide("drill limit", Verdict::Unknown, Some(format!("the drill took longer than {limit}")));

@@ -91,18 +91,21 @@ impl Stage {
         self.scribe.tell(Fact::Decided { what: what.to_owned(), verdict, reason });
     }
 
-    /// Sets the platform up and seeds it.
-    pub async fn provision(&self) -> Result<(), Trouble> {
+    /// Sets the platform up and seeds it, unless a guard refuses: then false.
+    pub async fn provision(&self) -> Result<bool, Trouble> {
         self.scribe.tell(Fact::Phase(Phase::Provision));
         let env = self.plan.environment.provision(&self.lent, Arc::new(self.scribe.clone())).await?;
         let env = self.env.get_or_init(|| env);
+        if self.guard().await.is_err() {
+            return Ok(false);
+        }
         let powers = self.plan.environment.powers();
         let seedable = [Power::Sql, Power::Objects].iter().all(|p| powers.contains(p));
-        if seedable && self.plan.scale > 0.0 {
+        if seedable && self.plan.scale > 0.0 && !seed::planted(env.as_ref()).await? {
             let seeded = seed::plant(env.as_ref(), self.plan.scale).await?;
             self.scribe.tell(Fact::Note(format!("seeded: {seeded}")));
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Sets probes, clients and backups going, and lets the checks plant.

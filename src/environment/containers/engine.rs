@@ -138,3 +138,30 @@ fn trouble(what: impl Into<String>, error: &Error) -> Trouble {
         error => Trouble::new(what, chain(error)),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_says_nothing_is_not_waited_for_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("docker.sock");
+        let _frozen = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let engine = Engine::at(&format!("unix://{}", socket.display())).unwrap();
+        let trouble = ask("cannot ask", engine.docker.version()).await.unwrap_err();
+        assert_eq!(trouble.why, "the engine gave no answer within 30 s");
+        drop(engine);
+        let trouble = Engine::at("unix:///nowhere/docker.sock").err().unwrap();
+        assert!(trouble.hint.unwrap().contains("DOCKER_HOST"));
+    }
+
+    #[test]
+    fn everything_says_whose_it_is() {
+        let labels = labels("some-run");
+        assert_eq!(labels[RUN], "some-run");
+        let born = Born { pid: labels[OWNER].parse().unwrap(), start: labels[OWNER_START].parse().unwrap() };
+        assert!(born.lives(), "{labels:?}");
+    }
+}

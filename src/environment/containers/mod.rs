@@ -62,7 +62,8 @@ impl Place for Containers {
 
     async fn provision(&self, run: &Lent, journal: Arc<dyn Journal>) -> Result<Arc<dyn Environment>, Trouble> {
         let engine = engine::Engine::own()?;
-        match platform::Platform::provision(&engine, run, &self.images, self.keep, &*journal).await {
+        let made = platform::Platform::provision(&engine, run, &self.images, self.keep, &*journal);
+        match Box::pin(made).await {
             Ok(platform) => Ok(Arc::new(platform)),
             Err(trouble) => {
                 cleanup::sweep(&engine, run).await; // what is left is found again by the receipts

@@ -4,7 +4,7 @@
 //! without the run's own label is not ours, whatever a receipt says.
 
 use super::client::{ask, found, insist};
-use super::manifests::{RUN, SECRET, STORE_SECRET, namespace, run_label, store_namespace};
+use super::manifests::{RUN, SECRET, STORE_SECRET, run_label};
 use crate::client::Trouble;
 use crate::environment::stack::{Key, Secrets};
 use crate::model::Receipt;
@@ -50,15 +50,14 @@ pub fn make_folder(run: &str, passfile: &str) -> Result<(), Trouble> {
     make().map_err(|e| Trouble::new(format!("cannot make `{}`", folder.display()), e).hint("set LIFEBOAT_STATE"))
 }
 
-/// The secrets of a run's platform, as far as its namespaces still hold them.
-pub async fn secrets(client: &Client, run: &str) -> Result<Option<Secrets>, Trouble> {
+/// The secrets of a platform, as far as its namespaces, its own and the store's, still hold them.
+pub async fn secrets(client: &Client, namespaces: [String; 2]) -> Result<Option<Secrets>, Trouble> {
+    let [platform, store] = namespaces;
     let read = async |namespace: String, name: &str| {
         let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
         insist(format!("cannot read the secret `{name}`"), || async { found(secrets.get(name).await) }).await
     };
-    let (Some(platform), Some(store)) =
-        (read(namespace(run), SECRET).await?, read(store_namespace(run), STORE_SECRET).await?)
-    else {
+    let (Some(platform), Some(store)) = (read(platform, SECRET).await?, read(store, STORE_SECRET).await?) else {
         return Ok(None);
     };
     let value = |secret: &Secret, key: &str| {
@@ -184,4 +183,33 @@ fn clear(folder: &Path, run: &str) -> Option<String> {
 pub fn unreachable(receipts: &[Receipt], run: &str, trouble: &Trouble) -> Vec<String> {
     let folder = clear(&folder(run), run).into_iter();
     folder.chain(named(receipts).into_iter().map(|(name, _)| format!("namespace `{name}`: {trouble}"))).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_namespace_that_does_not_go_says_why() {
+        let condition =
+            |kind: &str, status: &str, message: &str| json!({ "type": kind, "status": status, "message": message });
+        let held = "Some content in the namespace has finalizers remaining: example.org/hold in 1 resource instances";
+        let conditions = [
+            condition("NamespaceFinalizersRemaining", "True", held),
+            condition("NamespaceDeletionContentFailure", "False", "All content successfully deleted"),
+        ];
+        let namespace = |status| serde_json::from_value(json!({ "metadata": {}, "status": status })).unwrap();
+        assert_eq!(stuck(&namespace(json!({ "conditions": conditions }))), held);
+        assert_eq!(stuck(&namespace(json!({}))), "it does not say why");
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_named() {
+        let receipt = |text| Receipt(json!({ "namespace": text, "cluster": "c" }));
+        let receipts = [receipt("a"), receipt("a"), Receipt(json!({ "folder": "/nowhere" }))];
+        let left = unreachable(&receipts, "a-run-that-never-was", &Trouble::new("no cluster", "gone"));
+        assert_eq!(left, ["namespace `a`: no cluster: gone"]);
+    }
 }

@@ -10,6 +10,7 @@ use super::pods::Component;
 use super::settings::Way;
 use crate::client::Trouble;
 use k8s_openapi::api::core::v1::Service;
+use kube::api::Portforwarder;
 use kube::{Api, ResourceExt};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -23,6 +24,9 @@ use tokio::time::timeout;
 const KNOCK: Duration = Duration::from_secs(2);
 /// How long a connection waits for the cluster to forward it.
 const FORWARD: Duration = Duration::from_secs(5);
+/// From then on a connection that still waits for the cluster counts as our failure; less than a probe waits.
+const SLOW: Duration = Duration::from_secs(1);
+const WHAT: &str = "cannot forward a port";
 
 /// The doors to the components, in their order.
 pub struct Doors {
@@ -59,7 +63,7 @@ impl Doors {
         }
         for (component, door) in components.iter().zip(&mut doors.addresses) {
             let listener = listen().await?;
-            *door = listener.local_addr().map_err(|e| Trouble::new("cannot forward a port", e))?;
+            *door = listener.local_addr().map_err(|e| Trouble::new(WHAT, e))?;
             doors.listeners.spawn(serve(listener, component.clone(), Arc::clone(&doors.stumbles)));
         }
         Ok(doors)
@@ -94,7 +98,7 @@ async fn listen() -> Result<TcpListener, Trouble> {
             return Ok(listener);
         }
     }
-    Err(Trouble::new("cannot forward a port", "no port of this machine is free"))
+    Err(Trouble::new(WHAT, "no port of this machine is free"))
 }
 
 async fn serve(listener: TcpListener, component: Component, stumbles: Arc<AtomicU64>) {
@@ -102,46 +106,72 @@ async fn serve(listener: TcpListener, component: Component, stumbles: Arc<Atomic
     loop {
         tokio::select! {
             accepted = listener.accept() => if let Ok((connection, _)) = accepted {
-                let (component, stumbles) = (component.clone(), Arc::clone(&stumbles));
-                connections.spawn(async move {
-                    if carry(connection, &component).await.is_err() {
-                        stumbles.fetch_add(1, Ordering::SeqCst);
-                    }
-                });
+                connections.spawn(carry(connection, component.clone(), Arc::clone(&stumbles)));
             },
             Some(_) = connections.join_next() => {}
         }
     }
 }
 
-/// Carries one connection to a ready pod. An error is our own; where no pod is ready, the connection just ends.
-async fn carry(mut connection: TcpStream, component: &Component) -> Result<(), Trouble> {
-    let pods = component.pods().await?;
-    let Some(pod) = pods.iter().find(|pod| component.ready(pod)).map(ResourceExt::name_any) else { return Ok(()) };
-    let (api, port) = (component.api(), port(component.name));
-    let what = || format!("cannot forward a port to pod `{pod}`");
-    let forwarded = timeout(FORWARD, api.portforward(&pod, &[port])).await;
-    let mut forwarder = match forwarded {
-        Ok(Ok(forwarder)) => forwarder,
-        Ok(Err(error)) => return blame(component, &pod, super::client::trouble(what(), &error)).await,
-        Err(_) => return blame(component, &pod, Trouble::new(what(), "no answer in time")).await,
-    };
-    let (Some(mut stream), Some(refusal)) = (forwarder.take_stream(port), forwarder.take_error(port)) else {
-        return Err(Trouble::new(what(), "the cluster gave it no stream"));
-    };
-    tokio::select! {
-        // What ends on either side is the clients' or the platform's own business.
-        _ = tokio::io::copy_bidirectional(&mut connection, &mut stream) => {}
-        // A message says that nothing listens there, or no longer: the platform's outage. None says nothing.
-        () = async { if refusal.await.is_none() { std::future::pending::<()>().await } } => return Ok(()),
-    }
-    drop(stream);
-    match timeout(FORWARD, forwarder.join()).await {
-        // The crate keeps the type of this error to itself.
-        Ok(Err(error)) if error.to_string().contains("WebSocket") => {
-            blame(component, &pod, Trouble::new(what(), error)).await
+/// Carries one connection to a ready pod; where none is, it just ends.
+async fn carry(mut connection: TcpStream, component: Component, stumbles: Arc<AtomicU64>) {
+    let stumble = || stumbles.fetch_add(1, Ordering::SeqCst);
+    let mut forward = Box::pin(Forward::to(&component));
+    let forward = match timeout(SLOW, &mut forward).await {
+        Ok(forward) => forward,
+        Err(_) => {
+            stumble(); // now: by the time that it has failed, whoever asks has given up and looked at the count
+            forward.await
         }
-        _ => Ok(()),
+    };
+    let ended = match forward {
+        Ok(Some(forward)) => forward.carry(&mut connection, &component).await,
+        other => other.map(drop),
+    };
+    if ended.is_err() {
+        stumble();
+    }
+}
+
+/// A way into a pod. Its troubles are our own.
+struct Forward {
+    pod: String,
+    forwarder: Portforwarder,
+}
+
+impl Forward {
+    /// To a ready pod of a component; nothing where none is ready.
+    async fn to(component: &Component) -> Result<Option<Self>, Trouble> {
+        let pods = component.look().await?;
+        let ready = pods.iter().find(|pod| component.ready(pod)).map(ResourceExt::name_any);
+        let Some(pod) = ready else { return Ok(None) };
+        let api = component.api();
+        let trouble = match timeout(FORWARD, api.portforward(&pod, &[port(component.name)])).await {
+            Ok(Ok(forwarder)) => return Ok(Some(Self { pod, forwarder })),
+            Ok(Err(error)) => super::client::trouble(WHAT, &error),
+            Err(_) => Trouble::new(WHAT, "no answer in time"),
+        };
+        blame(component, &pod, trouble).await.map(|()| None)
+    }
+
+    async fn carry(mut self, connection: &mut TcpStream, component: &Component) -> Result<(), Trouble> {
+        let port = port(component.name);
+        let streams = self.forwarder.take_stream(port).zip(self.forwarder.take_error(port));
+        let (mut stream, refusal) = streams.ok_or_else(|| Trouble::new(WHAT, "the cluster gave it no stream"))?;
+        tokio::select! {
+            // What ends on either side is the clients' or the platform's own business.
+            _ = tokio::io::copy_bidirectional(connection, &mut stream) => {}
+            // A message says that nothing listens there, or no longer: the platform's outage. None says nothing.
+            () = async { if refusal.await.is_none() { std::future::pending::<()>().await } } => return Ok(()),
+        }
+        drop(stream);
+        match timeout(FORWARD, self.forwarder.join()).await {
+            // The crate keeps the type of this error to itself.
+            Ok(Err(error)) if error.to_string().contains("WebSocket") => {
+                blame(component, &self.pod, Trouble::new(WHAT, error)).await
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! The environment `kubernetes`: a throw-away platform in two namespaces of a cluster, one for MLflow and PostgreSQL
-//! and one for the object store, which does not go with the platform's, as a cloud's bucket would not.
+//! The environment `kubernetes`: a platform in two namespaces of a cluster, one for MLflow and PostgreSQL and one for
+//! the object store, which does not go with the platform's, as a cloud's bucket would not. It is a throw-away one, or a
+//! standing one that its owner has lent.
 //!
 //! What is created is what `deploy/platform` says, so that a standing platform made from the same files is no other.
 
@@ -7,6 +8,7 @@ mod cleanup;
 mod client;
 mod doors;
 mod exec;
+mod lock;
 mod logs;
 mod manifests;
 mod permissions;
@@ -29,7 +31,7 @@ use std::sync::Arc;
 /// The kind.
 pub const KIND: Kind<dyn Place> = Kind {
     name: "kubernetes",
-    about: "A throw-away platform in a Kubernetes cluster: two namespaces, removed when the drill is over.",
+    about: "A throw-away platform in a Kubernetes cluster, or a standing one that carries a drill token.",
     example: "kubernetes: { images: built, mlflow: { replicas: 1, toleration: 5s }, doors: auto }",
     schema: |g| g.subschema_for::<Kubernetes>(),
     parse: |n, p| read::<Kubernetes>(n, p).map(|k| Box::new(k) as _),
@@ -43,6 +45,10 @@ impl Place for Kubernetes {
         powers
     }
 
+    fn borrowed(&self) -> bool {
+        self.attach.is_some()
+    }
+
     fn inventory(&self) -> Inventory {
         survey::inventory(self)
     }
@@ -52,7 +58,10 @@ impl Place for Kubernetes {
     }
 
     async fn provision(&self, run: &Lent, journal: Arc<dyn Journal>) -> Result<Arc<dyn Environment>, Trouble> {
-        Ok(Arc::new(platform::Platform::provision(run, self, journal).await?))
+        Ok(Arc::new(match self.attach {
+            Some(_) => platform::Platform::attach(run, self, &*journal).await?,
+            None => platform::Platform::provision(run, self, journal).await?,
+        }))
     }
 
     async fn open(&self, run: &Lent, receipts: &[Receipt]) -> Result<Option<Arc<dyn Environment>>, Trouble> {
@@ -61,6 +70,7 @@ impl Place for Kubernetes {
         }
         let platform = platform::Platform::find(run, self).await?;
         platform.guards(receipts)?;
+        platform.guard().await?;
         Ok(Some(Arc::new(platform)))
     }
 

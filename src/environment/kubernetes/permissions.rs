@@ -44,10 +44,31 @@ pub const NEEDED: &[Permission] = &[
     Permission::within("get", "", "pods/portforward"),
 ];
 
+/// What attaching to a standing platform and the powers do.
+pub const ATTACHED: &[Permission] = &[
+    Permission::everywhere("get", "", "namespaces"),
+    Permission::everywhere("list", "", "nodes"),
+    Permission::within("get", "", "configmaps"),
+    Permission::within("get", "", "secrets"),
+    Permission::within("get", "", "services"),
+    Permission::within("get", "apps", "deployments"),
+    Permission::within("get", "apps", "deployments/scale"),
+    Permission::within("get", "apps", "statefulsets/scale"),
+    Permission::within("patch", "apps", "deployments/scale"),
+    Permission::within("patch", "apps", "statefulsets/scale"),
+    Permission::within("get", "", "pods"),
+    Permission::within("list", "", "pods"),
+    Permission::within("get", "", "pods/log"),
+    Permission::within("create", "", "pods/exec"),
+    Permission::within("get", "", "pods/exec"),
+    Permission::within("create", "", "pods/portforward"),
+    Permission::within("get", "", "pods/portforward"),
+];
+
 /// Which of these the cluster refuses, in their order.
-pub async fn denied(client: &Client, asked: BTreeSet<Permission>) -> Result<Vec<Permission>, Trouble> {
+pub async fn denied(client: &Client, namespace: &str, asked: BTreeSet<Permission>) -> Result<Vec<Permission>, Trouble> {
     let answers = futures::stream::iter(asked).map(|permission| async move {
-        let allowed = allowed(client, permission).await?;
+        let allowed = allowed(client, namespace, permission).await?;
         Ok::<_, Trouble>((!allowed).then_some(permission))
     });
     let answers: Vec<_> = answers.buffered(8).collect().await;
@@ -55,7 +76,7 @@ pub async fn denied(client: &Client, asked: BTreeSet<Permission>) -> Result<Vec<
     Ok(answers?.into_iter().flatten().collect())
 }
 
-async fn allowed(client: &Client, permission: Permission) -> Result<bool, Trouble> {
+async fn allowed(client: &Client, namespace: &str, permission: Permission) -> Result<bool, Trouble> {
     let (resource, part) = permission.resource.split_once('/').unwrap_or((permission.resource, ""));
     let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let attributes = ResourceAttributes {
@@ -63,7 +84,7 @@ async fn allowed(client: &Client, permission: Permission) -> Result<bool, Troubl
         group: text(permission.group),
         resource: text(resource),
         subresource: text(part),
-        namespace: if permission.everywhere { None } else { text(SOME) },
+        namespace: if permission.everywhere { None } else { text(namespace) },
         ..ResourceAttributes::default()
     };
     let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() };

@@ -4,7 +4,8 @@
 
 use super::client::{insist, made};
 use super::doors::Doors as Ways;
-use super::manifests::{Filling, namespace, store_namespace};
+use super::lock::{self, Attach};
+use super::manifests::Filling;
 use super::pods::{Component, POLL, Workload};
 use super::settings::{Kubernetes, Switches};
 use super::{cleanup, logs};
@@ -25,8 +26,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long a component may take until it serves: a disk, an image and a crash's back-off included.
-const PATIENCE: Duration = Duration::from_mins(3);
+/// How long a component may take until it serves: a disk, an image of a gigabyte and a crash's back-off included.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A platform in a cluster.
 pub struct Platform {
@@ -45,16 +46,18 @@ pub struct Platform {
     ways: Ways,
     doors: Doors,
     keep: bool,
+    attach: Option<Attach>,
 }
 
 /// The components of a run's platform, in the order of the stack.
 pub fn components(client: &Client, run: &str, settings: &Kubernetes) -> [Component; 3] {
     let component =
         |name, workload, replicas, namespace| Component { name, workload, replicas, namespace, client: client.clone() };
+    let [platform, store] = settings.namespaces(run);
     [
-        component("postgres", Workload::StatefulSet, 1, namespace(run)),
-        component("s3", Workload::StatefulSet, 1, store_namespace(run)),
-        component("mlflow", Workload::Deployment, settings.mlflow.replicas, namespace(run)),
+        component("postgres", Workload::StatefulSet, 1, platform.clone()),
+        component("s3", Workload::StatefulSet, 1, store),
+        component("mlflow", Workload::Deployment, settings.mlflow.replicas, platform),
     ]
 }
 
@@ -66,7 +69,7 @@ impl Platform {
         let secrets = Secrets::random();
         let filling = Filling { run: &lent.run, settings, secrets: &secrets };
         let (platform, store) = (filling.platform()?, filling.store()?);
-        for namespace in [store_namespace(&lent.run), namespace(&lent.run)] {
+        for namespace in settings.namespaces(&lent.run) {
             let receipt = json!({ "namespace": namespace, "cluster": uid, "context": settings.context });
             journal.creating(Receipt(receipt)).await?;
         }
@@ -100,15 +103,24 @@ impl Platform {
         let client = super::client(settings).await?;
         let uid = cleanup::uid(&client).await?;
         // Where its secrets are gone, nobody will connect with those that stand in for them.
-        let secrets = cleanup::secrets(&client, &lent.run).await?.unwrap_or_else(Secrets::random);
+        let secrets = cleanup::secrets(&client, settings.namespaces(&lent.run)).await?.unwrap_or_else(Secrets::random);
         let components = components(&client, &lent.run, settings);
         let ways = Ways::open(&components, settings.doors).await;
         let ways = ways.or_else(|_| Ok::<_, Trouble>(Ways::none()))?; // a service may be gone with its namespace
         let filling = Filling { run: &lent.run, settings, secrets: &secrets };
-        let manifests = filling.platform()?;
+        // What a standing platform is made of, its owner knows.
+        let manifests = if settings.attach.is_none() { filling.platform()? } else { vec![] };
         let passfile = cleanup::folder(&lent.run).join("passfile");
         let this = Self::over(lent, settings, client, uid, secrets, ways, passfile);
         Ok(Self { manifests, ..this })
+    }
+
+    /// Takes hold of a standing platform, whoever it is: `guard` says whether it may be touched.
+    pub async fn attach(lent: &Lent, settings: &Kubernetes, journal: &dyn Journal) -> Result<Self, Trouble> {
+        let this = Self::find(lent, settings).await?;
+        journal.creating(Receipt(json!({ "folder": cleanup::folder(&lent.run) }))).await?;
+        cleanup::make_folder(&lent.run, &this.secrets.passfile(&this.address("postgres").ip().to_string()))?;
+        Ok(this)
     }
 
     fn over(
@@ -143,6 +155,7 @@ impl Platform {
             ways,
             doors,
             keep: settings.keep,
+            attach: settings.attach.clone(),
         }
     }
 
@@ -247,6 +260,14 @@ impl Environment for Platform {
         &self.doors
     }
 
+    async fn guard(&self) -> Result<(), Trouble> {
+        let Some(attach) = &self.attach else { return Ok(()) };
+        let what = format!("namespace `{}` is not to be touched", attach.namespace);
+        let seen = lock::look(self).await.map_err(|trouble| Trouble::new(&what, trouble))?;
+        let differences = lock::differences(attach, &seen, false);
+        if differences.is_empty() { Ok(()) } else { Err(Trouble::new(what, differences.join("; "))) }
+    }
+
     fn stumbles(&self) -> u64 {
         self.ways.stumbles()
     }
@@ -285,7 +306,7 @@ impl Environment for Platform {
                 door(&self.doors.postgres),
                 passfile.display(),
                 door(&self.doors.s3),
-                namespace(&self.lent.run),
+                self.components[0].namespace,
             )
         })
     }
@@ -293,8 +314,10 @@ impl Environment for Platform {
     async fn remove(&self) -> Vec<String> {
         logs::keep(&self.components, &self.lent.folder.join("logs")).await;
         let run = &self.lent.run;
-        let names = [store_namespace(run), namespace(run)];
-        let receipts = names.map(|name| Receipt(json!({ "namespace": name, "cluster": self.uid })));
+        // Of a standing platform nothing is ours but the folder on this machine.
+        let [platform, store, _] = &self.components;
+        let names = [&store.namespace, &platform.namespace].into_iter().filter(|_| self.attach.is_none());
+        let receipts: Vec<_> = names.map(|name| Receipt(json!({ "namespace": name, "cluster": self.uid }))).collect();
         cleanup::remove(&self.client, run, &receipts).await
     }
 }

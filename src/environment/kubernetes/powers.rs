@@ -2,7 +2,7 @@
 
 use super::exec;
 use super::platform::Platform;
-use super::pods::Component;
+use super::pods::{Component, POLL};
 use super::signals::{self, Act};
 use crate::client::{Running, Trouble, postgres, shell};
 use crate::environment::{Cluster, Components, Exec, Nodes, Objects, Power, Sql, stack};
@@ -13,9 +13,12 @@ use kube::core::DynamicObject;
 use kube::{Client, ResourceExt};
 use std::sync::PoisonError;
 use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// How long pods may take to go in good order: the longest grace of the manifests, and what the cluster takes.
 const STOP: Duration = Duration::from_mins(1);
+/// How long the cluster may take to tell of a container that serves already.
+const TOLD: Duration = Duration::from_secs(15);
 
 impl Platform {
     /// The component's instance that runs, with its pod.
@@ -24,6 +27,15 @@ impl Platform {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let instance = component.instance(&pod).filter(|instance| !ended.contains(instance));
         Ok(instance.map(|instance| (pod, instance)))
+    }
+
+    /// Waits until the cluster tells of the instance that serves: its clients know sooner than its API.
+    async fn told(&self, component: &Component) -> Result<(), Trouble> {
+        let deadline = Instant::now() + TOLD;
+        while self.running(component).await?.is_none() && Instant::now() < deadline {
+            sleep(POLL).await;
+        }
+        Ok(())
     }
 
     async fn seen(&self, component: &Component) -> Result<Finding, Trouble> {
@@ -80,7 +92,8 @@ impl Components for Platform {
                 }
             }
         }
-        self.served(component).await
+        self.served(component).await?;
+        self.told(known).await
     }
 
     async fn pause(&self, component: &str) -> Result<(), Trouble> {

@@ -1,12 +1,14 @@
 //! What a drill's file says of its cluster.
 
+use super::lock::Attach;
+use super::manifests::{namespace, store_namespace};
 use crate::environment::images::Images;
 use crate::model::Span;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::PathBuf;
 
-/// A throw-away platform in a Kubernetes cluster.
+/// A platform in a Kubernetes cluster: a throw-away one, or a standing one that was lent.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Kubernetes {
@@ -34,6 +36,19 @@ pub struct Kubernetes {
     /// How the cluster's machines are switched, where that is possible.
     #[serde(default)]
     pub nodes: Option<Switches>,
+    /// A standing platform to use instead of a throw-away one, and what makes it the one that was lent.
+    #[serde(default)]
+    pub attach: Option<Attach>,
+}
+
+impl Kubernetes {
+    /// The namespaces of the platform and of the object store.
+    pub fn namespaces(&self, run: &str) -> [String; 2] {
+        match &self.attach {
+            Some(attach) => [attach.namespace.clone(), attach.store.clone()],
+            None => [namespace(run), store_namespace(run)],
+        }
+    }
 }
 
 /// How MLflow's server stands in the cluster.

@@ -1,12 +1,14 @@
 //! What a cluster has for a platform, and what it lacks; looks and never writes.
 
 use super::client::ask;
-use super::manifests::{COMPONENT, CONFIG, MANAGED, SECRET};
-use super::permissions::{NEEDED, SOME, denied};
+use super::lock::{self, Attach};
+use super::manifests::{CONFIG, MANAGED, SECRET};
+use super::permissions::{ATTACHED, NEEDED, SOME, denied};
+use super::platform::Platform;
 use super::settings::Kubernetes;
 use crate::client::Trouble;
 use crate::environment::images::{Images, Set};
-use crate::environment::{Inventory, Permission, Survey, Thing, stack};
+use crate::environment::{COMPONENT, Inventory, Lent, Permission, Survey, Thing, stack};
 use k8s_openapi::api::core::v1::{Namespace, Node};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{ListParams, PostParams};
@@ -48,12 +50,19 @@ async fn look(settings: &Kubernetes, wanted: &[Permission], survey: &mut Survey)
     let client = super::client(settings).await?;
     let version = ask("cannot use the cluster", client.apiserver_version()).await?;
     fact(survey, "cluster", format!("Kubernetes {}", version.git_version.trim_start_matches('v')));
-    let denied = denied(&client, NEEDED.iter().chain(wanted).copied().collect()).await?;
+    let (needed, namespace) = match &settings.attach {
+        Some(attach) => (ATTACHED, attach.namespace.as_str()),
+        None => (NEEDED, SOME),
+    };
+    let denied = denied(&client, namespace, needed.iter().chain(wanted).copied().collect()).await?;
     let missing = |permission| format!("you may not {permission}; deploy/rbac has all that Lifeboat needs");
     survey.problems.extend(denied.iter().map(missing));
     let may = |verb, resource| !denied.iter().any(|d: &Permission| d.verb == verb && d.resource == resource);
     if may("list", "nodes") {
         nodes(&client, settings, survey).await?;
+    }
+    if let Some(attach) = &settings.attach {
+        return identity(attach, settings, survey).await;
     }
     if may("list", "storageclasses") {
         storage(&client, settings, survey).await?;
@@ -61,6 +70,17 @@ async fn look(settings: &Kubernetes, wanted: &[Permission], survey: &mut Survey)
     if may("create", "namespaces") {
         dry_run(&client).await?;
     }
+    Ok(())
+}
+
+/// Is it the platform that was lent? Nobody's run looks, and nothing is made.
+async fn identity(attach: &Attach, settings: &Kubernetes, survey: &mut Survey) -> Result<(), Trouble> {
+    let nobody = Lent { run: SOME.to_owned(), folder: std::env::temp_dir() };
+    let seen = lock::look(&Platform::find(&nobody, settings).await?).await?;
+    for (name, value) in seen.told() {
+        fact(survey, &format!("fingerprint {name}"), value.to_owned());
+    }
+    survey.refusals = lock::differences(attach, &seen, true);
     Ok(())
 }
 
@@ -80,7 +100,7 @@ async fn nodes(client: &Client, settings: &Kubernetes, survey: &mut Survey) -> R
     let thing = |node: &Node| Thing { kind: "node".into(), name: node.name_any(), labels: node.labels().clone() };
     inventory.things.extend(nodes.iter().map(thing));
     survey.inventory = Some(inventory);
-    if settings.images == Images::Set(Set::Built) {
+    if settings.images == Images::Set(Set::Built) && settings.attach.is_none() {
         for node in nodes.iter().filter(|node| ready(node) && schedulable(node)) {
             let lacking: Vec<String> = stack::COMPONENTS
                 .iter()

@@ -6,7 +6,7 @@
 mod objects;
 mod rows;
 
-use crate::client::{Trouble, chain};
+use crate::client::{Trouble, chain, postgres};
 use crate::environment::Environment;
 use rows::Amount;
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,15 @@ impl fmt::Display for Seeded {
     }
 }
 
-/// Plants the seed into an empty platform whose schema MLflow has made; a scale of 1 is 50 experiments.
+/// Is there a seed already, as in a platform that is used again?
+pub async fn planted(env: &dyn Environment) -> Result<bool, Trouble> {
+    let sql = env.sql()?;
+    let client = sql.connect(sql.database()).await?;
+    let row = postgres::one(&client, "SELECT EXISTS (SELECT FROM experiments WHERE name = 'seed-00001')").await?;
+    Ok(row.get(0))
+}
+
+/// Plants the seed into a platform that has none and whose schema MLflow has made; a scale of 1 is 50 experiments.
 pub async fn plant(env: &dyn Environment, scale: f64) -> Result<Seeded, Trouble> {
     let what = "cannot plant the seed";
     let sql = env.sql()?;

@@ -1,0 +1,195 @@
+//! The identity lock: a standing platform is touched only if it is lent for drills and is the one that was meant.
+//!
+//! Lent: its namespace carries the drill token. Meant: what cannot be copied with a name is what the drill's file says
+//! it is. What is on the deny list is never touched, whatever else is right. Asked while planning and again right before
+//! each act; only then may the database or the bucket be silent, because an earlier act may have silenced it.
+
+use super::cleanup;
+use super::client::{ask, found};
+use super::manifests::{CONFIG, TOKEN};
+use super::platform::Platform;
+use crate::client::{Trouble, postgres};
+use crate::environment::{Cluster, Objects, Sql};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::{Api, ResourceExt};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long the database and the bucket may take to say who they are.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// A standing platform, installed as `deploy/platform` does it.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Attach {
+    /// The platform's namespace.
+    pub namespace: String,
+    /// The object store's namespace.
+    pub store: String,
+    /// The value of the namespace's label `lifeboat.dev/drill-token`: its owner lends it for drills under this name.
+    pub token: String,
+    /// What makes it this platform and no other; `lifeboat plan` says what it finds.
+    pub fingerprints: Fingerprints,
+    /// Fingerprints of what is never touched, such as production's.
+    #[serde(default)]
+    pub deny: Vec<String>,
+}
+
+/// What cannot be copied with a name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fingerprints {
+    /// The UID of the cluster's namespace `kube-system`.
+    pub cluster: String,
+    /// The UID of the platform's namespace.
+    pub namespace: String,
+    /// The database server's system identifier.
+    pub postgres: String,
+    /// The object store's endpoint, as MLflow is told it, a slash and the bucket.
+    pub bucket: String,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Seen {
+    token: Option<String>,
+    /// Each fingerprint by its name in the drill's file; none where it could not be read.
+    fingerprints: [(&'static str, Option<String>); 4],
+}
+
+impl Seen {
+    /// The fingerprints, for a drill's file.
+    pub fn told(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.fingerprints.iter().map(|(name, seen)| (*name, seen.as_deref().unwrap_or("cannot be read")))
+    }
+}
+
+/// Reads who a platform is. A namespace that is not there has neither token nor fingerprint.
+pub async fn look(platform: &Platform) -> Result<Seen, Trouble> {
+    let name = Cluster::namespace(platform);
+    let namespaces: Api<Namespace> = Api::all(platform.client.clone());
+    let there = async { found(namespaces.get(name).await) };
+    let there = ask(format!("cannot read the namespace `{name}`"), there).await?;
+    let (cluster, postgres, bucket) =
+        tokio::join!(cleanup::uid(&platform.client), system(platform), bucket(platform, name));
+    Ok(Seen {
+        token: there.as_ref().and_then(|it| it.labels().get(TOKEN).cloned()),
+        fingerprints: [
+            ("cluster", Some(cluster?)),
+            ("namespace", there.and_then(|it| it.uid())),
+            ("postgres", postgres.ok()),
+            ("bucket", bucket.ok().flatten()),
+        ],
+    })
+}
+
+/// All that stands against touching it. With `whole`, everything must be readable.
+pub fn differences(attach: &Attach, seen: &Seen, whole: bool) -> Vec<String> {
+    let Fingerprints { cluster, namespace, postgres, bucket } = &attach.fingerprints;
+    let name = &attach.namespace;
+    let mut all = vec![];
+    match &seen.token {
+        Some(token) if *token == attach.token => {}
+        Some(token) => all.push(format!("namespace `{name}` is lent as `{token}`, not as `{}`", attach.token)),
+        None => all.push(format!("namespace `{name}` carries no drill token: its owner has not lent it ({TOKEN})")),
+    }
+    for (expected, (what, found)) in [cluster, namespace, postgres, bucket].into_iter().zip(&seen.fingerprints) {
+        match found {
+            Some(found) if attach.deny.contains(found) => {
+                all.push(format!("the fingerprint `{what}` is on the deny list: {found}"));
+            }
+            Some(found) if found == expected => {}
+            Some(found) => all.push(format!("the fingerprint `{what}` is {found}, not {expected}")),
+            None if whole || *what == "namespace" => all.push(format!("the fingerprint `{what}` cannot be read")),
+            None => {}
+        }
+    }
+    all
+}
+
+async fn system(platform: &Platform) -> Result<String, Trouble> {
+    let asked = async {
+        let client = Sql::connect(platform, "postgres").await?;
+        let row = postgres::one(&client, "SELECT system_identifier::text FROM pg_control_system()").await?;
+        Ok(row.get(0))
+    };
+    timeout(ANSWER, asked).await.unwrap_or_else(|_| Err(Trouble::new("the database", "no answer in time")))
+}
+
+/// The endpoint and the bucket, as the live server is told them.
+async fn bucket(platform: &Platform, namespace: &str) -> Result<Option<String>, Trouble> {
+    let maps: Api<ConfigMap> = Api::namespaced(platform.client.clone(), namespace);
+    let servers: Api<Deployment> = Api::namespaced(platform.client.clone(), namespace);
+    let map = ask("cannot read MLflow's settings", async { found(maps.get(CONFIG).await) }).await?;
+    let server = ask("cannot read MLflow's workload", async { found(servers.get("mlflow").await) }).await?;
+    let endpoint = map.and_then(|map| map.data?.remove("MLFLOW_S3_ENDPOINT_URL"));
+    let arguments = server.and_then(|it| it.spec?.template.spec?.containers.into_iter().next()?.args);
+    let arguments = arguments.unwrap_or_default();
+    let bucket = arguments.iter().find_map(|argument| argument.strip_prefix("s3://"));
+    let bucket = bucket.and_then(|rest| rest.split('/').next()).filter(|bucket| *bucket == Objects::bucket(platform));
+    Ok(endpoint.zip(bucket).map(|(endpoint, bucket)| format!("{endpoint}/{bucket}")))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn attach(deny: &[&str]) -> Attach {
+        let text = |text: &str| text.to_owned();
+        Attach {
+            namespace: text("dr-test"),
+            store: text("dr-test-store"),
+            token: text("lent"),
+            fingerprints: Fingerprints {
+                cluster: text("c"),
+                namespace: text("n"),
+                postgres: text("p"),
+                bucket: text("http://s3/b"),
+            },
+            deny: deny.iter().map(|it| text(it)).collect(),
+        }
+    }
+
+    fn seen(token: Option<&str>, found: [Option<&str>; 4]) -> Seen {
+        let [cluster, namespace, postgres, bucket] = found.map(|it| it.map(str::to_owned));
+        let fingerprints = [("cluster", cluster), ("namespace", namespace), ("postgres", postgres), ("bucket", bucket)];
+        Seen { token: token.map(str::to_owned), fingerprints }
+    }
+
+    const RIGHT: [Option<&str>; 4] = [Some("c"), Some("n"), Some("p"), Some("http://s3/b")];
+
+    #[test]
+    fn only_the_platform_that_was_lent_and_meant_is_touched() {
+        assert!(differences(&attach(&[]), &seen(Some("lent"), RIGHT), true).is_empty());
+        for (token, found, said) in [
+            (None, RIGHT, "carries no drill token"),
+            (Some("other"), RIGHT, "lent as `other`, not as `lent`"),
+            (Some("lent"), [Some("x"), Some("n"), Some("p"), Some("http://s3/b")], "`cluster` is x, not c"),
+            (Some("lent"), [Some("c"), Some("x"), Some("p"), Some("http://s3/b")], "`namespace` is x, not n"),
+            (Some("lent"), [Some("c"), Some("n"), Some("x"), Some("http://s3/b")], "`postgres` is x, not p"),
+            (Some("lent"), [Some("c"), Some("n"), Some("p"), Some("http://s3/x")], "`bucket` is http://s3/x"),
+        ] {
+            let all = differences(&attach(&[]), &seen(token, found), false);
+            assert!(all.len() == 1 && all[0].contains(said), "{all:?}");
+        }
+    }
+
+    #[test]
+    fn the_deny_list_wins_over_all_that_is_right() {
+        let all = differences(&attach(&["p"]), &seen(Some("lent"), RIGHT), true);
+        assert_eq!(all, ["the fingerprint `postgres` is on the deny list: p"]);
+    }
+
+    #[test]
+    fn what_an_act_may_have_silenced_must_speak_only_at_the_beginning() {
+        let silent = seen(Some("lent"), [Some("c"), Some("n"), None, None]);
+        assert_eq!(differences(&attach(&[]), &silent, true).len(), 2);
+        assert!(differences(&attach(&[]), &silent, false).is_empty());
+        let gone = seen(None, [Some("c"), None, None, None]);
+        assert_eq!(differences(&attach(&[]), &gone, false).len(), 2, "no token, no namespace");
+    }
+}

@@ -1,0 +1,22 @@
+//! A journal that keeps what was created, for tests that use a place without a run.
+
+use async_trait::async_trait;
+use lifeboat::client::Trouble;
+use lifeboat::environment::Journal;
+use lifeboat::model::Receipt;
+use std::sync::Mutex;
+
+/// The receipts so far.
+#[derive(Default)]
+pub struct Notes(pub Mutex<Vec<Receipt>>);
+
+#[async_trait]
+impl Journal for Notes {
+    async fn creating(&self, receipt: Receipt) -> Result<(), Trouble> {
+        self.0.lock().unwrap().push(receipt);
+        Ok(())
+    }
+    fn progress(&self, text: &str) {
+        eprintln!("{text}");
+    }
+}
