@@ -366,3 +366,24 @@ fn settings_of_the_same_kind_go_before_the_drills_own_and_the_others_stay() {
     let plan = spec::plan_in(&tree.drill(), Some("simulated")).unwrap();
     says(&plan.yaml(), &["extra", "start: 1s"]);
 }
+
+#[test]
+fn faults_of_a_cluster_say_one_thing_only_and_hit_what_is_there() {
+    let kill = "kill: { component: mlflow }";
+    let cluster = ("environment: { local: {} }", "environment: { kubernetes: {} }");
+    for (fault, said) in [
+        ("pod-kill: { component: mlflow, count: 1, percent: 50 }", "x.yaml:4:15: `count` and `percent` cannot both"),
+        ("config-lost: { secret: a, config_map: b }", "x.yaml:4:18: exactly one of `secret` and `config_map`"),
+        ("pod-kill: { component: mlfow }", "there is no component `mlfow`; did you mean `mlflow`?"),
+        ("pod-kill: { component: mlflow, count: 2 }", "`pod-kill` hits nothing"),
+        ("config-lost: { secret: platfrom }", "`config-lost` hits nothing"),
+        ("node-lost: { carries: mlflow }", "`node-lost` needs the power `nodes`"),
+    ] {
+        let tree = Tree::new(&[cluster], &[(kill, fault)]);
+        says(&tree.wrong(), &["scenarios/x.yaml:4:", said]);
+    }
+    let tree = Tree::new(&[], &[(kill, "pod-kill: { component: mlflow }")]);
+    says(&tree.wrong(), &["`pod-kill` needs the power `cluster`"]);
+    let tree = Tree::new(&[cluster], &[("start: { component: mlflow }", "scale: { component: mlfow, replicas: 1 }")]);
+    says(&tree.wrong(), &["x.yaml:6:", "there is no component `mlfow`"]);
+}

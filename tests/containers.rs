@@ -4,53 +4,28 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use async_trait::async_trait;
+#[path = "support/notes.rs"]
+mod notes;
+#[path = "support/places.rs"]
+mod places;
+
 use lifeboat::client::mlflow::Mlflow;
-use lifeboat::client::{Trouble, s3};
-use lifeboat::environment::{Environment, Journal, Lent, Place, containers};
+use lifeboat::client::s3;
+use lifeboat::environment::{Environment, Lent, Place, containers};
 use lifeboat::model::{Receipt, Verdict};
 use lifeboat::node;
 use lifeboat::workload::seed;
+use notes::Notes;
 use serde_json::json;
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::models::VolumeCreateRequest;
-use testcontainers::bollard::query_parameters::{
-    ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptions,
-};
+use testcontainers::bollard::query_parameters::RemoveVolumeOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-#[derive(Default)]
-struct Notes(Mutex<Vec<Receipt>>);
-
-#[async_trait]
-impl Journal for Notes {
-    async fn creating(&self, receipt: Receipt) -> Result<(), Trouble> {
-        self.0.lock().unwrap().push(receipt);
-        Ok(())
-    }
-    fn progress(&self, text: &str) {
-        eprintln!("{text}");
-    }
-}
-
-/// The engine, unless none answers and that may be.
-async fn engine() -> Option<Docker> {
-    let docker = testcontainers::core::client::docker_client_instance().await.unwrap();
-    match docker.version().await {
-        Ok(_) => Some(docker),
-        Err(error) => {
-            let required = std::env::var("LIFEBOAT_TEST_CONTAINERS").is_ok_and(|value| value == "require");
-            assert!(!required, "no container engine answers ({error})");
-            eprintln!("skipped: no container engine answers ({error}); make engine-up");
-            None
-        }
-    }
-}
 
 fn place(yaml: &str) -> Box<dyn Place> {
     (containers::KIND.parse)(&node::parse(yaml).unwrap(), &mut vec![]).unwrap()
@@ -66,7 +41,7 @@ struct Stage {
 
 impl Stage {
     async fn new(name: &str) -> Option<Self> {
-        let docker = engine().await?;
+        let docker = places::engine().await?;
         let folder = tempfile::tempdir().unwrap();
         let lent = Lent { run: format!("{name}-{}", std::process::id()), folder: folder.path().into() };
         Some(Self { docker, place: place("{ images: built }"), lent, notes: Arc::default(), folder })
@@ -88,7 +63,7 @@ impl Stage {
 
     /// What of the run is on the engine.
     async fn left(&self) -> Vec<String> {
-        of_run(&self.docker, &self.lent.run).await
+        places::on_engine(&self.docker, &self.lent.run).await
     }
 
     async fn assert_nothing_left(&self) {
@@ -106,19 +81,6 @@ impl Drop for Stage {
         let clean = async move { place.remove(&lent, &receipts).await };
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(clean));
     }
-}
-
-async fn of_run(docker: &Docker, run: &str) -> Vec<String> {
-    let filters = HashMap::from([("label", vec![format!("dev.lifeboat.run={run}")])]);
-    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    let containers = docker.list_containers(Some(options)).await.unwrap();
-    let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
-    let networks = docker.list_networks(Some(options)).await.unwrap();
-    let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
-    let volumes = docker.list_volumes(Some(options)).await.unwrap().volumes.unwrap_or_default();
-    let containers = containers.into_iter().map(|it| format!("{:?}", it.names));
-    let networks = networks.into_iter().map(|it| format!("{:?}", it.name));
-    containers.chain(networks).chain(volumes.into_iter().map(|it| it.name)).collect()
 }
 
 async fn make_run(mlflow: &Mlflow) -> String {
@@ -320,13 +282,13 @@ async fn a_dead_runs_platform_is_removed_by_its_receipts_alone_and_no_other() {
     stage.assert_nothing_left().await;
     assert!(stage.folder.path().join("logs/mlflow.log").metadata().unwrap().len() > 0);
     assert_eq!(stage.place.remove(&stage.lent, &receipts).await, Vec::<String>::new());
-    assert_eq!(of_run(&stage.docker, &other).await, [other.as_str()], "another run's things stay");
+    assert_eq!(places::on_engine(&stage.docker, &other).await, [other.as_str()], "another run's things stay");
     stage.docker.remove_volume(&other, None::<RemoveVolumeOptions>).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_is_named_with_the_ways_out_of_it() {
-    if engine().await.is_none() {
+    if places::engine().await.is_none() {
         return;
     }
     let images = "{ images: { postgres: 'nowhere.invalid/postgres:1', mlflow: 'nowhere.invalid/mlflow:2' } }";

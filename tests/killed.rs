@@ -1,9 +1,13 @@
 //! SIGKILL at random moments of a real drill, then `lifeboat cleanup`: nothing may be left, and the next drill is met.
 //!
-//! `LIFEBOAT_TEST_KILLS` sets how many moments; `make test-full` takes ten.
+//! In each place. `LIFEBOAT_TEST_KILLS` sets how many moments; `make test-full` takes ten.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "support/places.rs"]
+mod places;
+
+use kube::Client;
 use lifeboat::client::process::Born;
 use lifeboat::model::Fact;
 use lifeboat::store;
@@ -11,71 +15,92 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use testcontainers::bollard::Docker;
 
-const DRILL: &str = "drill: killed\nscenario: ./drop.yaml\nenvironment: { local: {} }\nscale: 0.02\n\
+const DRILL: &str = "drill: killed\nscenario: ./drop.yaml\nscale: 0.02\n\
     protect: { engine: { builtin: { postgres: logical } }, every: 2s }\n\
     workload: { mlflow: { runs: 3/s, artifacts: 1/s } }\n\
-    probes: [mlflow: { depth: read, every: 200ms }]\nchecks: [sql-integrity]\n\
+    probes: [mlflow: { depth: read, every: 200ms, timeout: 4s }]\nchecks: [sql-integrity]\n\
     limits: { baseline: 4s }\nstable: 1s\n";
 const DROP: &str = "scenario: drop\nfaults: [database-drop: { component: postgres }]\n\
     recovery:\n- stop: { component: mlflow }\n- restore: { component: postgres }\n- start: { component: mlflow }\n";
 
-struct Site(tempfile::TempDir);
+/// Where drills happen, and how one sees what they leave there.
+enum Place {
+    Processes,
+    Engine(Docker),
+    Cluster(Client),
+}
+
+struct Site {
+    folder: tempfile::TempDir,
+    place: Place,
+}
 
 impl Site {
-    fn new() -> Self {
+    fn new(place: Place, environment: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("killed.yaml"), DRILL).unwrap();
+        fs::write(folder.path().join("killed.yaml"), format!("{DRILL}environment: {environment}\n")).unwrap();
         fs::write(folder.path().join("drop.yaml"), DROP).unwrap();
-        Self(folder)
+        Self { folder, place }
     }
 
     fn lifeboat(&self, args: &[&str]) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
-        command.args(args).arg("--reports").arg(self.reports()).current_dir(self.0.path());
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.0.path().join("log")).unwrap();
+        command.args(args).arg("--reports").arg(self.reports()).current_dir(self.folder.path());
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log")).unwrap();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
     }
 
+    #[track_caller]
+    fn succeeds(&self, args: &[&str]) {
+        assert!(self.lifeboat(args).wait().unwrap().success(), "{}", self.said());
+    }
+
     fn reports(&self) -> PathBuf {
-        self.0.path().join("reports")
+        self.folder.path().join("reports")
     }
 
     fn said(&self) -> String {
-        fs::read_to_string(self.0.path().join("log")).unwrap_or_default()
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
-}
 
-/// What a run's own timeline and the marks in the processes' environment say is still there.
-fn left(folder: &Path) -> Vec<String> {
-    let mut left = vec![];
-    let lines = store::read_timeline(folder).unwrap();
-    let run = lines.iter().find_map(|line| if let Fact::Began { run, .. } = &line.fact { Some(run) } else { None });
-    let Some(run) = run else { return left };
-    for line in &lines {
-        if let Fact::Creating(receipt) = &line.fact
-            && let Ok(born) = serde_json::from_value::<Born>(receipt.0["process"].clone())
-            && born.lives()
-        {
-            left.push(format!("process {}", born.pid));
+    /// What a run's own timeline, the marks in the processes' environment and the place say is still there.
+    async fn left(&self, folder: &Path) -> Vec<String> {
+        let mut left = vec![];
+        let lines = store::read_timeline(folder).unwrap();
+        let run = lines.iter().find_map(|line| if let Fact::Began { run, .. } = &line.fact { Some(run) } else { None });
+        let Some(run) = run else { return left };
+        for line in &lines {
+            if let Fact::Creating(receipt) = &line.fact
+                && let Ok(born) = serde_json::from_value::<Born>(receipt.0["process"].clone())
+                && born.lives()
+            {
+                left.push(format!("process {}", born.pid));
+            }
         }
+        let marked = lifeboat::client::process::marked("LIFEBOAT_RUN", run, "LIFEBOAT_COMPONENT");
+        left.extend(marked.into_iter().map(|(born, of)| format!("process {} of {of:?}", born.pid)));
+        let files = fs::read_dir(store::state()).into_iter().flatten().flatten();
+        let ours = files.filter(|file| file.file_name().to_string_lossy().starts_with(run.as_str()));
+        left.extend(ours.map(|file| format!("`{}`", file.path().display())));
+        let points = folder.join("points");
+        left.extend(points.exists().then(|| format!("folder {}", points.display())));
+        left.extend(match &self.place {
+            Place::Processes => vec![],
+            Place::Engine(docker) => places::on_engine(docker, run).await,
+            Place::Cluster(client) => places::in_cluster(client, run).await,
+        });
+        left
     }
-    let marked = lifeboat::client::process::marked("LIFEBOAT_RUN", run, "LIFEBOAT_COMPONENT");
-    left.extend(marked.into_iter().map(|(born, of)| format!("process {} of {of:?}", born.pid)));
-    let state = store::state().join(run);
-    left.extend(state.exists().then(|| format!("folder {}", state.display())));
-    let points = folder.join("points");
-    left.extend(points.exists().then(|| format!("folder {}", points.display())));
-    left
 }
 
-#[test]
-fn whenever_it_is_killed_cleanup_leaves_nothing() {
-    let site = Site::new();
+/// Kills runs of a drill, each at a moment of its own.
+async fn kill_at_random(site: Site, kills: u32) {
     let began = Instant::now();
-    assert!(site.lifeboat(&["run", "killed.yaml"]).wait().unwrap().success(), "{}", site.said());
+    site.succeeds(&["run", "killed.yaml"]);
     let whole = began.elapsed();
-    let kills = std::env::var("LIFEBOAT_TEST_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(2);
+    let kills = std::env::var("LIFEBOAT_TEST_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(kills);
     for _ in 0..kills {
         let after = whole.mul_f64(rand::random_range(0.01..0.97));
         let mut run = site.lifeboat(&["run", "killed.yaml"]);
@@ -83,14 +108,32 @@ fn whenever_it_is_killed_cleanup_leaves_nothing() {
         run.kill().unwrap();
         run.wait().unwrap();
         let folder = store::runs(&site.reports()).pop().unwrap();
-        let had = left(&folder).len();
-        assert!(site.lifeboat(&["cleanup"]).wait().unwrap().success(), "{}", site.said());
+        let had = site.left(&folder).await.len();
+        site.succeeds(&["cleanup"]);
         std::thread::sleep(Duration::from_millis(100));
         println!("killed after {:.2} of {:.2} s: {had} things to remove", after.as_secs_f64(), whole.as_secs_f64());
-        assert_eq!(left(&folder), Vec::<String>::new(), "killed after {after:?}: {}", site.said());
+        assert_eq!(site.left(&folder).await, Vec::<String>::new(), "killed after {after:?}: {}", site.said());
     }
-    assert!(site.lifeboat(&["run", "killed.yaml"]).wait().unwrap().success(), "{}", site.said());
+    site.succeeds(&["run", "killed.yaml"]);
     for folder in store::runs(&site.reports()) {
-        assert_eq!(left(&folder), Vec::<String>::new());
+        assert_eq!(site.left(&folder).await, Vec::<String>::new());
     }
+}
+
+#[tokio::test]
+async fn whenever_it_is_killed_cleanup_leaves_no_process_and_no_folder() {
+    kill_at_random(Site::new(Place::Processes, "{ local: {} }"), 2).await;
+}
+
+#[tokio::test]
+async fn whenever_it_is_killed_cleanup_leaves_nothing_on_a_container_engine() {
+    let Some(docker) = places::engine().await else { return };
+    kill_at_random(Site::new(Place::Engine(docker), "{ containers: { images: built } }"), 1).await;
+}
+
+#[tokio::test]
+async fn whenever_it_is_killed_cleanup_leaves_nothing_in_a_cluster() {
+    let (Some(client), Some(kubeconfig)) = (places::cluster().await, places::kubeconfig()) else { return };
+    let environment = format!("{{ kubernetes: {{ images: built, kubeconfig: {} }} }}", kubeconfig.display());
+    kill_at_random(Site::new(Place::Cluster(client), &environment), 1).await;
 }

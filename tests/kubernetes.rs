@@ -5,7 +5,11 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use async_trait::async_trait;
+#[path = "support/notes.rs"]
+mod notes;
+#[path = "support/places.rs"]
+mod places;
+
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolume, Pod, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{DeleteParams, ListParams, PostParams};
@@ -15,45 +19,19 @@ use lifeboat::client::mlflow::Mlflow;
 use lifeboat::client::{Trouble, s3};
 use lifeboat::clock::Clock;
 use lifeboat::engine::ENGINES;
-use lifeboat::environment::{Environment, Journal, Lent, Permission, Place, kubernetes};
+use lifeboat::environment::{Environment, Lent, Permission, Place, kubernetes};
 use lifeboat::kind::pick;
-use lifeboat::model::{Receipt, Verdict};
+use lifeboat::model::Verdict;
 use lifeboat::{node, store};
+use notes::Notes;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-
-#[derive(Default)]
-struct Notes(Mutex<Vec<Receipt>>);
-
-#[async_trait]
-impl Journal for Notes {
-    async fn creating(&self, receipt: Receipt) -> Result<(), Trouble> {
-        self.0.lock().unwrap().push(receipt);
-        Ok(())
-    }
-    fn progress(&self, text: &str) {
-        eprintln!("{text}");
-    }
-}
-
-/// The test cluster's kubeconfig, if there is one.
-fn cluster() -> Option<PathBuf> {
-    let named = std::env::var_os("LIFEBOAT_TEST_KUBECONFIG").filter(|v| !v.is_empty()).map(PathBuf::from);
-    if named.is_none() {
-        assert!(
-            std::env::var("LIFEBOAT_TEST_CLUSTER").as_deref() != Ok("require"),
-            "LIFEBOAT_TEST_KUBECONFIG is not set"
-        );
-        println!("skipped: no test cluster (make cluster-up)");
-    }
-    named
-}
 
 struct Stage {
     place: Box<dyn Place>,
@@ -65,7 +43,7 @@ struct Stage {
 
 impl Stage {
     async fn new(name: &str, settings: &str) -> Option<Self> {
-        let kubeconfig = cluster()?;
+        let kubeconfig = places::kubeconfig()?;
         let folder = tempfile::tempdir().unwrap();
         let place = place(&kubeconfig, settings);
         let lent = Lent { run: format!("{name}-{:04x}", rand::random::<u16>()), folder: folder.path().into() };
@@ -273,7 +251,7 @@ impl Relay {
 #[tokio::test(flavor = "multi_thread")]
 async fn forwarded_doors_mend_themselves_and_only_our_own_failures_are_counted() {
     let Some(mut stage) = Stage::new("test-forward", "").await else { return };
-    let config = Kubeconfig::read_from(cluster().unwrap()).unwrap();
+    let config = Kubeconfig::read_from(places::kubeconfig().unwrap()).unwrap();
     let api = config.clusters[0].cluster.as_ref().unwrap().server.clone().unwrap();
     let to: SocketAddr = api.trim_start_matches("https://").trim_end_matches('/').parse().unwrap();
     let mut relay = Relay::new("127.0.0.1:0", to).await;
@@ -289,7 +267,7 @@ async fn forwarded_doors_mend_themselves_and_only_our_own_failures_are_counted()
     let run = make_run(&mlflow).await;
     let before = env.stumbles();
     let pods: Api<Pod> = Api::namespaced(stage.client.clone(), &stage.namespace());
-    let of_mlflow = ListParams::default().labels("app.kubernetes.io/name=mlflow");
+    let of_mlflow = ListParams::default().labels("app.kubernetes.io/component=mlflow");
     pods.delete_collection(&DeleteParams::default().grace_period(0), &of_mlflow).await.unwrap();
     let hands = env.components().unwrap();
     hands.start("mlflow").await.unwrap();
@@ -387,7 +365,7 @@ fn with_token(token: &str) -> tempfile::NamedTempFile {
 }
 
 fn changed(change: impl Fn(&mut Value)) -> tempfile::NamedTempFile {
-    let text = std::fs::read_to_string(cluster().unwrap()).unwrap();
+    let text = std::fs::read_to_string(places::kubeconfig().unwrap()).unwrap();
     let mut config: Value = serde_saphyr::from_str(&text).unwrap();
     change(&mut config);
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -450,7 +428,7 @@ async fn the_role_is_enough_and_each_permission_it_lacks_is_named() {
 
 #[tokio::test]
 async fn a_cluster_that_cannot_be_used_is_told_plainly() {
-    let Some(kubeconfig) = cluster() else { return };
+    let Some(kubeconfig) = places::kubeconfig() else { return };
     let said = async |kubeconfig: &Path, settings: &str| place(kubeconfig, settings).survey(&[]).await.problems;
     assert_eq!(said(&kubeconfig, "").await, Vec::<String>::new());
     let problems = said(&kubeconfig, "context: nowhere").await;

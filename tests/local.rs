@@ -2,32 +2,21 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use async_trait::async_trait;
+#[path = "support/notes.rs"]
+mod notes;
+
 use lifeboat::check::CHECKS;
 use lifeboat::client::mlflow::Mlflow;
 use lifeboat::client::{Trouble, canary, process, s3};
-use lifeboat::environment::{Environment, Journal, Lent, Place, local};
+use lifeboat::environment::{Environment, Lent, Place, local};
 use lifeboat::kind::pick;
-use lifeboat::model::{Receipt, Verdict};
+use lifeboat::model::Verdict;
 use lifeboat::workload::seed;
 use lifeboat::{node, store};
+use notes::Notes;
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
-
-#[derive(Default)]
-struct Notes(Mutex<Vec<Receipt>>);
-
-#[async_trait]
-impl Journal for Notes {
-    async fn creating(&self, receipt: Receipt) -> Result<(), Trouble> {
-        self.0.lock().unwrap().push(receipt);
-        Ok(())
-    }
-    fn progress(&self, text: &str) {
-        eprintln!("{text}");
-    }
-}
 
 struct Stage {
     place: Box<dyn Place>,
