@@ -65,7 +65,7 @@ pub async fn feed(dump: &Path, tool: Running) -> Result<String, Trouble> {
     }
     match pumped {
         // A broken pipe is only the echo of the tool's own end.
-        Err(trouble) if !trouble.why.contains("Broken pipe") => Err(trouble),
+        Err(trouble) if !trouble.why.to_lowercase().contains("broken pipe") => Err(trouble),
         _ => Err(refusal("`pg_restore` failed", &ended)),
     }
 }
