@@ -3,7 +3,7 @@ CARGO ?= cargo
 BIN := target/release/lifeboat
 TIMES ?= 1
 
-# Which drills run where. The first four places of disaster are the same everywhere; the others need what one place has.
+# Which drills run where: the first in every place, the others where there are the powers that they need.
 EVERYWHERE := mlflow-crash mlflow-hang postgres-crash database-drop artifacts-deleted
 CONTAINERS := $(EVERYWHERE) partition out-of-memory
 CLUSTER := $(EVERYWHERE) pod-kill config-lost node-lost database-node-lost namespace-removed node-lost-defaults
