@@ -13,6 +13,7 @@ pub mod local;
 mod power;
 pub mod simulated;
 pub mod stack;
+pub mod tools;
 
 pub use inventory::{Inventory, Permission, Survey, Thing};
 pub use power::{COMPONENT, Cluster, Components, Exec, Memory, MemoryUse, Network, Nodes, Objects, Power, Sql};
@@ -84,6 +85,21 @@ pub struct Doors {
     pub bucket: Option<String>,
     /// The file with the database password, in `PGPASSFILE`'s format.
     pub passfile: Option<PathBuf>,
+}
+
+impl Doors {
+    /// Where a platform is that stays up, for its user.
+    pub fn stay_up(&self) -> String {
+        let door = |door: &Option<String>| door.clone().unwrap_or_default();
+        let passfile = self.passfile.clone().unwrap_or_default();
+        format!(
+            "the platform stays up: MLflow {}, PostgreSQL {} (PGPASSFILE={}), S3 {}",
+            door(&self.mlflow),
+            door(&self.postgres),
+            passfile.display(),
+            door(&self.s3),
+        )
+    }
 }
 
 /// The live place.

@@ -4,6 +4,7 @@
 //! never asks where it is. A place that lacks one answers with an error that says so, and the plan has refused
 //! whatever needs it long before.
 
+use super::stack;
 use crate::client::{Running, Trouble};
 use crate::model::Finding;
 use async_trait::async_trait;
@@ -115,7 +116,9 @@ pub trait Memory: Send + Sync {
 #[async_trait]
 pub trait Sql: Send + Sync {
     /// The name of the platform's database.
-    fn database(&self) -> &str;
+    fn database(&self) -> &str {
+        stack::DATABASE
+    }
     /// Connects, to a database of the server.
     async fn connect(&self, database: &str) -> Result<tokio_postgres::Client, Trouble>;
     /// Starts a client tool of the server's own version (`pg_dump`, `pg_restore`), told where the server is and who
@@ -128,9 +131,13 @@ pub trait Objects: Send + Sync {
     /// The client.
     fn s3(&self) -> &aws_sdk_s3::Client;
     /// The bucket of the artifacts.
-    fn bucket(&self) -> &str;
+    fn bucket(&self) -> &str {
+        stack::BUCKET
+    }
     /// What stands before MLflow's own artifact paths in the bucket, without a slash at its end.
-    fn prefix(&self) -> &str;
+    fn prefix(&self) -> &str {
+        stack::PREFIX
+    }
 }
 
 /// The label that says to which component a workload and its pods belong.

@@ -7,6 +7,7 @@ use super::{cleanup, exec, memory, network};
 use crate::client::{Running, Trouble};
 use crate::environment::images::Images;
 use crate::environment::stack::{self, Secrets};
+use crate::environment::tools::{self, Tools};
 use crate::environment::{
     Components, Doors, Environment, Exec, Journal, Lent, Memory, MemoryUse, Network, Objects, Sql,
 };
@@ -28,6 +29,7 @@ pub struct Platform {
     secrets: Secrets,
     doors: Doors,
     s3: aws_sdk_s3::Client,
+    tools: tools::Found,
 }
 
 impl Platform {
@@ -67,7 +69,8 @@ impl Platform {
         };
         let client = administrator(s3.port, &secrets);
         let components = [postgres, s3, mlflow];
-        Ok(Self { engine: engine.clone(), lent: lent.clone(), keep, components, secrets, doors, s3: client })
+        let (engine, lent, tools) = (engine.clone(), lent.clone(), tools::Found::default());
+        Ok(Self { engine, lent, keep, components, secrets, doors, s3: client, tools })
     }
 
     fn component(&self, name: &str) -> Result<&Component, Trouble> {
@@ -121,17 +124,7 @@ impl Environment for Platform {
     }
 
     fn kept(&self) -> Option<String> {
-        let door = |door: &Option<String>| door.clone().unwrap_or_default();
-        self.keep.then(|| {
-            format!(
-                "the platform stays up: MLflow {}, PostgreSQL {} (PGPASSFILE={}), S3 {}; its containers begin with {}",
-                door(&self.doors.mlflow),
-                door(&self.doors.postgres),
-                self.doors.passfile.as_deref().map(Path::display).map(|path| path.to_string()).unwrap_or_default(),
-                door(&self.doors.s3),
-                self.lent.run,
-            )
-        })
+        self.keep.then(|| format!("{}; its containers begin with {}", self.doors.stay_up(), self.lent.run))
     }
 
     async fn remove(&self) -> Vec<String> {
@@ -208,15 +201,15 @@ impl Memory for Platform {
 
 #[async_trait]
 impl Sql for Platform {
-    fn database(&self) -> &str {
-        stack::DATABASE
-    }
-
     async fn connect(&self, database: &str) -> Result<Client, Trouble> {
         crate::client::postgres::connect(&self.secrets.config("127.0.0.1", self.postgres().port, database)).await
     }
 
     async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Trouble> {
+        let port = self.postgres().port;
+        if let (Some(bin), Some(passfile)) = (self.tools.folder(self).await, self.doors.passfile.clone()) {
+            return Tools { bin, host: "127.0.0.1".into(), port, passfile }.start(name, args);
+        }
         // Inside of the server's own container, where the superuser needs no password.
         let variables = [("PGUSER", stack::DATABASE), ("PGDATABASE", stack::DATABASE), ("PGCONNECT_TIMEOUT", "10")];
         let command: Vec<&str> = [name].into_iter().chain(args.iter().copied()).collect();
@@ -227,13 +220,5 @@ impl Sql for Platform {
 impl Objects for Platform {
     fn s3(&self) -> &aws_sdk_s3::Client {
         &self.s3
-    }
-
-    fn bucket(&self) -> &str {
-        stack::BUCKET
-    }
-
-    fn prefix(&self) -> &str {
-        stack::PREFIX
     }
 }

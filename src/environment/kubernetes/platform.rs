@@ -11,6 +11,7 @@ use super::settings::{Kubernetes, Switches};
 use super::{cleanup, logs};
 use crate::client::{Trouble, s3};
 use crate::environment::stack::{self, Secrets};
+use crate::environment::tools;
 use crate::environment::{Cluster, Components, Doors, Environment, Exec, Journal, Lent, Nodes, Objects, Power, Sql};
 use crate::model::Receipt;
 use async_trait::async_trait;
@@ -43,8 +44,10 @@ pub struct Platform {
     pub(super) ended: Mutex<BTreeSet<String>>,
     /// Only one command at a time sends or looks for signals: it would freeze or end the other.
     pub(super) signals: tokio::sync::Mutex<()>,
+    /// This machine's client tools for the platform's database server.
+    pub(super) tools: tools::Found,
+    pub(super) doors: Doors,
     ways: Ways,
-    doors: Doors,
     keep: bool,
     attach: Option<Attach>,
 }
@@ -152,6 +155,7 @@ impl Platform {
             switches: settings.nodes.clone(),
             ended: Mutex::default(),
             signals: tokio::sync::Mutex::default(),
+            tools: tools::Found::default(),
             ways,
             doors,
             keep: settings.keep,
@@ -297,18 +301,7 @@ impl Environment for Platform {
     }
 
     fn kept(&self) -> Option<String> {
-        let door = |door: &Option<String>| door.clone().unwrap_or_default();
-        let passfile = self.doors.passfile.clone().unwrap_or_default();
-        self.keep.then(|| {
-            format!(
-                "the platform stays up: MLflow {}, PostgreSQL {} (PGPASSFILE={}), S3 {}, namespace {}",
-                door(&self.doors.mlflow),
-                door(&self.doors.postgres),
-                passfile.display(),
-                door(&self.doors.s3),
-                self.components[0].namespace,
-            )
-        })
+        self.keep.then(|| format!("{}, namespace {}", self.doors.stay_up(), self.components[0].namespace))
     }
 
     async fn remove(&self) -> Vec<String> {

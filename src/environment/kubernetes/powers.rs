@@ -5,6 +5,7 @@ use super::platform::Platform;
 use super::pods::{Component, POLL};
 use super::signals::{self, Act};
 use crate::client::{Running, Trouble, postgres, shell};
+use crate::environment::tools::Tools;
 use crate::environment::{Cluster, Components, Exec, Nodes, Objects, Power, Sql, stack};
 use crate::model::Finding;
 use async_trait::async_trait;
@@ -133,17 +134,18 @@ impl Exec for Platform {
 
 #[async_trait]
 impl Sql for Platform {
-    fn database(&self) -> &str {
-        stack::DATABASE
-    }
-
     async fn connect(&self, database: &str) -> Result<tokio_postgres::Client, Trouble> {
         let address = self.address("postgres");
         postgres::connect(&self.secrets.config(&address.ip().to_string(), address.port(), database)).await
     }
 
-    /// Inside the server's own container: there the tools are of its version, and its socket asks for no password.
+    /// This machine's, if they are of the server's version: through the cluster's API every byte costs both sides more
+    /// than the dump itself. Else those in the server's own container, where its socket asks for no password.
     async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Trouble> {
+        if let (Some(bin), Some(passfile)) = (self.tools.folder(self).await, self.doors.passfile.clone()) {
+            let address = self.address("postgres");
+            return Tools { bin, host: address.ip().to_string(), port: address.port(), passfile }.start(name, args);
+        }
         let user = format!("PGUSER={}", stack::DATABASE);
         let database = format!("PGDATABASE={}", stack::DATABASE);
         let server = ["env", "PGHOST=/var/run/postgresql", &user, &database, "PGCONNECT_TIMEOUT=10", name];
@@ -154,14 +156,6 @@ impl Sql for Platform {
 impl Objects for Platform {
     fn s3(&self) -> &aws_sdk_s3::Client {
         &self.s3
-    }
-
-    fn bucket(&self) -> &str {
-        stack::BUCKET
-    }
-
-    fn prefix(&self) -> &str {
-        stack::PREFIX
     }
 }
 

@@ -290,17 +290,6 @@ impl Component {
     }
 }
 
-/// Takes out of the environment what would turn a program of the platform to somewhere else.
-pub fn scrub(command: &mut Command) {
-    const FOREIGN: [&str; 8] = ["AWS_", "PG", "MLFLOW_", "_MLFLOW_", "VGW_", "ROOT_", "PYTHON", "UVICORN_"];
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| FOREIGN.iter().any(|foreign| name.starts_with(foreign))) {
-            command.env_remove(name);
-        }
-    }
-    command.env("NO_PROXY", "127.0.0.1,localhost").env("no_proxy", "127.0.0.1,localhost");
-}
-
 /// The last lines of a text, for an error message.
 pub fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();

@@ -2,11 +2,12 @@
 //!
 //! No secret is among its arguments: the database's password is in a file, the S3 key in its environment.
 
-use super::component::{Program, scrub};
+use super::component::Program;
 use super::setup::Wheels;
 use super::versitygw::endpoint;
 use crate::client::Trouble;
 use crate::environment::stack::{self, Key};
+use crate::environment::tools::scrub;
 use async_trait::async_trait;
 use rustix::process::Signal;
 use std::path::PathBuf;

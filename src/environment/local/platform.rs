@@ -1,6 +1,6 @@
 //! The live local platform: made in order, and the powers over it.
 
-use super::component::{Component, scrub};
+use super::component::Component;
 use super::mlflow::{self, Mlflow};
 use super::postgres::{self, Postgres};
 use super::setup::Site;
@@ -8,6 +8,7 @@ use super::versitygw::{self, Versitygw, endpoint};
 use super::{COMPONENT, MARKER, RUN, cleanup, folder, make_folder};
 use crate::client::{Running, Trouble};
 use crate::environment::stack::{self, Secrets};
+use crate::environment::tools::Tools;
 use crate::environment::{Components, Doors, Environment, Journal, Lent, Objects, Sql};
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
@@ -115,16 +116,7 @@ impl Environment for Platform {
     }
 
     fn kept(&self) -> Option<String> {
-        let door = |door: &Option<String>| door.clone().unwrap_or_default();
-        self.keep.then(|| {
-            format!(
-                "the platform stays up: MLflow {}, PostgreSQL {} (PGPASSFILE={}), S3 {}",
-                door(&self.doors.mlflow),
-                door(&self.doors.postgres),
-                self.folder.join(postgres::PASSFILE).display(),
-                door(&self.doors.s3),
-            )
-        })
+        self.keep.then(|| self.doors.stay_up())
     }
 
     async fn remove(&self) -> Vec<String> {
@@ -174,21 +166,19 @@ impl Components for Platform {
 
 #[async_trait]
 impl Sql for Platform {
-    fn database(&self) -> &str {
-        stack::DATABASE
-    }
-
     async fn connect(&self, database: &str) -> Result<Client, Trouble> {
         crate::client::postgres::connect(&self.database.config(self.postgres().port(), database)).await
     }
 
     async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Trouble> {
-        let mut command = std::process::Command::new(self.database.tool(name));
-        scrub(&mut command);
-        command.env("PGHOST", "127.0.0.1").env("PGPORT", self.postgres().port().to_string());
-        command.env("PGUSER", stack::DATABASE).env("PGDATABASE", stack::DATABASE).env("PGCONNECT_TIMEOUT", "10");
-        command.env("PGPASSFILE", self.folder.join(postgres::PASSFILE)).env(RUN, &self.run).env(COMPONENT, "tool");
-        command.args(args);
+        let tools = Tools {
+            bin: self.database.bin().to_owned(),
+            host: "127.0.0.1".into(),
+            port: self.postgres().port(),
+            passfile: self.folder.join(postgres::PASSFILE),
+        };
+        let mut command = tools.command(name, args);
+        command.env(RUN, &self.run).env(COMPONENT, "tool");
         Running::process(command.into())
     }
 }
@@ -196,13 +186,5 @@ impl Sql for Platform {
 impl Objects for Platform {
     fn s3(&self) -> &aws_sdk_s3::Client {
         &self.s3
-    }
-
-    fn bucket(&self) -> &str {
-        stack::BUCKET
-    }
-
-    fn prefix(&self) -> &str {
-        stack::PREFIX
     }
 }

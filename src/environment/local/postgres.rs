@@ -3,10 +3,11 @@
 //! Its server refuses to run as root, so root starts it as `postgres` or `nobody`. Its tools come from the same
 //! folder as the server: a `pg_dump` older than its server refuses to work (seen with 15 against 18).
 
-use super::component::{Program, scrub};
+use super::component::Program;
 use super::setup::{Site, Wheels};
 use crate::client::Trouble;
 use crate::environment::stack::{self, DATABASE, Secrets};
+use crate::environment::tools::{self, Named, scrub};
 use async_trait::async_trait;
 use rustix::process::Signal;
 use std::fs;
@@ -67,9 +68,9 @@ impl Postgres {
         self.secrets.config("127.0.0.1", port, database)
     }
 
-    /// A client tool of the server's own build.
-    pub fn tool(&self, name: &str) -> PathBuf {
-        self.bin.join(name)
+    /// The folder with the client tools of the server's own build.
+    pub fn bin(&self) -> &Path {
+        &self.bin
     }
 
     fn disguise(&self, command: &mut Command) {
@@ -120,26 +121,12 @@ impl Program for Postgres {
 /// The folder of a PostgreSQL server's programs on this machine, if there is one: `LIFEBOAT_PG_BIN`, else the
 /// system's newest. `LIFEBOAT_PG_BIN=wheel` means the pinned wheel, whatever the system has.
 pub async fn installed() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("LIFEBOAT_PG_BIN").filter(|v| !v.is_empty()) {
-        if named == "wheel" {
-            return None;
-        }
-        return Some(named.into()); // named on purpose: if it is wrong, that is an error and no other is looked for
+    match tools::named() {
+        Named::Wheel => None,
+        // On purpose: if it is wrong, that is an error, and no other is looked for.
+        Named::Folder(bin) => Some(bin),
+        Named::Nothing => tools::folders().await.into_iter().find(|bin| whole(bin)),
     }
-    let mut debian: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|e| Some((e.file_name().to_str()?.parse().ok()?, e.path().join("bin"))))
-        .collect();
-    debian.sort();
-    let asked = tokio::process::Command::new("pg_config").arg("--bindir").output().await.ok();
-    let asked = asked.filter(|o| o.status.success()).map(|o| String::from_utf8_lossy(&o.stdout).trim().into());
-    let brew = ["/opt/homebrew", "/usr/local"].into_iter().flat_map(|prefix| {
-        (13..=20).rev().map(move |major| PathBuf::from(format!("{prefix}/opt/postgresql@{major}/bin")))
-    });
-    let candidates = debian.into_iter().rev().map(|(_, bin)| bin).chain(asked).chain(brew);
-    candidates.into_iter().find(|bin| whole(bin))
 }
 
 /// The folder of the wheel's programs, in its virtual environment.

@@ -1,10 +1,11 @@
 //! The S3 server of the local platform: VersityGW, found or built, with a second user for MLflow.
 
-use super::component::{Program, scrub};
+use super::component::Program;
 use super::postgres::private;
 use super::setup::{Site, Wheels, on_path, open};
 use crate::client::{Trouble, chain, s3};
 use crate::environment::stack::{self, Key, Secrets};
+use crate::environment::tools::scrub;
 use crate::store;
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
