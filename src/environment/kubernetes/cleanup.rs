@@ -22,6 +22,8 @@ use tokio::time::{Instant, sleep};
 
 /// How long a namespace may take to go, and after it the disks.
 const GONE: Duration = Duration::from_mins(2);
+/// How long finalizers may hold a namespace up: those of the cluster's own, of claims, take some seconds.
+const HELD: Duration = Duration::from_secs(30);
 /// The file that says to which run a folder belongs.
 const MARKER: &str = ".lifeboat-run";
 
@@ -124,13 +126,15 @@ async fn remove_namespace(client: &Client, name: &str, run: &str) -> Result<(), 
     let pods: Api<Pod> = Api::namespaced(client.clone(), name);
     let (now, all) = (DeleteParams::default().grace_period(0), ListParams::default());
     let _ = ask(&what, pods.delete_collection(&now, &all)).await; // without it, it only takes longer
-    let deadline = Instant::now() + GONE;
+    let began = Instant::now();
+    let mut free = began; // when it was last seen to be held by no finalizer
     while let Some(there) = read().await? {
-        if Instant::now() >= deadline {
-            let hint = format!("see what holds it: kubectl get namespace {name} -o yaml");
-            return Err(
-                Trouble::new(what, format!("not gone within {} s: {}", GONE.as_secs(), stuck(&there))).hint(hint)
-            );
+        if !held(&there) {
+            free = Instant::now();
+        }
+        if began.elapsed() > GONE || free.elapsed() > HELD {
+            let why = format!("not gone within {} s: {}", began.elapsed().as_secs(), stuck(&there));
+            return Err(Trouble::new(what, why).hint(way_out(name, &there)));
         }
         sleep(Duration::from_millis(300)).await;
     }
@@ -142,6 +146,23 @@ fn stuck(namespace: &Namespace) -> String {
     let conditions = namespace.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let said: Vec<String> = conditions.filter(|c| c.status == "True").filter_map(|c| c.message.clone()).collect();
     if said.is_empty() { "it does not say why".to_owned() } else { said.join("; ") }
+}
+
+/// Does it say that finalizers hold something in it?
+fn held(namespace: &Namespace) -> bool {
+    stuck(namespace).contains("finalizers remaining")
+}
+
+/// What to do about a namespace that does not go. Finalizers are promises of other programs to tidy up first: where one
+/// is gone for good, its promise is taken away by hand.
+fn way_out(name: &str, namespace: &Namespace) -> String {
+    if held(namespace) {
+        return format!(
+            "let the finalizer's owner finish, or, if it is gone for good, kubectl patch --namespace {name} KIND/NAME \
+             --type merge --patch '{{\"metadata\":{{\"finalizers\":null}}}}'; then run cleanup again"
+        );
+    }
+    format!("see what holds it: kubectl get namespace {name} -o yaml; then run cleanup again")
 }
 
 /// Waits for the disks of the namespaces to go; answers those that stay.
@@ -200,8 +221,12 @@ mod tests {
             condition("NamespaceFinalizersRemaining", "True", held),
             condition("NamespaceDeletionContentFailure", "False", "All content successfully deleted"),
         ];
-        let namespace = |status| serde_json::from_value(json!({ "metadata": {}, "status": status })).unwrap();
-        assert_eq!(stuck(&namespace(json!({ "conditions": conditions }))), held);
+        let namespace =
+            |status| -> Namespace { serde_json::from_value(json!({ "metadata": {}, "status": status })).unwrap() };
+        let held_up = namespace(json!({ "conditions": conditions }));
+        assert_eq!(stuck(&held_up), held);
+        assert!(way_out("a", &held_up).contains("kubectl patch --namespace a"), "{}", way_out("a", &held_up));
+        assert!(way_out("a", &namespace(json!({}))).contains("kubectl get namespace a"));
         assert_eq!(stuck(&namespace(json!({}))), "it does not say why");
     }
 

@@ -79,7 +79,7 @@ where
     let (what, deadline) = (what.into(), Instant::now() + PATIENCE);
     let mut pause = Duration::from_millis(100);
     loop {
-        let error = match timeout(CALL, call()).await {
+        let refusal = match timeout(CALL, call()).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) if !transient(&error) || Instant::now() + pause >= deadline => {
                 return Err(trouble(what, &error));
@@ -87,10 +87,10 @@ where
             Err(_) if Instant::now() + pause >= deadline => {
                 return Err(Trouble::new(what, format!("no answer of the cluster within {} s", PATIENCE.as_secs())));
             }
-            other => other,
+            Ok(Err(error)) => Some(error),
+            Err(_) => None,
         };
-        drop(error);
-        sleep(pause).await;
+        sleep(pause.max(asked_for(&refusal)).min(deadline - Instant::now())).await;
         pause = (pause * 2).min(Duration::from_secs(3));
     }
 }
@@ -112,6 +112,23 @@ pub fn made<T>(answer: kube::Result<T>) -> kube::Result<()> {
     }
 }
 
+/// How long a busy cluster asks to be left alone.
+fn asked_for(refusal: &Option<kube::Error>) -> Duration {
+    let Some(kube::Error::Api(status)) = refusal else { return Duration::ZERO };
+    let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+    Duration::from_secs(seconds.into())
+}
+
+/// Did a quota refuse, and no lack of permission? Both are told as forbidden.
+fn quota(message: &str) -> bool {
+    message.contains("exceeded quota")
+}
+
+/// Did a webhook or an admission policy refuse?
+fn policy(message: &str) -> bool {
+    message.contains("denied the request") || message.contains("denied request")
+}
+
 fn transient(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => matches!(status.code, 429 | 500 | 502..=504) || status.is_conflict(),
@@ -128,7 +145,9 @@ pub fn trouble(what: impl Into<String>, error: &kube::Error) -> Trouble {
             let trouble = Trouble::new(what, said.trim());
             match status.code {
                 401 => trouble.hint("the cluster does not know these credentials, or no longer: log in again"),
-                403 => trouble.hint("deploy/rbac has all that Lifeboat needs"),
+                403 if quota(&status.message) => trouble.hint("raise the quota, or free some of it"),
+                403 if !policy(&status.message) => trouble.hint("the roles of deploy/rbac have what Lifeboat needs"),
+                _ if policy(&status.message) => trouble.hint("a policy of the cluster refuses it: ask its owner"),
                 _ => trouble,
             }
         }
@@ -143,6 +162,46 @@ pub fn trouble(what: impl Into<String>, error: &kube::Error) -> Trouble {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use kube::core::Status;
+    use serde_json::json;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn refusal(code: u16, message: &str) -> kube::Error {
+        let status = json!({ "status": "Failure", "reason": "x", "code": code, "message": message,
+            "details": { "retryAfterSeconds": 7 } });
+        kube::Error::Api(serde_json::from_value::<Status>(status).unwrap().boxed())
+    }
+
+    #[test]
+    fn a_refusal_comes_with_the_way_out_that_fits_it() {
+        for (code, message, way) in [
+            (401, "Unauthorized", "log in again"),
+            (403, "pods is forbidden: User \"x\" cannot list resource \"pods\"", "deploy/rbac"),
+            (403, "pods \"a\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=0", "raise the quota"),
+            (403, "admission webhook \"no.example.org\" denied the request: no", "a policy of the cluster"),
+            (400, "admission webhook \"no.example.org\" denied the request: no", "a policy of the cluster"),
+            (422, "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no", "a policy of the cluster"),
+        ] {
+            let hint = trouble("x", &refusal(code, message)).hint.unwrap();
+            assert!(hint.contains(way), "{message}: {hint}");
+        }
+        assert_eq!(trouble("x", &refusal(500, "broken")).hint, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cluster_that_is_busy_is_left_alone_for_as_long_as_it_asks_and_asked_again() {
+        let (began, asked) = (Instant::now(), AtomicU32::new(0));
+        let call = async || match asked.fetch_add(1, Ordering::Relaxed) {
+            0 | 1 => Err(refusal(429, "too many requests")),
+            _ => Ok("done"),
+        };
+        assert_eq!(insist("x", &call).await.unwrap(), "done");
+        assert_eq!(began.elapsed().as_secs(), 14);
+        let refused = insist::<(), _>("x", || async { Err(refusal(403, "no")) }).await.unwrap_err();
+        assert_eq!(refused.why, "no");
+        let busy = insist::<(), _>("x", || async { Err(refusal(429, "too many requests")) }).await.unwrap_err();
+        assert_eq!((busy.why.as_str(), began.elapsed().as_secs() < 50), ("too many requests", true));
+    }
 
     #[test]
     fn a_context_that_is_not_there_is_told_with_those_that_are() {

@@ -7,6 +7,7 @@
 mod cleanup;
 mod client;
 mod doors;
+mod events;
 mod exec;
 mod lock;
 mod logs;

@@ -1,6 +1,6 @@
 //! What Lifeboat must be allowed to do in a cluster, and which of it the cluster refuses.
 //!
-//! The list is that of `deploy/rbac/role.yaml`; a test compares the two.
+//! The list is that of `deploy/rbac/role.yaml`, what drills do besides is in `deploy/rbac/drills.yaml`; tests compare.
 
 use super::client::insist;
 use crate::client::Trouble;
@@ -14,29 +14,20 @@ use std::collections::BTreeSet;
 /// A namespace that stands for the run's own, which does not exist when its permissions are asked.
 pub const SOME: &str = "lifeboat-survey";
 
-/// What provisioning, the powers and the removal do.
-pub const NEEDED: &[Permission] = &[
-    Permission::everywhere("create", "", "namespaces"),
-    Permission::everywhere("delete", "", "namespaces"),
+/// What the powers, the doors and the survey do, whoever made the platform.
+const SHARED: &[Permission] = &[
     Permission::everywhere("get", "", "namespaces"),
     Permission::everywhere("list", "", "nodes"),
-    Permission::everywhere("list", "", "persistentvolumes"),
-    Permission::everywhere("list", "storage.k8s.io", "storageclasses"),
-    Permission::within("create", "", "configmaps"),
-    Permission::within("create", "", "secrets"),
     Permission::within("get", "", "secrets"),
-    Permission::within("create", "", "services"),
     Permission::within("get", "", "services"),
-    Permission::within("create", "apps", "deployments"),
-    Permission::within("create", "apps", "statefulsets"),
     Permission::within("get", "apps", "deployments/scale"),
     Permission::within("get", "apps", "statefulsets/scale"),
     Permission::within("patch", "apps", "deployments/scale"),
     Permission::within("patch", "apps", "statefulsets/scale"),
-    Permission::within("deletecollection", "", "pods"),
     Permission::within("get", "", "pods"),
     Permission::within("list", "", "pods"),
     Permission::within("get", "", "pods/log"),
+    Permission::within("list", "", "events"),
     // A WebSocket is asked for with GET; from Kubernetes 1.35 on the right to create is asked too.
     Permission::within("create", "", "pods/exec"),
     Permission::within("get", "", "pods/exec"),
@@ -44,26 +35,29 @@ pub const NEEDED: &[Permission] = &[
     Permission::within("get", "", "pods/portforward"),
 ];
 
-/// What attaching to a standing platform and the powers do.
-pub const ATTACHED: &[Permission] = &[
-    Permission::everywhere("get", "", "namespaces"),
-    Permission::everywhere("list", "", "nodes"),
-    Permission::within("get", "", "configmaps"),
-    Permission::within("get", "", "secrets"),
-    Permission::within("get", "", "services"),
-    Permission::within("get", "apps", "deployments"),
-    Permission::within("get", "apps", "deployments/scale"),
-    Permission::within("get", "apps", "statefulsets/scale"),
-    Permission::within("patch", "apps", "deployments/scale"),
-    Permission::within("patch", "apps", "statefulsets/scale"),
-    Permission::within("get", "", "pods"),
-    Permission::within("list", "", "pods"),
-    Permission::within("get", "", "pods/log"),
-    Permission::within("create", "", "pods/exec"),
-    Permission::within("get", "", "pods/exec"),
-    Permission::within("create", "", "pods/portforward"),
-    Permission::within("get", "", "pods/portforward"),
+/// What provisioning and the removal do besides.
+const PROVISION: &[Permission] = &[
+    Permission::everywhere("create", "", "namespaces"),
+    Permission::everywhere("delete", "", "namespaces"),
+    Permission::everywhere("list", "", "persistentvolumes"),
+    Permission::everywhere("list", "storage.k8s.io", "storageclasses"),
+    Permission::within("create", "", "configmaps"),
+    Permission::within("create", "", "secrets"),
+    Permission::within("create", "", "services"),
+    Permission::within("create", "apps", "deployments"),
+    Permission::within("create", "apps", "statefulsets"),
+    Permission::within("deletecollection", "", "pods"),
 ];
+
+/// What attaching to a standing platform does besides: it reads who that is.
+const ATTACH: &[Permission] =
+    &[Permission::within("get", "", "configmaps"), Permission::within("get", "apps", "deployments")];
+
+/// What is needed whatever the drill does, of a throw-away platform or of a standing one.
+pub fn needed(attach: bool) -> impl Iterator<Item = Permission> {
+    let besides = if attach { ATTACH } else { PROVISION };
+    SHARED.iter().chain(besides).copied()
+}
 
 /// Which of these the cluster refuses, in their order.
 pub async fn denied(client: &Client, namespace: &str, asked: BTreeSet<Permission>) -> Result<Vec<Permission>, Trouble> {
@@ -99,13 +93,18 @@ async fn allowed(client: &Client, namespace: &str, permission: Permission) -> Re
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::fault::FAULTS;
+    use crate::kind::Kind;
+    use crate::recovery::STEPS;
     use serde_json::Value;
 
     const ROLE: &str = include_str!("../../../deploy/rbac/role.yaml");
+    const DRILLS: &str = include_str!("../../../deploy/rbac/drills.yaml");
 
-    #[test]
-    fn the_role_allows_what_is_needed_and_no_more() {
-        let documents: Vec<Value> = serde_saphyr::from_multiple(ROLE).unwrap();
+    type Allowed = BTreeSet<(String, String, String)>;
+
+    fn allowed(role: &str) -> Allowed {
+        let documents: Vec<Value> = serde_saphyr::from_multiple(role).unwrap();
         let list = |rule: &Value, key: &str| -> Vec<String> {
             rule[key].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
         };
@@ -118,8 +117,42 @@ mod tests {
                 }
             }
         }
-        let text = str::to_owned;
-        let needed: BTreeSet<_> = NEEDED.iter().map(|p| (text(p.verb), text(p.group), text(p.resource))).collect();
-        assert_eq!(allowed, needed);
+        allowed
+    }
+
+    fn done(permissions: impl IntoIterator<Item = Permission>) -> Allowed {
+        permissions.into_iter().map(|p| (p.verb.into(), p.group.into(), p.resource.into())).collect()
+    }
+
+    fn parsed<T: ?Sized>(kinds: &[Kind<T>], besides: &[&str]) -> Vec<Box<T>> {
+        let examples = kinds.iter().map(|kind| kind.example).chain(besides.iter().copied());
+        let parse = |example: &str| {
+            let (name, inner) = example.split_once(": ").unwrap();
+            let kind = kinds.iter().find(|kind| kind.name == name).unwrap();
+            (kind.parse)(&crate::node::parse(inner).unwrap(), &mut vec![]).unwrap()
+        };
+        examples.map(parse).collect()
+    }
+
+    #[test]
+    fn the_role_allows_what_is_needed_and_no_more() {
+        assert_eq!(allowed(ROLE), done(needed(false)));
+    }
+
+    #[test]
+    fn the_second_role_allows_what_every_fault_and_step_and_attaching_do_and_no_more() {
+        let forms = [
+            "config-lost: { config_map: a }",
+            "config-lost: { config_map: a, key: b, value: c }",
+            "config-lost: { secret: a, key: b, value: c }",
+        ];
+        let faults = parsed(FAULTS, &forms).into_iter().flat_map(|fault| fault.permissions());
+        let forms = ["deployment", "pod", "job", "node"];
+        let forms = forms.map(|of| format!("wait-for: {{ condition: Ready, of: {of}/x }}"));
+        let steps =
+            parsed(STEPS, &forms.each_ref().map(String::as_str)).into_iter().flat_map(|step| step.permissions());
+        let done = done(faults.chain(steps).chain(needed(true)));
+        let besides: Allowed = done.difference(&allowed(ROLE)).cloned().collect();
+        assert_eq!(allowed(DRILLS), besides);
     }
 }

@@ -6,7 +6,7 @@ use super::client::{insist, made};
 use super::doors::Doors as Ways;
 use super::lock::{self, Attach};
 use super::manifests::Filling;
-use super::pods::{Component, POLL, Workload};
+use super::pods::{Component, NO_POD, POLL, Workload};
 use super::settings::{Kubernetes, Switches};
 use super::{cleanup, logs};
 use crate::client::{Trouble, s3};
@@ -27,8 +27,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long a component may take until it serves: a disk, an image of a gigabyte and a crash's back-off included.
-const PATIENCE: Duration = Duration::from_mins(5);
+/// A workload that has no pod after so long may be refused one; the cluster itself tries again later and later.
+const REFUSED: Duration = Duration::from_secs(5);
 
 /// A platform in a cluster.
 pub struct Platform {
@@ -48,6 +48,7 @@ pub struct Platform {
     pub(super) tools: tools::Found,
     pub(super) doors: Doors,
     ways: Ways,
+    patience: Duration,
     keep: bool,
     attach: Option<Attach>,
 }
@@ -83,7 +84,8 @@ impl Platform {
 
         let components = components(&client, &lent.run, settings);
         let [postgres, store, _] = &components;
-        tokio::try_join!(ready(postgres), ready(store))?;
+        let within = settings.ready_within.0;
+        tokio::try_join!(ready(postgres, within), ready(store, within))?;
         let ways = Ways::open(&components, settings.doors).await?;
         let mut this = Self::over(lent, settings, client, uid, secrets, ways, passfile);
         this.manifests = platform;
@@ -158,6 +160,7 @@ impl Platform {
             tools: tools::Found::default(),
             ways,
             doors,
+            patience: settings.ready_within.0,
             keep: settings.keep,
             attach: settings.attach.clone(),
         }
@@ -184,12 +187,12 @@ impl Platform {
 
     /// Waits until a component serves its clients through its door.
     pub(super) async fn served(&self, name: &str) -> Result<(), Trouble> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         loop {
             let Err(trouble) = self.serves(name).await else { return Ok(()) };
             if Instant::now() >= deadline {
                 let state = self.component(name)?.described().await;
-                let why = format!("it does not serve within {} s ({trouble}); {state}", PATIENCE.as_secs());
+                let why = format!("it does not serve within {} s ({trouble}); {state}", self.patience.as_secs());
                 return Err(Trouble::new(format!("cannot start `{name}`"), why));
             }
             sleep(POLL / 2).await;
@@ -240,19 +243,29 @@ async fn create(client: &Client, things: &[DynamicObject]) -> Result<(), Trouble
     Ok(())
 }
 
-/// Waits until the cluster calls a component's first pod ready; an image that is not there is told at once.
-async fn ready(component: &Component) -> Result<(), Trouble> {
-    let deadline = Instant::now() + PATIENCE;
+/// Waits until the cluster calls a component's first pod ready; what will never come is told early: an image that is
+/// not there, a pod that is refused.
+async fn ready(component: &Component, within: Duration) -> Result<(), Trouble> {
+    let (began, what) = (Instant::now(), format!("cannot start `{}`", component.name));
+    let mut asked = began;
     loop {
         let pod = component.pod().await?;
         if pod.as_ref().is_some_and(|pod| component.ready(pod)) {
             return Ok(());
         }
-        let state = pod.map_or_else(|| "it has no pod".to_owned(), |pod| component.state(&pod));
-        let pull = ["ImagePull", "InvalidImage"].iter().any(|sign| state.contains(sign));
-        if pull || Instant::now() >= deadline {
-            let trouble = Trouble::new(format!("cannot start `{}`", component.name), state);
-            return Err(if pull { trouble.hint("name images that the nodes can have, in `images`") } else { trouble });
+        let state = pod.as_ref().map_or_else(|| NO_POD.to_owned(), |pod| component.state(pod));
+        if ["ImagePull", "InvalidImage"].iter().any(|sign| state.contains(sign)) {
+            return Err(Trouble::new(what, state).hint("name images that the nodes can have, in `images`"));
+        }
+        if pod.is_none() && began.elapsed() > REFUSED && asked.elapsed() > POLL * 10 {
+            asked = Instant::now();
+            if let Some(why) = component.refused().await {
+                return Err(Trouble::new(what, why));
+            }
+        }
+        if began.elapsed() > within {
+            let why = format!("not ready within {} s: {}", within.as_secs(), component.described().await);
+            return Err(Trouble::new(what, why));
         }
         sleep(POLL / 2).await;
     }

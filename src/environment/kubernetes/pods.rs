@@ -3,6 +3,7 @@
 //! Not here: whether it serves. A pod that the cluster calls ready may serve nobody.
 
 use super::client::{ask, found, insist};
+use super::events::{Warning, warnings};
 use crate::client::Trouble;
 use crate::environment::COMPONENT;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -15,6 +16,9 @@ use tokio::time::{Instant, sleep};
 
 /// How often something that will happen soon is looked at.
 pub const POLL: Duration = Duration::from_millis(200);
+
+/// How a component is that has no pod.
+pub const NO_POD: &str = "it has no pod";
 
 /// What keeps a component's pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,13 +95,22 @@ impl Component {
         format!("pod `{}` is {}", pod.name_any(), waiting.or(ended).unwrap_or(phase))
     }
 
-    /// How its first pod is, in a few words.
+    /// How its first pod is, in a few words, and what the cluster has to say about it.
     pub async fn described(&self) -> String {
-        match self.pod().await {
+        let state = match self.pod().await {
             Ok(Some(pod)) => self.state(&pod),
-            Ok(None) => "it has no pod".to_owned(),
-            Err(trouble) => trouble.to_string(),
-        }
+            Ok(None) => NO_POD.to_owned(),
+            Err(trouble) => return trouble.to_string(),
+        };
+        let warnings = warnings(&self.client, &self.namespace, self.name).await;
+        let told = warnings.into_iter().map(|Warning { reason, message }| format!("; {reason}: {message}"));
+        state + &told.collect::<String>()
+    }
+
+    /// Why no pod of it is made, if the cluster says so.
+    pub async fn refused(&self) -> Option<String> {
+        let warnings = warnings(&self.client, &self.namespace, self.name).await;
+        warnings.into_iter().find(|warning| warning.reason == "FailedCreate").map(|warning| warning.message)
     }
 
     fn unlisted(&self) -> String {

@@ -24,6 +24,9 @@ pub struct Kubernetes {
     /// The storage class of the platform's disks; the cluster's default, if left out.
     #[serde(default)]
     pub storage_class: Option<String>,
+    /// How long each part of the platform may take until it serves, a disk and an image of a gigabyte included.
+    #[serde(default = "minutes")]
+    pub ready_within: Span,
     /// How MLflow's server stands in the cluster.
     #[serde(default)]
     pub mlflow: Mlflow,
@@ -67,6 +70,10 @@ impl Default for Mlflow {
     fn default() -> Self {
         Self { replicas: one(), toleration: None }
     }
+}
+
+fn minutes() -> Span {
+    Span::seconds(300)
 }
 
 fn one() -> u16 {

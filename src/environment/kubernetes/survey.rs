@@ -3,7 +3,7 @@
 use super::client::ask;
 use super::lock::{self, Attach};
 use super::manifests::{CONFIG, MANAGED, SECRET};
-use super::permissions::{ATTACHED, NEEDED, SOME, denied};
+use super::permissions::{SOME, denied, needed};
 use super::platform::Platform;
 use super::settings::Kubernetes;
 use crate::client::Trouble;
@@ -50,12 +50,10 @@ async fn look(settings: &Kubernetes, wanted: &[Permission], survey: &mut Survey)
     let client = super::client(settings).await?;
     let version = ask("cannot use the cluster", client.apiserver_version()).await?;
     fact(survey, "cluster", format!("Kubernetes {}", version.git_version.trim_start_matches('v')));
-    let (needed, namespace) = match &settings.attach {
-        Some(attach) => (ATTACHED, attach.namespace.as_str()),
-        None => (NEEDED, SOME),
-    };
-    let denied = denied(&client, namespace, needed.iter().chain(wanted).copied().collect()).await?;
-    let missing = |permission| format!("you may not {permission}; deploy/rbac has all that Lifeboat needs");
+    let namespace = settings.attach.as_ref().map_or(SOME, |attach| &attach.namespace);
+    let asked = needed(settings.attach.is_some()).chain(wanted.iter().copied()).collect();
+    let denied = denied(&client, namespace, asked).await?;
+    let missing = |permission| format!("you may not {permission}; the roles of deploy/rbac have it");
     survey.problems.extend(denied.iter().map(missing));
     let may = |verb, resource| !denied.iter().any(|d: &Permission| d.verb == verb && d.resource == resource);
     if may("list", "nodes") {

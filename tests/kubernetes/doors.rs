@@ -1,0 +1,96 @@
+//! The ways to the platform, and what becomes of them when the way to the cluster itself is cut.
+
+use super::places;
+use super::stage::{Stage, changed, make_run, place, read_run, served};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::{DeleteParams, ListParams};
+use kube::config::Kubeconfig;
+use lifeboat::client::mlflow::Mlflow;
+use serde_json::json;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// A way to the cluster's API that can be cut.
+pub struct Relay {
+    at: SocketAddr,
+    to: SocketAddr,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Relay {
+    /// To the API of the test cluster.
+    pub async fn to_the_cluster() -> Self {
+        let config = Kubeconfig::read_from(places::kubeconfig().unwrap()).unwrap();
+        let api = config.clusters[0].cluster.as_ref().unwrap().server.clone().unwrap();
+        let to = api.trim_start_matches("https://").trim_end_matches('/').parse().unwrap();
+        Self::new("127.0.0.1:0", to).await
+    }
+
+    /// A kubeconfig that leads through it.
+    pub fn kubeconfig(&self) -> tempfile::NamedTempFile {
+        changed(|config| {
+            config["clusters"][0]["cluster"]["server"] = json!(format!("https://{}", self.at));
+            config["clusters"][0]["cluster"]["tls-server-name"] = json!(self.to.ip());
+        })
+    }
+
+    async fn new(at: &str, to: SocketAddr) -> Self {
+        let listener = TcpListener::bind(at).await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new(); // which end with this task
+            loop {
+                let (mut here, _) = listener.accept().await.unwrap();
+                connections.spawn(async move {
+                    if let Ok(mut there) = TcpStream::connect(to).await {
+                        let _ = tokio::io::copy_bidirectional(&mut here, &mut there).await;
+                    }
+                });
+            }
+        });
+        Self { at, to, task }
+    }
+
+    pub async fn cut(&mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+    }
+
+    pub async fn mend(self) -> Self {
+        Self::new(&self.at.to_string(), self.to).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forwarded_doors_mend_themselves_and_only_our_own_failures_are_counted() {
+    let Some(mut stage) = Stage::new("test-forward", "").await else { return };
+    let mut relay = Relay::to_the_cluster().await;
+    let kubeconfig = relay.kubeconfig();
+    stage.place = place(kubeconfig.path(), "doors: forward");
+    let env = stage.provision().await;
+    let door = env.doors().mlflow.clone().unwrap();
+    assert!(door.starts_with("http://127.0.0.1:"), "{door}");
+    let mlflow = Mlflow::fresh(&door, Duration::from_secs(3)).unwrap();
+    let run = make_run(&mlflow).await;
+    let before = env.stumbles();
+    let pods: Api<Pod> = Api::namespaced(stage.client.clone(), &stage.namespace());
+    let of_mlflow = ListParams::default().labels("app.kubernetes.io/component=mlflow");
+    pods.delete_collection(&DeleteParams::default().grace_period(0), &of_mlflow).await.unwrap();
+    let hands = env.components().unwrap();
+    hands.start("mlflow").await.unwrap();
+    println!("replaced and forwarded again after {:.1} s", served(&mlflow, &run).await);
+    hands.stop("mlflow").await.unwrap();
+    assert!(read_run(&mlflow, &run).await.is_err());
+    assert_eq!(env.stumbles(), before, "that was the platform's outage");
+    hands.start("mlflow").await.unwrap();
+    relay.cut().await;
+    assert!(read_run(&mlflow, &run).await.is_err());
+    assert!(env.stumbles() > before, "that was ours");
+    let _relay = relay.mend().await;
+    served(&mlflow, &run).await;
+    assert_eq!(env.remove().await, Vec::<String>::new());
+    stage.assert_nothing_left().await;
+}

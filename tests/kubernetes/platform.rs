@@ -1,0 +1,158 @@
+//! The whole life of a platform.
+
+use super::stage::{Stage, make_run, read_run, served};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
+use lifeboat::client::mlflow::Mlflow;
+use lifeboat::client::s3;
+use lifeboat::clock::Clock;
+use lifeboat::engine::ENGINES;
+use lifeboat::kind::pick;
+use lifeboat::model::Verdict;
+use lifeboat::node;
+use serde_json::json;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_survives_what_is_done_to_it_and_leaves_nothing() {
+    let Some(stage) = Stage::new("test-survives", "").await else { return };
+    let env = stage.provision().await;
+    let hands = env.components().unwrap();
+    let mlflow = Mlflow::fresh(env.doors().mlflow.as_ref().unwrap(), Duration::from_secs(3)).unwrap();
+    let run = make_run(&mlflow).await;
+    let path = format!("0/{run}/artifacts/a.txt");
+    mlflow.put_artifact(&path, b"bytes".to_vec()).await.unwrap();
+    let objects = env.objects().unwrap();
+    let keys = s3::list(objects.s3(), objects.bucket(), objects.prefix()).await.unwrap();
+    assert_eq!(keys, [(format!("{}/{path}", objects.prefix()), 5)]);
+
+    for component in ["mlflow", "postgres", "s3"] {
+        let before = hands.instance(component).await.unwrap().unwrap();
+        assert_eq!(hands.alive(component).await.verdict, Verdict::Met);
+        hands.kill(component).await.unwrap();
+        assert_ne!(hands.instance(component).await.unwrap().as_ref(), Some(&before));
+        hands.start(component).await.unwrap(); // nobody has to: the cluster starts it again by itself
+        println!("{component} killed: served again after {:.1} s", served(&mlflow, &run).await);
+        assert_ne!(hands.instance(component).await.unwrap().unwrap(), before);
+        while hands.alive(component).await.verdict != Verdict::Met {}
+    }
+    assert_eq!(mlflow.artifact(&path).await.unwrap(), b"bytes");
+
+    for component in ["postgres", "mlflow"] {
+        hands.pause(component).await.unwrap();
+        let alive = hands.alive(component).await;
+        assert_eq!((alive.verdict, alive.reason), (Verdict::Missed, Some(format!("`{component}` is frozen"))));
+        assert!(read_run(&mlflow, &run).await.is_err());
+        hands.resume(component).await.unwrap();
+        hands.resume(component).await.unwrap();
+        served(&mlflow, &run).await;
+    }
+    hands.stop("mlflow").await.unwrap();
+    hands.stop("postgres").await.unwrap();
+    hands.stop("postgres").await.unwrap();
+    assert_eq!(hands.instance("postgres").await.unwrap(), None);
+    assert_eq!(hands.alive("postgres").await.verdict, Verdict::Missed);
+    hands.start("postgres").await.unwrap();
+    hands.start("mlflow").await.unwrap();
+    hands.start("mlflow").await.unwrap();
+    read_run(&mlflow, &run).await.unwrap();
+
+    hands.pause("postgres").await.unwrap(); // and removed while frozen
+    let started = Instant::now();
+    assert_eq!(env.remove().await, Vec::<String>::new());
+    println!("removed in {:.1} s", started.elapsed().as_secs_f64());
+    assert_eq!(env.remove().await, Vec::<String>::new());
+    stage.assert_nothing_left().await;
+    let logs = std::fs::read_dir(stage.lent.folder.join("logs")).unwrap().count();
+    assert_eq!(logs, 3, "each pod's log is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_inside_take_input_and_end_and_a_dump_goes_there_and_back() {
+    let Some(stage) = Stage::new("test-exec", "").await else { return };
+    let env = stage.provision().await;
+    let inside = env.exec().unwrap();
+    let mut cat = inside.exec("postgres", &["sh", "-c", "cat; echo bad >&2; exit 3"]).await.unwrap();
+    let sent = vec![7_u8; 3 << 20];
+    let writing = sent.clone();
+    let writer = tokio::spawn(async move {
+        cat.input.write_all(&writing).await.unwrap();
+        drop(cat.input);
+    });
+    let mut got = vec![];
+    let (read, ended) = tokio::join!(cat.output.read_to_end(&mut got), cat.ended);
+    read.unwrap();
+    writer.await.unwrap();
+    let ended = ended.unwrap();
+    assert_eq!((got == sent, ended.code, ended.said.trim()), (true, Some(3), "bad"));
+    let mut deaf = inside.exec("postgres", &["true"]).await.unwrap();
+    assert_eq!(deaf.ended.await.unwrap().code, Some(0));
+    let broken = async { while deaf.input.write_all(&sent).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(10), broken).await.expect("writing to what has ended fails");
+
+    let mlflow = Mlflow::fresh(env.doors().mlflow.as_ref().unwrap(), Duration::from_secs(10)).unwrap();
+    let run = make_run(&mlflow).await;
+    let sql = env.sql().unwrap();
+    let client = sql.connect(sql.database()).await.unwrap();
+    client
+        .batch_execute("CREATE TABLE ballast AS SELECT g, repeat(md5(g::text), 20) t FROM generate_series(1, 60000) g")
+        .await
+        .unwrap();
+    drop(client);
+    let engine =
+        pick("engine", ENGINES, &node::parse("builtin: { postgres: logical }").unwrap(), &mut vec![]).unwrap().it;
+    let repository = tempfile::tempdir().unwrap();
+    let started = Instant::now();
+    let point = engine.backup(&*env, repository.path(), "one", &Clock::start()).await.unwrap();
+    println!("a dump of about 40 MB took {:.1} s", started.elapsed().as_secs_f64());
+    let client = sql.connect(sql.database()).await.unwrap();
+    client.batch_execute("DELETE FROM runs CASCADE; DROP TABLE ballast").await.unwrap_err();
+    client.batch_execute("DROP TABLE ballast; UPDATE runs SET name = 'changed'").await.unwrap();
+    drop(client);
+    let started = Instant::now();
+    let finding = engine.restore(&*env, repository.path(), &point).await;
+    assert_eq!(finding.verdict, Verdict::Met, "{finding:?}");
+    println!("its restore took {:.1} s: {:?}", started.elapsed().as_secs_f64(), finding.figures);
+    served(&mlflow, &run).await;
+    assert_eq!(read_run(&mlflow, &run).await.unwrap()["run"]["info"]["run_name"], "x");
+    assert_eq!(env.remove().await, Vec::<String>::new());
+    stage.assert_nothing_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_runs_platform_is_found_and_removed_by_its_receipts_alone() {
+    let Some(stage) = Stage::new("test-dead", "").await else { return };
+    let namespaces: Api<Namespace> = Api::all(stage.client.clone());
+    let other: Namespace =
+        serde_json::from_value(json!({ "metadata": { "generateName": "lifeboat-other-" } })).unwrap();
+    let other = namespaces.create(&PostParams::default(), &other).await.unwrap().metadata.name.unwrap();
+    let config: Api<ConfigMap> = Api::namespaced(stage.client.clone(), &other);
+    let precious = serde_json::from_value(json!({ "metadata": { "name": "precious" } })).unwrap();
+    config.create(&PostParams::default(), &precious).await.unwrap();
+
+    let env = stage.provision().await;
+    env.components().unwrap().pause("mlflow").await.unwrap();
+    let door = env.doors().mlflow.clone().unwrap();
+    std::mem::forget(env);
+    let mut receipts = stage.notes.0.lock().unwrap().clone();
+    assert!(!json!(receipts).to_string().contains("password"));
+    let found = stage.place.open(&stage.lent, &receipts).await.unwrap().unwrap();
+    found.components().unwrap().resume("mlflow").await.unwrap();
+    let mlflow = Mlflow::fresh(&door, Duration::from_secs(3)).unwrap();
+    make_run(&mlflow).await;
+    let sql = found.sql().unwrap();
+    assert_eq!(sql.connect("mlflow").await.unwrap().query("select 1 from runs", &[]).await.unwrap().len(), 1);
+
+    let mut forged = receipts[0].clone();
+    forged.0["namespace"] = json!(other);
+    receipts.push(forged);
+    let left = stage.place.remove(&stage.lent, &receipts).await;
+    assert!(left.len() == 1 && left[0].contains(&other) && left[0].contains("so it stays"), "{left:?}");
+    receipts.pop();
+    assert_eq!(stage.place.remove(&stage.lent, &receipts).await, Vec::<String>::new());
+    stage.assert_nothing_left().await;
+    assert!(config.get_opt("precious").await.unwrap().is_some(), "what is not ours stays");
+    namespaces.delete(&other, &DeleteParams::default()).await.unwrap();
+}

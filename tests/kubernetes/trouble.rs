@@ -1,0 +1,146 @@
+//! What a cluster refuses or never gets done, and how it is told.
+
+use super::doors::Relay;
+use super::places;
+use super::stage::{Stage, changed, place, with_token};
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy as Policy, ValidatingAdmissionPolicyBinding as Binding,
+};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, ResourceQuota};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use lifeboat::client::Trouble;
+use serde_json::json;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn a_cluster_that_cannot_be_used_is_told_plainly() {
+    let Some(kubeconfig) = places::kubeconfig() else { return };
+    let said = async |kubeconfig: &Path, settings: &str| place(kubeconfig, settings).survey(&[]).await.problems;
+    assert_eq!(said(&kubeconfig, "").await, Vec::<String>::new());
+    let problems = said(&kubeconfig, "context: nowhere").await;
+    assert!(problems.len() == 1 && problems[0].contains("no context `nowhere` (known: "), "{problems:?}");
+    let problems = said(Path::new("/nowhere/config"), "").await;
+    assert!(problems.len() == 1 && problems[0].contains("cannot read the kubeconfig"), "{problems:?}");
+    let problems = said(with_token("expired").path(), "").await;
+    assert!(problems.len() == 1 && problems[0].contains("log in again"), "{problems:?}");
+    let closed = changed(|config| config["clusters"][0]["cluster"]["server"] = json!("https://127.0.0.1:1"));
+    let problems = said(closed.path(), "").await;
+    assert!(problems.len() == 1 && problems[0].contains("does the cluster run"), "{problems:?}");
+    let problems = said(&kubeconfig, "storage_class: golden").await;
+    assert!(problems.len() == 1 && problems[0].contains("no storage class `golden`; known: "), "{problems:?}");
+    let survey = place(&kubeconfig, "").survey(&[]).await;
+    let nodes = survey.inventory.unwrap().kind("node").count();
+    assert!(nodes >= 1 && survey.facts["nodes"].contains("node1"), "{:?}", survey.facts);
+}
+
+impl Stage {
+    /// Tries to set the platform up, which must fail; removes what is left, which must work.
+    async fn fails(&self) -> Trouble {
+        let journal = Arc::clone(&self.notes);
+        let Err(trouble) = self.place.provision(&self.lent, journal).await else { panic!("it was provisioned") };
+        let receipts = self.notes.0.lock().unwrap().clone();
+        assert_eq!(self.place.remove(&self.lent, &receipts).await, Vec::<String>::new());
+        self.assert_nothing_left().await;
+        trouble
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_never_binds_is_told_with_whom_it_waits_for() {
+    let Some(mut stage) = Stage::new("test-claim", "").await else { return };
+    let name = &stage.lent.run;
+    let classes: Api<StorageClass> = Api::all(stage.client.clone());
+    let class = json!({ "metadata": { "name": name }, "provisioner": "nobody.example.org" });
+    classes.create(&PostParams::default(), &serde_json::from_value(class).unwrap()).await.unwrap();
+    stage.place = place(&places::kubeconfig().unwrap(), &format!("storage_class: {name}, ready_within: 10s"));
+    let trouble = stage.fails().await;
+    classes.delete(name, &DeleteParams::default()).await.unwrap();
+    assert_eq!(trouble.what, "cannot start `postgres`");
+    for part in ["not ready within 10 s", "pod `postgres-0` is Pending", "nobody.example.org"] {
+        assert!(trouble.why.contains(part), "`{part}` is not in: {trouble}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_refuses_pods_is_told_in_its_own_words_and_early() {
+    let Some(stage) = Stage::new("test-policy", "").await else { return };
+    let (run, made, gone) = (&stage.lent.run, PostParams::default(), DeleteParams::default());
+    let (policies, bindings): (Api<Policy>, Api<Binding>) =
+        (Api::all(stage.client.clone()), Api::all(stage.client.clone()));
+    let rule = json!({ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"] });
+    let ours = format!("request.namespace.startsWith('{}') || object.metadata.name == '{run}'", stage.namespace());
+    let policy = json!({ "metadata": { "name": run }, "spec": { "matchConstraints": { "resourceRules": [rule] },
+        "matchConditions": [{ "name": "ours", "expression": ours }],
+        "validations": [{ "expression": "false", "message": "no pods on a Friday" }] } });
+    policies.create(&made, &serde_json::from_value(policy).unwrap()).await.unwrap();
+    let binding = json!({ "metadata": { "name": run },
+        "spec": { "policyName": run, "validationActions": ["Deny"] } });
+    bindings.create(&made, &serde_json::from_value(binding).unwrap()).await.unwrap();
+    let pods: Api<Pod> = Api::namespaced(stage.client.clone(), "default");
+    let pod = json!({ "metadata": { "name": run }, "spec": { "containers": [{ "name": "x", "image": "x" }] } });
+    let (pod, dry) = (serde_json::from_value(pod).unwrap(), PostParams { dry_run: true, ..PostParams::default() });
+    while pods.create(&dry, &pod).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(200)).await; // policies take a moment to rule
+    }
+    let began = Instant::now();
+    let trouble = stage.fails().await;
+    bindings.delete(run, &gone).await.unwrap();
+    policies.delete(run, &gone).await.unwrap();
+    assert!(trouble.why.contains("no pods on a Friday"), "{trouble}");
+    assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_is_told_and_an_interrupted_way_to_the_cluster_is_bridged() {
+    let Some(mut stage) = Stage::new("test-quota", "").await else { return };
+    let mut relay = Relay::to_the_cluster().await;
+    let kubeconfig = relay.kubeconfig();
+    stage.place = place(kubeconfig.path(), "ready_within: 20s");
+    let env = stage.provision().await;
+    let hands = env.components().unwrap();
+    let before = hands.instance("mlflow").await.unwrap();
+    relay.cut().await;
+    let (killed, _relay) = tokio::join!(hands.kill("mlflow"), async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        relay.mend().await
+    });
+    killed.unwrap();
+    assert_ne!(hands.instance("mlflow").await.unwrap(), before);
+
+    let quotas: Api<ResourceQuota> = Api::namespaced(stage.client.clone(), &stage.namespace());
+    let quota = json!({ "metadata": { "name": "tight" }, "spec": { "hard": { "pods": "1" } } });
+    hands.stop("mlflow").await.unwrap();
+    quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
+    let rules = |quota: ResourceQuota| quota.status.is_some_and(|status| status.used.is_some());
+    while !rules(quotas.get("tight").await.unwrap()) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let trouble = hands.start("mlflow").await.unwrap_err();
+    assert!(trouble.why.contains("FailedCreate") && trouble.why.contains("exceeded quota: tight"), "{trouble}");
+    quotas.delete("tight", &DeleteParams::default()).await.unwrap();
+    assert_eq!(env.remove().await, Vec::<String>::new());
+    stage.assert_nothing_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_a_finalizer_holds_is_named_with_the_finalizer_and_the_way_out() {
+    let Some(stage) = Stage::new("test-stuck", "").await else { return };
+    let env = stage.provision().await;
+    let maps: Api<ConfigMap> = Api::namespaced(stage.client.clone(), &stage.namespace());
+    let held = json!({ "metadata": { "name": "held", "finalizers": ["example.org/hold"] } });
+    maps.create(&PostParams::default(), &serde_json::from_value(held).unwrap()).await.unwrap();
+    let left = env.remove().await;
+    assert_eq!(left.len(), 1, "{left:?}");
+    for part in [stage.namespace().as_str(), "example.org/hold", "kubectl patch --namespace"] {
+        assert!(left[0].contains(part), "`{part}` is not in {left:?}");
+    }
+    let free = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+    maps.patch("held", &PatchParams::default(), &free).await.unwrap();
+    let receipts = stage.notes.0.lock().unwrap().clone();
+    assert_eq!(stage.place.remove(&stage.lent, &receipts).await, Vec::<String>::new());
+    stage.assert_nothing_left().await;
+}
