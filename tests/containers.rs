@@ -18,13 +18,17 @@ use lifeboat::workload::seed;
 use notes::Notes;
 use serde_json::json;
 use std::collections::HashMap;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use testcontainers::bollard::Docker;
-use testcontainers::bollard::models::VolumeCreateRequest;
-use testcontainers::bollard::query_parameters::RemoveVolumeOptions;
+use testcontainers::bollard::models::{ContainerCreateBody, VolumeCreateRequest};
+use testcontainers::bollard::query_parameters::{
+    CreateContainerOptionsBuilder, ListImagesOptions, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn place(yaml: &str) -> Box<dyn Place> {
@@ -284,6 +288,58 @@ async fn a_dead_runs_platform_is_removed_by_its_receipts_alone_and_no_other() {
     assert_eq!(stage.place.remove(&stage.lent, &receipts).await, Vec::<String>::new());
     assert_eq!(places::on_engine(&stage.docker, &other).await, [other.as_str()], "another run's things stay");
     stage.docker.remove_volume(&other, None::<RemoveVolumeOptions>).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_taken_is_told_and_its_owner_keeps_it() {
+    let Some(stage) = Stage::new("test-name").await else { return };
+    let taken = format!("{}-s3", stage.lent.run);
+    let images = stage.docker.list_images(None::<ListImagesOptions>).await.unwrap();
+    let body = ContainerCreateBody { image: Some(images[0].id.clone()), ..Default::default() };
+    let named = CreateContainerOptionsBuilder::new().name(&taken).build();
+    stage.docker.create_container(Some(named), body).await.unwrap();
+    let journal = Arc::clone(&stage.notes);
+    let Err(trouble) = stage.place.provision(&stage.lent, journal).await else { panic!("the name was taken") };
+    let left = stage.place.remove(&stage.lent, &stage.receipts()).await;
+    let there = stage.docker.inspect_container(&taken, None).await;
+    let forced = RemoveContainerOptionsBuilder::new().force(true).build();
+    stage.docker.remove_container(&taken, Some(forced)).await.unwrap();
+    assert!(trouble.to_string().contains(&taken), "{trouble}");
+    assert!(there.is_ok(), "somebody else's container is gone");
+    println!("told: {trouble}; left: {left:?}");
+    stage.assert_nothing_left().await;
+}
+
+#[tokio::test]
+async fn a_socket_that_one_may_not_use_is_told() {
+    let (Some(docker), Some(nobody)) = (places::engine().await, nobody()) else { return };
+    drop(docker);
+    let Some(socket) = std::env::var("DOCKER_HOST").unwrap_or_default().strip_prefix("unix://").map(PathBuf::from)
+    else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let program = folder.path().join("lifeboat");
+    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_lifeboat")).arg(&program).status().unwrap().success());
+    for part in ["drills/mlflow-crash.yaml", "scenarios/mlflow-crash.yaml"] {
+        let to = folder.path().join(part);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(part), to).unwrap();
+    }
+    let mut lifeboat = Command::new(program);
+    lifeboat.args(["plan", "drills/mlflow-crash.yaml", "--environment", "containers: { images: built }"]);
+    lifeboat.env("DOCKER_HOST", format!("unix://{}", socket.display())).env("HOME", folder.path());
+    let output = lifeboat.current_dir(folder.path()).uid(nobody).gid(nobody).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("Permission denied") && said.contains("join the group that owns it"), "{said}");
+}
+
+/// The id of the user `nobody`, when we are root.
+fn nobody() -> Option<u32> {
+    let passwd = std::fs::read_to_string("/etc/passwd").ok().filter(|_| rustix::process::geteuid().is_root())?;
+    passwd.lines().find(|line| line.starts_with("nobody:"))?.split(':').nth(2)?.parse().ok()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,5 @@
-//! SIGKILL at random moments of a real drill, then `lifeboat cleanup`: nothing may be left, and the next drill is met.
+//! SIGKILL at random moments of a real drill, then `lifeboat cleanup`: nothing may be left of it, all of a live run beside
+//! it, and the next drill is met.
 //!
 //! In each place. `LIFEBOAT_TEST_KILLS` sets how many moments; `make test-full` takes ten.
 
@@ -80,7 +81,7 @@ impl Site {
             }
         }
         let marked = lifeboat::client::process::marked("LIFEBOAT_RUN", run, "LIFEBOAT_COMPONENT");
-        left.extend(marked.into_iter().map(|(born, of)| format!("process {} of {of:?}", born.pid)));
+        left.extend(marked.into_iter().map(|(_, of)| format!("a process of {of:?}"))); // workers come and go
         let files = fs::read_dir(store::state()).into_iter().flatten().flatten();
         let ours = files.filter(|file| file.file_name().to_string_lossy().starts_with(run.as_str()));
         left.extend(ours.map(|file| format!("`{}`", file.path().display())));
@@ -91,7 +92,34 @@ impl Site {
             Place::Engine(docker) => places::on_engine(docker, run).await,
             Place::Cluster(client) => places::in_cluster(client, run).await,
         });
+        left.sort();
+        left.dedup();
         left
+    }
+
+    /// Starts the drill, and does something to it at a moment of its own.
+    fn hit(&self, whole: Duration, from: f64, act: impl FnOnce(&mut Child)) -> (Child, PathBuf, Duration) {
+        let after = whole.mul_f64(rand::random_range(from..0.97));
+        let mut run = self.lifeboat(&["run", "killed.yaml"]);
+        std::thread::sleep(after);
+        act(&mut run);
+        (run, store::runs(&self.reports()).pop().unwrap(), after)
+    }
+}
+
+/// A drill that stands still in the middle, as a live one does for whoever looks once; it dies with this value.
+struct Frozen(Child);
+
+impl Frozen {
+    fn freeze(run: &mut Child) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(run), rustix::process::Signal::STOP).unwrap();
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -101,19 +129,21 @@ async fn kill_at_random(site: Site, kills: u32) {
     site.succeeds(&["run", "killed.yaml"]);
     let whole = began.elapsed();
     let kills = std::env::var("LIFEBOAT_TEST_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(kills);
+    let (live, of_live, _) = site.hit(whole, 0.3, Frozen::freeze);
+    let (live, alive) = (Frozen(live), site.left(&of_live).await);
+    assert!(!alive.is_empty(), "{}", site.said());
     for _ in 0..kills {
-        let after = whole.mul_f64(rand::random_range(0.01..0.97));
-        let mut run = site.lifeboat(&["run", "killed.yaml"]);
-        std::thread::sleep(after);
-        run.kill().unwrap();
+        let (mut run, folder, after) = site.hit(whole, 0.01, |run| run.kill().unwrap());
         run.wait().unwrap();
-        let folder = store::runs(&site.reports()).pop().unwrap();
         let had = site.left(&folder).await.len();
         site.succeeds(&["cleanup"]);
         std::thread::sleep(Duration::from_millis(100));
         println!("killed after {:.2} of {:.2} s: {had} things to remove", after.as_secs_f64(), whole.as_secs_f64());
         assert_eq!(site.left(&folder).await, Vec::<String>::new(), "killed after {after:?}: {}", site.said());
+        assert_eq!(site.left(&of_live).await, alive, "a live run was touched: {}", site.said());
     }
+    drop(live);
+    site.succeeds(&["cleanup"]);
     site.succeeds(&["run", "killed.yaml"]);
     for folder in store::runs(&site.reports()) {
         assert_eq!(site.left(&folder).await, Vec::<String>::new());

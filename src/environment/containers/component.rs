@@ -283,6 +283,25 @@ fn free_port() -> u16 {
     free.next().unwrap_or(10_000) // and the engine says that it is taken
 }
 
+/// Is it the port that another has?
 fn taken(trouble: &Trouble) -> bool {
-    ["already allocated", "already in use", "port is already"].iter().any(|text| trouble.why.contains(text))
+    // Not of a name: what bears it is somebody else's.
+    ["port is already allocated", "address already in use", "ports are not available"]
+        .iter()
+        .any(|text| trouble.why.contains(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_another_has_is_told_from_a_name_that_another_has() {
+        let told = |why: &str| taken(&Trouble::new("cannot start `s3`", why));
+        assert!(told(
+            "driver failed programming external connectivity: Bind for 127.0.0.1:1 failed: port is already allocated"
+        ));
+        assert!(told("failed to bind host port for 127.0.0.1:1: address already in use"));
+        assert!(!told("Conflict. The container name \"/a\" is already in use by container \"b\""));
+    }
 }
