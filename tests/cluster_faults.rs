@@ -11,11 +11,12 @@ mod notes;
 mod places;
 
 use async_trait::async_trait;
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use lifeboat::client::Trouble;
 use lifeboat::clock::{self, Moment};
+use lifeboat::environment::cluster::CLOSED;
 use lifeboat::environment::{ENVIRONMENTS, Environment, Lent, Place};
 use lifeboat::fault::FAULTS;
 use lifeboat::kind::pick;
@@ -131,5 +132,35 @@ async fn each_fault_bites_and_each_step_mends() {
     assert!(uids(env, "mlflow").await.is_empty(), "it is held back");
     assert_eq!(uids(env, "postgres").await.len(), 1);
     mend(env, "start: { component: mlflow }").await;
+
+    let drained = drain(env).await;
     assert_eq!(env.remove().await, Vec::<String>::new());
+    let nodes: Api<Node> = Api::all(places::cluster().await.unwrap());
+    if let Some(name) = drained {
+        let node = nodes.get(&name).await.unwrap();
+        assert!(!closed(&node) && !node.labels().contains_key(CLOSED), "a node that the run closed stays closed");
+    }
+}
+
+/// Empties the node under MLflow, if another can take it; answers the node that is closed now.
+async fn drain(env: &dyn Environment) -> Option<String> {
+    let cluster = env.cluster().unwrap();
+    let nodes: Api<Node> = Api::all(cluster.client());
+    let open = nodes.list(&ListParams::default()).await.unwrap().iter().filter(|node| !closed(node)).count();
+    if open < 2 {
+        eprintln!("skipped the draining of a node: there is only one");
+        return None;
+    }
+    let (before, drained) = (uids(env, "mlflow").await, carry_out(env, "drain: { carries: mlflow }").await);
+    assert_eq!(drained.verdict, Verdict::Met, "{drained:?}");
+    let name = drained.figures.iter().find(|(figure, _)| figure == "node").unwrap().1.clone();
+    let node = nodes.get(&name).await.unwrap();
+    assert!(closed(&node) && node.labels().contains_key(CLOSED), "{:?}", node.labels());
+    mend(env, "wait-for: { healthy: mlflow, within: 2m }").await;
+    assert!(uids(env, "mlflow").await.iter().all(|uid| !before.contains(uid)), "it has not moved");
+    Some(name)
+}
+
+fn closed(node: &Node) -> bool {
+    node.spec.as_ref().is_some_and(|spec| spec.unschedulable == Some(true))
 }

@@ -10,12 +10,34 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::Request;
-use kube::{Error, ResourceExt};
+use kube::{Client, Error, ResourceExt};
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Whoever does not answer within this time is not reached.
 const REACH: Duration = Duration::from_secs(1);
+
+/// The label of a node that was closed for a run, with that run's name: what the drill closed it opens again.
+pub const CLOSED: &str = "lifeboat.dev/closed-by";
+
+/// Closes a node for new pods, with the mark of the run; one that is closed already stays whose it is.
+pub async fn close(cluster: &dyn Cluster, name: &str) -> Result<(), Trouble> {
+    let what = format!("cannot close the node `{name}`");
+    let nodes = Api::<Node>::all(cluster.client());
+    let node = nodes.get(name).await.map_err(cannot(&what))?;
+    if node.spec.is_some_and(|spec| spec.unschedulable == Some(true)) {
+        return Ok(());
+    }
+    let mark = json!({ "metadata": { "labels": { CLOSED: cluster.run() } }, "spec": { "unschedulable": true } });
+    nodes.patch(name, &PatchParams::default(), &Patch::Merge(mark)).await.map(drop).map_err(cannot(what))
+}
+
+/// Opens a node for new pods, and takes the mark away.
+pub async fn reopen(client: &Client, name: &str) -> Result<(), Trouble> {
+    let open = json!({ "metadata": { "labels": { CLOSED: null } }, "spec": { "unschedulable": null } });
+    let opened = Api::<Node>::all(client.clone()).patch(name, &PatchParams::default(), &Patch::Merge(open)).await;
+    opened.map(drop).map_err(cannot(format!("cannot open the node `{name}`")))
+}
 
 /// Why the API refused or did not answer, in its own words.
 pub fn why(error: &Error) -> String {

@@ -149,6 +149,8 @@ pub trait Cluster: Send + Sync {
     fn client(&self) -> kube::Client;
     /// The platform's namespace.
     fn namespace(&self) -> &str;
+    /// The run's name as the value of a label, to mark what is done for it outside of the namespace.
+    fn run(&self) -> String;
     /// All that makes up the platform's namespace, in the order in which it can be created: the namespace itself,
     /// then secrets, config maps, claims, services and workloads; what the namespace holds is made anew from this.
     fn manifests(&self) -> &[kube::core::DynamicObject];

@@ -22,7 +22,8 @@ use serde::Deserialize;
 /// `drain: { carries: mlflow }`
 pub const DRAIN: Kind<dyn Step> = Kind {
     name: "drain",
-    about: "Closes a node for new pods and moves the platform's pods off it, as far as disruption budgets allow.",
+    about: "Closes a node for new pods until the drill's end, and moves the platform's pods off it, as far as disruption \
+            budgets allow.",
     example: "drain: { carries: mlflow }",
     schema: |g| g.subschema_for::<DrainFile>(),
     parse: |n, p| read::<Drain>(n, p).map(|k| Box::new(k) as _),
@@ -40,7 +41,7 @@ pub const DELETE: Kind<dyn Step> = Kind {
 /// `uncordon: { node: node2 }`
 pub const UNCORDON: Kind<dyn Step> = Kind {
     name: "uncordon",
-    about: "Opens a node for new pods again.",
+    about: "Opens a node for new pods again, before the drill's end.",
     example: "uncordon: { node: '${steps.drain-mlflow.outputs.node}' }",
     schema: |g| g.subschema_for::<Uncordon>(),
     parse: |n, p| read::<Uncordon>(n, p).map(|k| Box::new(k) as _),
@@ -179,8 +180,7 @@ impl Step for Drain {
             Err(trouble) => return Finding::missed(trouble.to_string()),
         };
         let drained = async {
-            let cordoned = Api::<Node>::all(cluster.client()).cordon(&node).await;
-            cordoned.map_err(cluster::cannot(format!("cannot close the node `{node}`")))?;
+            cluster::close(cluster, &node).await?;
             let emptied = until(self.within, || empty(cluster, &node)).await;
             emptied.map_err(|why| Trouble::new(format!("the node `{node}` is not empty"), why))
         };
@@ -278,8 +278,7 @@ impl Step for Uncordon {
     async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
         let opened = async {
             let name = self.node.plain(hands.outputs);
-            let opened = Api::<Node>::all(hands.env.cluster()?.client()).uncordon(&name).await;
-            opened.map(drop).map_err(cluster::cannot(format!("cannot open the node `{name}`")))
+            cluster::reopen(&hands.env.cluster()?.client(), &name).await
         };
         finding(opened.await)
     }

@@ -6,10 +6,11 @@
 use super::client::{ask, found, insist};
 use super::manifests::{RUN, SECRET, STORE_SECRET, run_label};
 use crate::client::Trouble;
+use crate::environment::cluster::{self, CLOSED};
 use crate::environment::stack::{Key, Secrets};
 use crate::model::Receipt;
 use crate::store;
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, Pod, Secret};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, Pod, Secret};
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt};
 use std::collections::BTreeSet;
@@ -93,9 +94,27 @@ pub async fn remove(client: &Client, run: &str, receipts: &[Receipt]) -> Vec<Str
     left.extend(
         futures::future::join_all(going).await.into_iter().filter_map(|gone| gone.err().map(|e| e.to_string())),
     );
+    left.extend(reopen(client, run).await);
     if left.is_empty() {
         let names: BTreeSet<&str> = mine.iter().map(|(name, _)| name.as_str()).collect();
         left.extend(disks(client, &names).await);
+    }
+    left
+}
+
+/// Opens the nodes that the run closed; answers those that stay closed.
+async fn reopen(client: &Client, run: &str) -> Vec<String> {
+    let params = ListParams::default().labels(&format!("{CLOSED}={}", run_label(run)));
+    let nodes: Api<Node> = Api::all(client.clone());
+    let closed = match insist("cannot list the nodes", || nodes.list(&params)).await {
+        Ok(closed) => closed.items,
+        Err(trouble) => return vec![format!("the nodes that the run may have closed: {trouble}")],
+    };
+    let mut left = vec![];
+    for name in closed.iter().map(ResourceExt::name_any) {
+        if let Err(trouble) = cluster::reopen(client, &name).await {
+            left.push(format!("node `{name}`: {trouble}; kubectl uncordon {name}"));
+        }
     }
     left
 }

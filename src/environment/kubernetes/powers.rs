@@ -1,6 +1,7 @@
 //! The powers over a platform in a cluster.
 
 use super::exec;
+use super::manifests::run_label;
 use super::platform::Platform;
 use super::pods::{Component, POLL};
 use super::signals::{self, Act};
@@ -166,6 +167,10 @@ impl Cluster for Platform {
 
     fn namespace(&self) -> &str {
         &self.components[0].namespace
+    }
+
+    fn run(&self) -> String {
+        run_label(&self.lent.run)
     }
 
     fn manifests(&self) -> &[DynamicObject] {
