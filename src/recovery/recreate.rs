@@ -71,6 +71,11 @@ impl Step for RecreateNamespace {
             Ok(cluster) => cluster,
             Err(trouble) => return Finding::unknown(trouble.to_string()),
         };
+        if cluster.manifests().is_empty() {
+            let why =
+                "what a platform that is lent is made of, its owner knows: apply his manifests in a `command` step";
+            return Finding::missed(why);
+        }
         let known = |held: &&String| cluster.manifests().iter().any(|it| workload_of(it) == Some(held.as_str()));
         if let Some(held) = self.hold.iter().find(|held| !known(held)) {
             return Finding::missed(format!("there is no workload of `{held}` that could be held back"));
