@@ -9,6 +9,8 @@
 mod notes;
 #[path = "support/places.rs"]
 mod places;
+#[path = "support/strike.rs"]
+mod strike;
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret};
@@ -18,14 +20,14 @@ use lifeboat::client::Trouble;
 use lifeboat::clock::{self, Moment};
 use lifeboat::environment::cluster::CLOSED;
 use lifeboat::environment::{ENVIRONMENTS, Environment, Lent, Place};
-use lifeboat::fault::FAULTS;
 use lifeboat::kind::pick;
 use lifeboat::model::{Finding, Verdict};
 use lifeboat::node::parse;
 use lifeboat::recovery::{Hands, Lifts, STEPS};
 use notes::Notes;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use strike::strike;
 
 #[async_trait]
 impl Lifts for Notes {
@@ -40,27 +42,6 @@ fn place() -> Option<Arc<dyn Place>> {
     let mut problems = vec![];
     let place = pick("environment", ENVIRONMENTS, &parse(&text).unwrap(), &mut problems);
     Some(place.unwrap_or_else(|| panic!("{problems:?}")).it)
-}
-
-/// Does the harm that is written, waits until it has bitten, and lifts it, which for damage is nothing.
-async fn strike(env: &dyn Environment, written: &str) {
-    let fault = pick("fault", FAULTS, &parse(written).unwrap(), &mut vec![]).unwrap();
-    let receipt = fault.intend(env).await.unwrap_or_else(|trouble| panic!("{written}: {trouble}"));
-    let before = fault.confirm(env, &receipt).await;
-    assert_eq!(before.verdict, Verdict::Missed, "{written}: nothing was done yet: {before:?}");
-    let began = Instant::now();
-    fault.inject(env, &receipt).await.unwrap_or_else(|trouble| panic!("{written}: {trouble}"));
-    loop {
-        let finding = fault.confirm(env, &receipt).await;
-        if finding.verdict == Verdict::Met {
-            break;
-        }
-        assert!(began.elapsed() < fault.confirmed_within(), "{written}: {finding:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    println!("{written}: had bitten after {:.2} s", began.elapsed().as_secs_f64());
-    assert!(!receipt.0.to_string().contains("PASSWORD"), "no value is in a receipt");
-    fault.lift(env, &receipt).await.unwrap();
 }
 
 async fn carry_out(env: &dyn Environment, written: &str) -> Finding {

@@ -29,6 +29,8 @@ const DRILL: &str = "drill: lent\nscenario: ./crash.yaml\nenvironment: { kuberne
     limits: { baseline: 4s }\nstable: 1s\n";
 const CRASH: &str =
     "scenario: crash\nfaults: [kill: { component: mlflow }]\nrecovery: [start: { component: mlflow }]\n";
+const LOST: &str = "scenario: lost\nfaults: [disk-lost: { component: postgres }]\nrecovery:\n\
+    - stop: { component: mlflow }\n- start: { component: postgres }\n- restore: {}\n- start: { component: mlflow }\n";
 const TOKEN: &str = "lifeboat.dev/drill-token";
 
 /// A platform that stands, as somebody else's would, and a folder with a drill.
@@ -49,6 +51,9 @@ impl Standing {
         fs::write(folder.path().join("lent.yaml"), DRILL).unwrap();
         fs::write(folder.path().join("bare.yaml"), DRILL.replace("protect:", "# protect:")).unwrap();
         fs::write(folder.path().join("crash.yaml"), CRASH).unwrap();
+        let lost = DRILL.replace("./crash.yaml", "./disk.yaml").replace("baseline: 4s", "baseline: 10s");
+        fs::write(folder.path().join("lost.yaml"), lost).unwrap();
+        fs::write(folder.path().join("disk.yaml"), LOST).unwrap();
         let settings = format!("{{ images: built, kubeconfig: {} }}", kubeconfig.display());
         let place = (kubernetes::KIND.parse)(&node::parse(&settings).unwrap(), &mut vec![]).unwrap();
         let lent = Lent { run: format!("standing-{:04x}", rand::random::<u16>()), folder: folder.path().into() };
@@ -181,6 +186,10 @@ async fn only_the_platform_that_was_lent_and_meant_is_touched() {
     assert_eq!(code, Some(0), "{said}");
     assert_ne!(standing.state().await, before, "this time it was");
     standing.env.sql().unwrap().connect("mlflow").await.unwrap(); // and it stands
+
+    let (code, said) = standing.lifeboat("run", "lost.yaml", &lent);
+    assert_eq!(code, Some(0), "{said}");
+    standing.refused("lent.yaml", &lent, "the fingerprint `postgres` is"); // its disk is another, by our own hand
 }
 
 #[tokio::test(flavor = "multi_thread")]

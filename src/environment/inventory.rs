@@ -1,5 +1,6 @@
 //! What a place has and what it allows: found by asking, told by `lifeboat plan`, and what faults aim at.
 
+use super::COMPONENT;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -16,13 +17,21 @@ pub struct Inventory {
 /// One thing of a place: a pod, a node, a config map.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Thing {
-    /// What it is, one word or two in small letters: `pod`, `node`, `config map`, `secret`, `claim`.
+    /// What it is, one word or two in small letters: `pod`, `node`, `config map`, `secret`, `disk`.
     pub kind: String,
     /// Its name; for what does not exist yet, what it will be called as far as that is known.
     pub name: String,
     /// Its labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+}
+
+impl Thing {
+    /// A component's disk.
+    pub fn disk(name: &str, component: &str) -> Self {
+        let labels = [(COMPONENT.to_owned(), component.to_owned())].into();
+        Self { kind: "disk".into(), name: name.into(), labels }
+    }
 }
 
 impl Inventory {
@@ -34,6 +43,12 @@ impl Inventory {
     /// The component of this name, as a list of targets; empty if there is none.
     pub fn component(&self, name: &str) -> Vec<String> {
         self.components.iter().filter(|component| *component == name).cloned().collect()
+    }
+
+    /// The disks of a component, as a list of targets; empty if it has none.
+    pub fn disks(&self, component: &str) -> Vec<String> {
+        let its = self.kind("disk").filter(|disk| disk.labels.get(COMPONENT).is_some_and(|of| of == component));
+        its.map(|disk| format!("the disk {} of {component}", disk.name)).collect()
     }
 
     /// The things of a kind.

@@ -16,7 +16,10 @@ pub mod stack;
 pub mod tools;
 
 pub use inventory::{Inventory, Permission, Survey, Thing};
-pub use power::{COMPONENT, Cluster, Components, Exec, Memory, MemoryUse, Network, Nodes, Objects, Power, Sql};
+pub use power::{
+    COMPONENT, Cluster, Components, Cpu, CpuUse, Disks, Exec, Memory, MemoryUse, Network, Nodes, Objects, Power,
+    Removal, Sql,
+};
 
 use crate::client::Trouble;
 use crate::kind::Kind;
@@ -132,6 +135,18 @@ pub trait Environment: Send + Sync {
     /// Power over the components' memory.
     fn memory(&self) -> Result<&dyn Memory, Trouble> {
         Err(Power::Memory.lacking())
+    }
+    /// Power over the components' processors.
+    fn cpu(&self) -> Result<&dyn Cpu, Trouble> {
+        Err(Power::Cpu.lacking())
+    }
+    /// Power over the components' disks.
+    fn disks(&self) -> Result<&dyn Disks, Trouble> {
+        Err(Power::Disks.lacking())
+    }
+    /// Power over the components' containers.
+    fn removal(&self) -> Result<&dyn Removal, Trouble> {
+        Err(Power::Removal.lacking())
     }
     /// An administrator's connection.
     fn sql(&self) -> Result<&dyn Sql, Trouble> {

@@ -23,6 +23,12 @@ pub enum Power {
     Network,
     /// See and limit the memory of a component.
     Memory,
+    /// See and limit the processors of a component.
+    Cpu,
+    /// Take the disks of a component away.
+    Disks,
+    /// Remove the container of a component.
+    Removal,
     /// An administrator's connection to the database server.
     Sql,
     /// An administrator's S3 client.
@@ -40,6 +46,9 @@ impl fmt::Display for Power {
             Self::Exec => "exec",
             Self::Network => "network",
             Self::Memory => "memory",
+            Self::Cpu => "cpu",
+            Self::Disks => "disks",
+            Self::Removal => "removal",
             Self::Sql => "sql",
             Self::Objects => "objects",
             Self::Cluster => "cluster",
@@ -64,7 +73,7 @@ pub trait Components: Send + Sync {
     async fn kill(&self, component: &str) -> Result<(), Trouble>;
     /// Ends it in good order; it stays away until it is started.
     async fn stop(&self, component: &str) -> Result<(), Trouble>;
-    /// Starts it, if it does not run; returns when it is ready for clients.
+    /// Starts it, if it does not run; returns when it is ready for clients. What was removed of it is made anew.
     async fn start(&self, component: &str) -> Result<(), Trouble>;
     /// Freezes it with all its processes.
     async fn pause(&self, component: &str) -> Result<(), Trouble>;
@@ -110,6 +119,46 @@ pub trait Memory: Send + Sync {
     async fn memory(&self, component: &str) -> Result<MemoryUse, Trouble>;
     /// Sets or takes away what it may take; idempotent.
     async fn limit(&self, component: &str, bytes: Option<u64>) -> Result<(), Trouble>;
+}
+
+/// What a component takes of the processors it may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuUse {
+    /// Thousandths of a processor that it may take; no limit if nothing.
+    pub limit: Option<u64>,
+    /// In how many of its periods, of 100 ms by default, the kernel has held this instance back.
+    pub throttled: u64,
+}
+
+/// Power over a component's share of the processors.
+#[async_trait]
+pub trait Cpu: Send + Sync {
+    /// What it may take, and how often it wanted more.
+    async fn cpu(&self, component: &str) -> Result<CpuUse, Trouble>;
+    /// Sets what it may take, in thousandths of a processor, or takes the limit away; idempotent.
+    async fn throttle(&self, component: &str, limit: Option<u64>) -> Result<(), Trouble>;
+}
+
+/// Power over the disks of components: over what outlives their processes.
+#[async_trait]
+pub trait Disks: Send + Sync {
+    /// What identifies each disk that the component has by now, so that a new one can be told from the one that stood
+    /// in its place: texts, plain data. Empty if it has none.
+    async fn disks(&self, component: &str) -> Result<Vec<String>, Trouble>;
+    /// Takes these disks of the component away with all that they hold, and the component with them; returns when they
+    /// are gone. No other disk is touched; idempotent. The component starts again on new, empty disks: by itself where
+    /// the place does that, else when it is started.
+    async fn lose(&self, component: &str, disks: &[String]) -> Result<(), Trouble>;
+}
+
+/// Power over the containers that components run in.
+#[async_trait]
+pub trait Removal: Send + Sync {
+    /// What identifies the component's container, whether it runs or not: a text, plain data. Nothing if there is none.
+    async fn container(&self, component: &str) -> Result<Option<String>, Trouble>;
+    /// Removes this container of the component, at once, and no other; its disks stay. Returns when it is gone;
+    /// idempotent. `start` makes another.
+    async fn remove_container(&self, component: &str, container: &str) -> Result<(), Trouble>;
 }
 
 /// An administrator's connection to the database server.

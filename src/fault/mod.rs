@@ -9,6 +9,7 @@
 pub mod artifacts_deleted;
 pub mod config_lost;
 pub mod database_drop;
+pub mod disk_lost;
 pub mod kill;
 pub mod namespace_removed;
 pub mod node_lost;
@@ -17,6 +18,8 @@ pub mod out_of_memory;
 pub mod partition;
 pub mod pause;
 pub mod pod_kill;
+pub mod removed;
+pub mod throttled;
 
 use crate::client::Trouble;
 use crate::environment::{Environment, Inventory, Permission, Power};
@@ -33,6 +36,9 @@ pub const FAULTS: &[Kind<dyn Fault>] = &[
     artifacts_deleted::KIND,
     partition::KIND,
     out_of_memory::KIND,
+    throttled::KIND,
+    disk_lost::KIND,
+    removed::KIND,
     pod_kill::KIND,
     node_lost::KIND,
     namespace_removed::KIND,

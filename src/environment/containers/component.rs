@@ -1,22 +1,21 @@
 //! One container: made, started, hurt, and waited for until it serves.
 //!
-//! The engine's own rule decides what comes back by itself: a process that dies is started again, a container that
-//! was killed or stopped through the engine stays down until it is started.
+//! The engine's own rule decides what comes back by itself: by default a process that dies is started again. A container
+//! that was killed or stopped through the engine stays down until it is started, whatever the rule.
 
-use super::engine::{COMPONENT, Engine, ask, labels, settle};
+use super::engine::{COMPONENT, DISK, Engine, RUN, ask, labels, settle};
 use super::recipe::{self, Recipe, SHARED_MEMORY};
+use super::restart::Restart;
 use super::{cleanup, network};
 use crate::client::process::POLL;
 use crate::client::{Trouble, chain};
 use crate::environment::Journal;
-use crate::environment::stack::Secrets;
+use crate::environment::stack::{self, Secrets};
 use crate::model::Finding;
 use std::collections::HashMap;
 use std::net::TcpListener;
 use std::time::Duration;
-use testcontainers::bollard::models::{
-    ContainerState, HostConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
-};
+use testcontainers::bollard::models::{ContainerState, HostConfig, PortBinding, RestartPolicy, VolumeCreateRequest};
 use testcontainers::bollard::query_parameters::{
     KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
@@ -34,9 +33,10 @@ const DEATHS: i64 = 3;
 
 /// A component of the platform.
 pub struct Component {
-    engine: Engine,
+    pub(super) engine: Engine,
+    pub(super) run: String,
     secrets: Secrets,
-    patience: Duration,
+    recipe: Recipe,
     /// Its name.
     pub name: &'static str,
     /// Its container's name.
@@ -54,32 +54,59 @@ impl Component {
         secrets: &Secrets,
         journal: &dyn Journal,
     ) -> Result<Self, Trouble> {
-        let (name, container) = (recipe.name, format!("{run}-{}", recipe.name));
-        for number in 0..recipe.volumes.len() {
-            let name = volume(&container, number);
-            journal.creating(engine.receipt("volume", &name)).await?;
-            let what = format!("cannot make the volume `{name}`");
-            let request =
-                VolumeCreateRequest { name: Some(name), labels: Some(labels(run)), ..VolumeCreateRequest::default() };
-            ask(what, engine.docker.create_volume(request)).await?;
+        let container = format!("{run}-{}", recipe.name);
+        let (engine, run, secrets, name) = (engine.clone(), run.to_owned(), secrets.clone(), recipe.name);
+        let mut this = Self { engine, run, secrets, recipe, name, container, port: free_port() };
+        for volume in this.volumes() {
+            journal.creating(this.engine.receipt("volume", &volume)).await?;
         }
-        journal.creating(engine.receipt("container", &container)).await?;
+        journal.creating(this.engine.receipt("container", &this.container)).await?;
         let mut attempt = 0;
-        let port = loop {
-            let port = free_port();
-            match start(&recipe, run, &container, port).await {
-                Ok(()) => break port,
-                // Another took the port between our look and the engine's.
-                Err(trouble) if attempt < 5 && taken(&trouble) => attempt += 1,
-                Err(trouble) => return Err(trouble),
+        while let Err(trouble) = this.make().await {
+            // Another took the port between our look and the engine's.
+            if attempt == 5 || !taken(&trouble) {
+                return Err(trouble);
             }
-            let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-            let what = format!("cannot remove `{container}`, which did not start");
-            settle(what, &[404], engine.docker.remove_container(&container, Some(options))).await?;
-        };
-        network::join(engine, run, name).await?;
-        let (engine, secrets, patience) = (engine.clone(), secrets.clone(), recipe.patience);
-        Ok(Self { engine, secrets, patience, name, container, port })
+            attempt += 1;
+            this.port = free_port();
+        }
+        Ok(this)
+    }
+
+    /// Makes its container, and those of its volumes that are not there: for the first time, or in the place of what was
+    /// removed. That they are ours is on disk since the first time, for their names stay the same.
+    async fn make(&self) -> Result<(), Trouble> {
+        for volume in self.volumes() {
+            let what = format!("cannot make the volume `{volume}`");
+            let mut labels = labels(&self.run);
+            labels.insert(DISK.into(), stack::secret(12));
+            let (name, labels) = (Some(volume), Some(labels));
+            let request = VolumeCreateRequest { name, labels, ..VolumeCreateRequest::default() };
+            ask(what, self.engine.docker.create_volume(request)).await?;
+        }
+        if let Err(trouble) = start(&self.recipe, &self.run, &self.container, self.port).await {
+            self.discard().await?;
+            return Err(trouble);
+        }
+        network::join(&self.engine, &self.run, self.name).await
+    }
+
+    /// Removes a container that did not start: it would be in the way of the next one, which would be started in its
+    /// place without its networks. One of the same name that is not the run's is somebody else's, and stays.
+    async fn discard(&self) -> Result<(), Trouble> {
+        let found = self.engine.inspect(&self.container).await?;
+        let labels = found.and_then(|found| found.config?.labels).unwrap_or_default();
+        if labels.get(RUN) != Some(&self.run) {
+            return Ok(());
+        }
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        let what = format!("cannot remove `{}`, which did not start", self.container);
+        settle(what, &[404], self.engine.docker.remove_container(&self.container, Some(options))).await
+    }
+
+    /// The names of its volumes.
+    pub(super) fn volumes(&self) -> impl Iterator<Item = String> {
+        (0..self.recipe.volumes.len()).map(|number| volume(&self.container, number))
     }
 
     /// What identifies the running instance.
@@ -104,19 +131,24 @@ impl Component {
         self.until("stop", |seen| seen.is_none_or(|seen| seen.down)).await
     }
 
-    /// Starts it, if it does not run, and waits until it serves.
+    /// Starts it, if it does not run, and waits until it serves; what of it was removed is made anew.
     pub async fn start(&self) -> Result<(), Trouble> {
-        let seen = self.look().await?.ok_or_else(|| Trouble::new(self.cannot("start"), "its container is gone"))?;
-        if seen.frozen {
-            return Err(Trouble::new(self.cannot("start"), "it is frozen").hint("resume it"));
+        match self.look().await? {
+            None => self.make().await?,
+            Some(seen) if seen.frozen => {
+                return Err(Trouble::new(self.cannot("start"), "it is frozen").hint("resume it"));
+            }
+            Some(_) => {
+                let call = self.engine.docker.start_container(&self.container, None);
+                settle(self.cannot("start"), &[304], call).await?;
+            }
         }
-        settle(self.cannot("start"), &[304], self.engine.docker.start_container(&self.container, None)).await?;
         self.served().await
     }
 
     /// Waits until it serves.
     pub async fn served(&self) -> Result<(), Trouble> {
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + self.recipe.patience;
         let gone = || Trouble::new(self.cannot("start"), "its container is gone");
         let first = self.look().await?.ok_or_else(gone)?;
         loop {
@@ -134,7 +166,7 @@ impl Component {
             }
             if Instant::now() >= deadline {
                 let log = cleanup::tail(&self.engine, &self.container).await;
-                let limit = self.patience.as_secs();
+                let limit = self.recipe.patience.as_secs();
                 let why = format!("not ready within {limit} s ({trouble}); its log: {log}");
                 return Err(Trouble::new(self.cannot("start"), why));
             }
@@ -179,7 +211,7 @@ impl Component {
         Ok(Some(Seen::of(&found.id.unwrap_or_default(), &state, found.restart_count.unwrap_or(0))))
     }
 
-    async fn until(&self, verb: &str, done: impl Fn(Option<&Seen>) -> bool) -> Result<(), Trouble> {
+    pub(super) async fn until(&self, verb: &str, done: impl Fn(Option<&Seen>) -> bool) -> Result<(), Trouble> {
         let deadline = Instant::now() + Duration::from_secs(10);
         while !done(self.look().await?.as_ref()) {
             if Instant::now() >= deadline {
@@ -190,13 +222,14 @@ impl Component {
         Ok(())
     }
 
-    fn cannot(&self, verb: &str) -> String {
+    pub(super) fn cannot(&self, verb: &str) -> String {
         format!("cannot {verb} `{}`", self.name)
     }
 }
 
 /// A container's state, as far as it counts here.
-struct Seen {
+pub(super) struct Seen {
+    pub(super) id: String,
     instance: Option<String>,
     frozen: bool,
     /// It does not run, and will not by itself.
@@ -213,6 +246,7 @@ impl Seen {
         let instance = || format!("{id}@{}", state.started_at.as_deref().unwrap_or_default());
         let memory = if state.oom_killed == Some(true) { ", killed for want of memory" } else { "" };
         Self {
+            id: id.to_owned(),
             instance: runs.then(instance),
             frozen: state.paused == Some(true),
             down: !runs && !restarting,
@@ -228,13 +262,13 @@ async fn start(recipe: &Recipe, run: &str, container: &str, port: u16) -> Result
     let mut labels = labels(run);
     labels.insert(COMPONENT.into(), recipe.name.into());
     let (path, text, mode) = &recipe.file;
-    let (front, inner) = (network::front(run), recipe.port);
+    let (front, inner, restart) = (network::front(run), recipe.port, recipe.restart);
     let mut request: ContainerRequest<GenericImage> = image(&recipe.image)
         .with_container_name(container)
         .with_labels(labels)
         .with_cmd(recipe.arguments.clone())
         .with_copy_to(CopyTargetOptions::new(*path).with_mode(*mode), text.clone().into_bytes())
-        .with_host_config_modifier(move |host| configure(host, &front, inner, port))
+        .with_host_config_modifier(move |host| configure(host, &front, inner, port, restart))
         // The crate would remove the container when its value is dropped. But a platform may be kept, and one that
         // is removed leaves its logs first: so removal is ours, by label.
         .with_reuse(ReuseDirective::Always);
@@ -262,13 +296,12 @@ fn image(image: &str) -> GenericImage {
     }
 }
 
-fn configure(host: &mut HostConfig, network: &str, inner: u16, port: u16) {
+fn configure(host: &mut HostConfig, network: &str, inner: u16, port: u16, restart: Restart) {
     let binding = PortBinding { host_ip: Some("127.0.0.1".into()), host_port: Some(port.to_string()) };
     host.publish_all_ports = Some(false);
     host.port_bindings = Some(HashMap::from([(format!("{inner}/tcp"), Some(vec![binding]))]));
     host.network_mode = Some(network.to_owned());
-    let name = Some(RestartPolicyNameEnum::UNLESS_STOPPED);
-    host.restart_policy = Some(RestartPolicy { name, maximum_retry_count: None });
+    host.restart_policy = Some(RestartPolicy { name: Some(restart.into()), maximum_retry_count: None });
     host.shm_size = Some(SHARED_MEMORY);
 }
 

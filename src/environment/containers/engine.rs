@@ -16,6 +16,9 @@ use testcontainers::bollard::models::ContainerInspectResponse;
 pub const RUN: &str = "dev.lifeboat.run";
 /// The label with the component's name.
 pub const COMPONENT: &str = "dev.lifeboat.component";
+/// The label of a volume that tells it from those that had its name before and will have it after. The time of its
+/// making does not: Docker 20.10 tells another one as soon as the volume is mounted anew.
+pub const DISK: &str = "dev.lifeboat.disk";
 /// The label with the id of the process that made it.
 const OWNER: &str = "dev.lifeboat.owner";
 /// The label with the start of that process, in seconds since 1970: ids are used again.

@@ -5,21 +5,25 @@
 
 mod cleanup;
 mod component;
+mod cpu;
+mod disks;
 mod engine;
 mod exec;
 mod memory;
 mod network;
 mod platform;
 mod recipe;
+mod restart;
 mod survey;
 
 use super::images::Images;
-use super::{Environment, Inventory, Journal, Lent, Permission, Place, Power, Survey, stack};
+use super::{Environment, Inventory, Journal, Lent, Permission, Place, Power, Survey, Thing, stack};
 use crate::client::Trouble;
 use crate::kind::Kind;
 use crate::model::Receipt;
 use crate::node::read;
 use async_trait::async_trait;
+use restart::Restart;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -28,7 +32,7 @@ use std::sync::Arc;
 pub const KIND: Kind<dyn Place> = Kind {
     name: "containers",
     about: "A throw-away platform of Docker containers: MLflow, PostgreSQL and the S3 server VersityGW.",
-    example: "containers: { keep: false, images: built }",
+    example: "containers: { keep: false, images: built, restart: unless-stopped }",
     schema: |g| g.subschema_for::<Containers>(),
     parse: |n, p| read::<Containers>(n, p).map(|k| Box::new(k) as _),
 };
@@ -43,17 +47,23 @@ struct Containers {
     /// The images: `official`, `built` (by `make images`), or images by component.
     #[serde(default)]
     images: Images,
+    /// Whether the engine starts a component again that ended by itself: `unless-stopped`, `always` or `no`. What was
+    /// killed, stopped or removed through the engine, as faults and steps do it, stays down in any case.
+    #[serde(default)]
+    restart: Restart,
 }
 
 #[async_trait]
 impl Place for Containers {
     fn powers(&self) -> Vec<Power> {
-        use Power::{Components, Exec, Memory, Network, Objects, Sql};
-        vec![Components, Exec, Network, Memory, Sql, Objects]
+        use Power::{Components, Cpu, Disks, Exec, Memory, Network, Objects, Removal, Sql};
+        vec![Components, Exec, Network, Memory, Cpu, Disks, Removal, Sql, Objects]
     }
 
     fn inventory(&self) -> Inventory {
-        Inventory::of(stack::COMPONENTS)
+        let disks = |component| recipe::volumes(component).iter().map(move |path| Thing::disk(path, component));
+        let things = stack::COMPONENTS.into_iter().flat_map(disks).collect();
+        Inventory { things, ..Inventory::of(stack::COMPONENTS) }
     }
 
     async fn survey(&self, _: &[Permission]) -> Survey {
@@ -62,7 +72,7 @@ impl Place for Containers {
 
     async fn provision(&self, run: &Lent, journal: Arc<dyn Journal>) -> Result<Arc<dyn Environment>, Trouble> {
         let engine = engine::Engine::own()?;
-        let made = platform::Platform::provision(&engine, run, &self.images, self.keep, &*journal);
+        let made = platform::Platform::provision(&engine, run, self, &*journal);
         match Box::pin(made).await {
             Ok(platform) => Ok(Arc::new(platform)),
             Err(trouble) => {

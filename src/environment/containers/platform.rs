@@ -3,13 +3,13 @@
 use super::component::Component;
 use super::engine::Engine;
 use super::recipe::{self, administrator, endpoint};
-use super::{cleanup, exec, memory, network};
+use super::{Containers, cleanup, cpu, exec, memory, network};
 use crate::client::{Running, Trouble};
-use crate::environment::images::Images;
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools::{self, Tools};
 use crate::environment::{
-    Components, Doors, Environment, Exec, Journal, Lent, Memory, MemoryUse, Network, Objects, Sql,
+    Components, Cpu, CpuUse, Disks, Doors, Environment, Exec, Journal, Lent, Memory, MemoryUse, Network, Objects,
+    Removal, Sql,
 };
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
@@ -37,10 +37,10 @@ impl Platform {
     pub async fn provision(
         engine: &Engine,
         lent: &Lent,
-        images: &Images,
-        keep: bool,
+        settings: &Containers,
         journal: &dyn Journal,
     ) -> Result<Self, Trouble> {
+        let Containers { keep, images, restart } = settings;
         let (run, secrets) = (lent.run.as_str(), Secrets::random());
         let passfile = cleanup::passfile(run);
         journal.creating(Receipt(json!({ "file": passfile }))).await?;
@@ -53,13 +53,13 @@ impl Platform {
             component.served().await.map(|()| component)
         };
         let bucket = async {
-            let s3 = component(recipe::s3(images, &secrets)).await?;
+            let s3 = component(recipe::s3(images, *restart, &secrets)).await?;
             stack::create_bucket(&endpoint(s3.port), &secrets).await.map(|()| s3)
         };
-        let (postgres, s3) = tokio::try_join!(component(recipe::postgres(images, &secrets)), bucket)?;
+        let (postgres, s3) = tokio::try_join!(component(recipe::postgres(images, *restart, &secrets)), bucket)?;
 
         journal.progress("starting MLflow, which makes its tables");
-        let mlflow = component(recipe::mlflow(images, &secrets)).await?;
+        let mlflow = component(recipe::mlflow(images, *restart, &secrets)).await?;
         let doors = Doors {
             mlflow: Some(endpoint(mlflow.port)),
             postgres: Some(format!("postgresql://{0}@127.0.0.1:{1}/{0}", stack::DATABASE, postgres.port)),
@@ -70,7 +70,7 @@ impl Platform {
         let client = administrator(s3.port, &secrets);
         let components = [postgres, s3, mlflow];
         let (engine, lent, tools) = (engine.clone(), lent.clone(), tools::Found::default());
-        Ok(Self { engine, lent, keep, components, secrets, doors, s3: client, tools })
+        Ok(Self { engine, lent, keep: *keep, components, secrets, doors, s3: client, tools })
     }
 
     fn component(&self, name: &str) -> Result<&Component, Trouble> {
@@ -112,6 +112,18 @@ impl Environment for Platform {
     }
 
     fn memory(&self) -> Result<&dyn Memory, Trouble> {
+        Ok(self)
+    }
+
+    fn cpu(&self) -> Result<&dyn Cpu, Trouble> {
+        Ok(self)
+    }
+
+    fn disks(&self) -> Result<&dyn Disks, Trouble> {
+        Ok(self)
+    }
+
+    fn removal(&self) -> Result<&dyn Removal, Trouble> {
         Ok(self)
     }
 
@@ -196,6 +208,39 @@ impl Memory for Platform {
 
     async fn limit(&self, component: &str, bytes: Option<u64>) -> Result<(), Trouble> {
         memory::limit(&self.engine, &self.component(component)?.container, bytes).await
+    }
+}
+
+#[async_trait]
+impl Cpu for Platform {
+    async fn cpu(&self, component: &str) -> Result<CpuUse, Trouble> {
+        cpu::cpu(&self.engine, &self.component(component)?.container).await
+    }
+
+    async fn throttle(&self, component: &str, limit: Option<u64>) -> Result<(), Trouble> {
+        cpu::throttle(&self.engine, &self.component(component)?.container, limit).await
+    }
+}
+
+#[async_trait]
+impl Disks for Platform {
+    async fn disks(&self, component: &str) -> Result<Vec<String>, Trouble> {
+        self.component(component)?.disks().await
+    }
+
+    async fn lose(&self, component: &str, disks: &[String]) -> Result<(), Trouble> {
+        self.component(component)?.lose(disks).await
+    }
+}
+
+#[async_trait]
+impl Removal for Platform {
+    async fn container(&self, component: &str) -> Result<Option<String>, Trouble> {
+        self.component(component)?.id().await
+    }
+
+    async fn remove_container(&self, component: &str, container: &str) -> Result<(), Trouble> {
+        self.component(component)?.remove(container).await
     }
 }
 

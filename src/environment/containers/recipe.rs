@@ -3,6 +3,7 @@
 //! No secret is among the arguments. Passwords go in as files; the S3 server takes its administrator's key from its
 //! environment only, and MLflow its own: who may ask the engine sees them, and could read the files as well.
 
+use super::restart::Restart;
 use crate::client::Trouble;
 use crate::client::s3;
 use crate::environment::images::Images;
@@ -30,6 +31,8 @@ pub struct Recipe {
     pub file: (&'static str, String, u32),
     /// Where its volumes are mounted.
     pub volumes: &'static [&'static str],
+    /// Whether the engine starts it again when it ends by itself.
+    pub restart: Restart,
     /// Who runs it; the image's own user if nobody is named.
     pub user: Option<&'static str>,
     /// How long a start may take.
@@ -45,8 +48,17 @@ pub fn inner_port(component: &str) -> u16 {
     }
 }
 
+/// Where a component's volumes are mounted inside of its container.
+pub fn volumes(component: &str) -> &'static [&'static str] {
+    match component {
+        "postgres" => &["/var/lib/postgresql/data"],
+        "s3" => &["/data", "/versions"],
+        _ => &[],
+    }
+}
+
 /// PostgreSQL's: made as the other places make it, with the superuser let in without a password on the inner socket.
-pub fn postgres(images: &Images, secrets: &Secrets) -> Recipe {
+pub fn postgres(images: &Images, restart: Restart, secrets: &Secrets) -> Recipe {
     Recipe {
         name: "postgres",
         image: images.of("postgres"),
@@ -60,14 +72,15 @@ pub fn postgres(images: &Images, secrets: &Secrets) -> Recipe {
         arguments: ["postgres", "-c", stack::CONNECTIONS].map(str::to_owned).to_vec(),
         // For all to read, because some images read it when they no longer are root.
         file: (SECRET, secrets.database.clone(), 0o444),
-        volumes: &["/var/lib/postgresql/data"],
+        volumes: volumes("postgres"),
+        restart,
         user: None,
         patience: Duration::from_mins(2), // replaying the log of a killed server takes its time
     }
 }
 
 /// The S3 server's, with MLflow's user beside its administrator.
-pub fn s3(images: &Images, secrets: &Secrets) -> Recipe {
+pub fn s3(images: &Images, restart: Restart, secrets: &Secrets) -> Recipe {
     let arguments = ["--port", ":7070", "--keep-alive", "--quiet", "--health", "/health", "--iam-cache-disable"];
     let backend = ["--iam-dir", "/iam", "posix", "--versioning-dir", "/versions", "/data"];
     Recipe {
@@ -80,14 +93,15 @@ pub fn s3(images: &Images, secrets: &Secrets) -> Recipe {
         ],
         arguments: arguments.into_iter().chain(backend).map(str::to_owned).collect(),
         file: ("/iam/users.json", secrets.users(), 0o600),
-        volumes: &["/data", "/versions"],
+        volumes: volumes("s3"),
+        restart,
         user: None,
         patience: Duration::from_secs(30),
     }
 }
 
 /// MLflow's, which finds the other two by their names.
-pub fn mlflow(images: &Images, secrets: &Secrets) -> Recipe {
+pub fn mlflow(images: &Images, restart: Restart, secrets: &Secrets) -> Recipe {
     let at = |component: &str| format!("{component}:{}", inner_port(component));
     let port = inner_port("mlflow");
     let mut environment = stack::mlflow_variables(&format!("http://{}", at("s3")), &secrets.user);
@@ -104,7 +118,8 @@ pub fn mlflow(images: &Images, secrets: &Secrets) -> Recipe {
         arguments,
         // PostgreSQL's library takes no file that others may read, and the copied file is root's.
         file: (SECRET, secrets.passfile("postgres"), 0o600),
-        volumes: &[],
+        volumes: volumes("mlflow"),
+        restart,
         user: Some("0"),
         patience: Duration::from_mins(3), // 5 s on an idle machine; over 60 s were seen on two busy cores
     }

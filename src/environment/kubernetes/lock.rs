@@ -67,6 +67,17 @@ impl Seen {
     }
 }
 
+impl Attach {
+    /// What is to be expected once this run has taken the database server's disk: a server with another identifier, but
+    /// still none that is denied.
+    pub fn with_server_anew(&self, seen: &Seen) -> Self {
+        let mut attach = self.clone();
+        let postgres = seen.told().find(|(name, _)| *name == "postgres");
+        attach.fingerprints.postgres = postgres.map(|(_, found)| found.to_owned()).unwrap_or_default();
+        attach
+    }
+}
+
 /// Reads who a platform is. A namespace that is not there has neither token nor fingerprint.
 pub async fn look(platform: &Platform) -> Result<Seen, Trouble> {
     let name = Cluster::namespace(platform);
@@ -182,6 +193,16 @@ mod tests {
     fn the_deny_list_wins_over_all_that_is_right() {
         let all = differences(&attach(&["p"]), &seen(Some("lent"), RIGHT), true);
         assert_eq!(all, ["the fingerprint `postgres` is on the deny list: p"]);
+    }
+
+    #[test]
+    fn a_server_on_a_new_disk_is_another_one_and_may_still_be_denied() {
+        let other = seen(Some("lent"), [Some("c"), Some("n"), Some("other"), Some("http://s3/b")]);
+        assert_eq!(differences(&attach(&[]), &other, false).len(), 1);
+        assert!(differences(&attach(&[]).with_server_anew(&other), &other, false).is_empty());
+        assert_eq!(differences(&attach(&["other"]).with_server_anew(&other), &other, false).len(), 1);
+        let elsewhere = seen(Some("lent"), [Some("x"), Some("n"), Some("other"), Some("http://s3/b")]);
+        assert_eq!(differences(&attach(&[]).with_server_anew(&elsewhere), &elsewhere, false).len(), 1);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod cleanup;
 mod client;
+mod disks;
 mod doors;
 mod events;
 mod exec;
@@ -41,7 +42,8 @@ pub const KIND: Kind<dyn Place> = Kind {
 #[async_trait]
 impl Place for Kubernetes {
     fn powers(&self) -> Vec<Power> {
-        let mut powers = vec![Power::Components, Power::Exec, Power::Sql, Power::Objects, Power::Cluster];
+        use Power::{Cluster, Components, Disks, Exec, Objects, Sql};
+        let mut powers = vec![Components, Exec, Disks, Sql, Objects, Cluster];
         powers.extend(self.nodes.as_ref().map(|_| Power::Nodes));
         powers
     }
@@ -60,7 +62,7 @@ impl Place for Kubernetes {
 
     async fn provision(&self, run: &Lent, journal: Arc<dyn Journal>) -> Result<Arc<dyn Environment>, Trouble> {
         Ok(Arc::new(match self.attach {
-            Some(_) => platform::Platform::attach(run, self, &*journal).await?,
+            Some(_) => platform::Platform::attach(run, self, journal).await?,
             None => platform::Platform::provision(run, self, journal).await?,
         }))
     }

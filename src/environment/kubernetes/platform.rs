@@ -12,7 +12,9 @@ use super::{cleanup, logs};
 use crate::client::{Trouble, s3};
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools;
-use crate::environment::{Cluster, Components, Doors, Environment, Exec, Journal, Lent, Nodes, Objects, Power, Sql};
+use crate::environment::{
+    Cluster, Components, Disks, Doors, Environment, Exec, Journal, Lent, Nodes, Objects, Power, Sql,
+};
 use crate::model::Receipt;
 use async_trait::async_trait;
 use kube::api::PostParams;
@@ -23,6 +25,7 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -51,6 +54,10 @@ pub struct Platform {
     patience: Duration,
     keep: bool,
     attach: Option<Attach>,
+    /// Where it is written down that the database server's disk is taken, on a platform that is lent.
+    journal: Option<Arc<dyn Journal>>,
+    /// Was it taken?
+    server_anew: AtomicBool,
 }
 
 /// The components of a run's platform, in the order of the stack.
@@ -121,11 +128,11 @@ impl Platform {
     }
 
     /// Takes hold of a standing platform, whoever it is: `guard` says whether it may be touched.
-    pub async fn attach(lent: &Lent, settings: &Kubernetes, journal: &dyn Journal) -> Result<Self, Trouble> {
+    pub async fn attach(lent: &Lent, settings: &Kubernetes, journal: Arc<dyn Journal>) -> Result<Self, Trouble> {
         let this = Self::find(lent, settings).await?;
         journal.creating(Receipt(json!({ "folder": cleanup::folder(&lent.run) }))).await?;
         cleanup::make_folder(&lent.run, &this.secrets.passfile(&this.address("postgres").ip().to_string()))?;
-        Ok(this)
+        Ok(Self { journal: Some(journal), ..this })
     }
 
     fn over(
@@ -163,11 +170,29 @@ impl Platform {
             patience: settings.ready_within.0,
             keep: settings.keep,
             attach: settings.attach.clone(),
+            journal: None,
+            server_anew: AtomicBool::default(),
         }
     }
 
-    /// Refuses, if the receipts speak of another cluster.
+    /// Writes down, before the act, that the disk of a component is taken: the database server that comes after it is
+    /// another one, and on a platform that is lent the guard must know why.
+    pub(super) async fn taking_disk(&self, component: &str) -> Result<(), Trouble> {
+        if component != "postgres" {
+            return Ok(());
+        }
+        if let Some(journal) = &self.journal {
+            journal.creating(Receipt(json!({ "disk": component, "cluster": self.uid }))).await?;
+        }
+        self.server_anew.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Learns from the receipts of a dead run what it took; refuses, if they speak of another cluster.
     pub fn guards(&self, receipts: &[Receipt]) -> Result<(), Trouble> {
+        if receipts.iter().any(|receipt| receipt.0["disk"] == "postgres" && receipt.0["cluster"] == self.uid) {
+            self.server_anew.store(true, Ordering::SeqCst);
+        }
         let other = cleanup::named(receipts).into_iter().find(|(_, cluster)| *cluster != self.uid);
         other.map_or(Ok(()), |(name, _)| Err(cleanup::elsewhere(&name)))
     }
@@ -281,7 +306,8 @@ impl Environment for Platform {
         let Some(attach) = &self.attach else { return Ok(()) };
         let what = format!("namespace `{}` is not to be touched", attach.namespace);
         let seen = lock::look(self).await.map_err(|trouble| Trouble::new(&what, trouble))?;
-        let differences = lock::differences(attach, &seen, false);
+        let anew = self.server_anew.load(Ordering::SeqCst).then(|| attach.with_server_anew(&seen));
+        let differences = lock::differences(anew.as_ref().unwrap_or(attach), &seen, false);
         if differences.is_empty() { Ok(()) } else { Err(Trouble::new(what, differences.join("; "))) }
     }
 
@@ -294,6 +320,10 @@ impl Environment for Platform {
     }
 
     fn exec(&self) -> Result<&dyn Exec, Trouble> {
+        Ok(self)
+    }
+
+    fn disks(&self) -> Result<&dyn Disks, Trouble> {
         Ok(self)
     }
 

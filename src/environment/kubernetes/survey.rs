@@ -29,11 +29,14 @@ pub fn inventory(settings: &Kubernetes) -> Inventory {
         pod.labels.insert(COMPONENT.into(), component.into());
         pod
     };
+    let disk = |component: &str| Thing::disk(&format!("data-{component}-0"), component);
     let mut inventory = Inventory::of(stack::COMPONENTS);
     let replicas = settings.mlflow.replicas;
     inventory.things.push(pod("postgres-0", "postgres"));
     inventory.things.extend((1..=replicas).map(|n| pod(&format!("mlflow ({n} of {replicas})"), "mlflow")));
-    inventory.things.extend([thing("config map", CONFIG), thing("secret", SECRET), thing("claim", "data-postgres-0")]);
+    inventory.things.extend([thing("config map", CONFIG), thing("secret", SECRET), disk("postgres")]);
+    // Of a platform that is lent nobody could bring the store back: no engine here keeps its objects.
+    inventory.things.extend(settings.attach.is_none().then(|| disk("s3")));
     inventory
 }
 

@@ -1,0 +1,189 @@
+//! The fault that leaves a component too little of the processors, as a noisy neighbour or a limit set too low would.
+//!
+//! A limit bites only when it holds something back: who wants less than it leaves is not hit, however low it is.
+
+use super::{Fault, Nature};
+use crate::client::Trouble;
+use crate::environment::{Environment, Inventory, Power};
+use crate::kind::Kind;
+use crate::model::{Finding, Receipt};
+use crate::node::read;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// `throttled: { component: mlflow, cpus: 0.1 }`
+pub const KIND: Kind<dyn Fault> = Kind {
+    name: "throttled",
+    about: "Leaves a component no more than a share of the processors, until it is lifted.",
+    example: "throttled: { component: mlflow, cpus: 0.1 }",
+    schema: |g| g.subschema_for::<Written>(),
+    parse: |n, p| read::<Throttled>(n, p).map(|k| Box::new(k) as _),
+};
+
+/// The least that can be left, in processors: the kernel takes no shorter time of a period.
+const LEAST: f64 = 0.01;
+/// The most, far above what machines have.
+const MOST: f64 = 1024.0;
+
+/// Leaves a component no more than a share of the processors.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Throttled")]
+struct Written {
+    /// The component.
+    component: String,
+    /// How many processors it may take, such as 0.1.
+    #[schemars(range(min = 0.01, max = 1024.0))]
+    cpus: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Written")]
+struct Throttled {
+    component: String,
+    /// Thousandths of a processor.
+    limit: u64,
+}
+
+impl TryFrom<Written> for Throttled {
+    type Error = String;
+
+    fn try_from(Written { component, cpus }: Written) -> Result<Self, String> {
+        if !(LEAST..=MOST).contains(&cpus) {
+            return Err(format!("`cpus` is from {LEAST} to {MOST}, not {cpus}"));
+        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // within the bounds above
+        let limit = (cpus * 1000.0).round() as u64;
+        Ok(Self { component, limit })
+    }
+}
+
+/// Who was throttled; what it may take before and meanwhile, in thousandths of a processor; and how often it had been
+/// held back before.
+#[derive(Debug, Serialize, Deserialize)]
+struct Held {
+    component: String,
+    before: Option<u64>,
+    meanwhile: u64,
+    throttled: u64,
+}
+
+#[async_trait]
+impl Fault for Throttled {
+    fn nature(&self) -> Nature {
+        Nature::Condition
+    }
+    fn needs(&self) -> &'static [Power] {
+        &[Power::Cpu]
+    }
+    fn targets(&self, inventory: &Inventory) -> Vec<String> {
+        inventory.component(&self.component)
+    }
+    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
+        let (component, meanwhile) = (self.component.clone(), self.limit);
+        let now = env.cpu()?.cpu(&component).await?;
+        if now.limit.is_some_and(|limit| limit <= meanwhile) {
+            return Err(Trouble::new(format!("cannot throttle `{component}`"), "it may take no more already"));
+        }
+        let held = Held { component, before: now.limit, meanwhile, throttled: now.throttled };
+        Ok(Receipt(serde_json::json!(held)))
+    }
+    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+        let Held { component, meanwhile, .. } = read_receipt(receipt)?;
+        env.cpu()?.throttle(&component, Some(meanwhile)).await
+    }
+    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
+        bites(env, receipt).await.unwrap_or_else(|trouble| Finding::unknown(trouble.to_string()))
+    }
+    async fn lift(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+        let Held { component, before, meanwhile, .. } = read_receipt(receipt)?;
+        let cpu = env.cpu()?;
+        if cpu.cpu(&component).await?.limit != Some(meanwhile) {
+            return Ok(()); // it is no longer as the fault left it
+        }
+        cpu.throttle(&component, before).await
+    }
+}
+
+/// The limit is there, and the kernel has held the component back since.
+async fn bites(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Trouble> {
+    let Held { component, meanwhile, throttled, .. } = read_receipt(receipt)?;
+    let now = env.cpu()?.cpu(&component).await?;
+    Ok(if now.limit != Some(meanwhile) {
+        Finding::missed(format!("`{component}` is not held to {meanwhile} thousandths of a processor"))
+    } else if now.throttled <= throttled {
+        Finding::missed(format!("`{component}` was never held back: it wants no more than it may take"))
+    } else {
+        Finding::met()
+    })
+}
+
+fn read_receipt(receipt: &Receipt) -> Result<Held, Trouble> {
+    Held::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `throttled` is not one", e))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::environment::{Cpu, CpuUse, Doors};
+    use crate::model::Verdict;
+    use std::sync::Mutex;
+
+    struct Alone(Mutex<CpuUse>, Doors);
+
+    #[async_trait]
+    impl Environment for Alone {
+        fn doors(&self) -> &Doors {
+            &self.1
+        }
+        fn cpu(&self) -> Result<&dyn Cpu, Trouble> {
+            Ok(self)
+        }
+        async fn remove(&self) -> Vec<String> {
+            vec![]
+        }
+    }
+
+    #[async_trait]
+    impl Cpu for Alone {
+        async fn cpu(&self, _: &str) -> Result<CpuUse, Trouble> {
+            Ok(*self.0.lock().unwrap())
+        }
+        async fn throttle(&self, _: &str, limit: Option<u64>) -> Result<(), Trouble> {
+            self.0.lock().unwrap().limit = limit;
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_limit_has_bitten_when_it_held_something_back_and_is_lifted_only_while_it_is_ours() {
+        let (env, fault) = (
+            Alone(Mutex::new(CpuUse { limit: Some(2000), throttled: 7 }), Doors::default()),
+            Throttled { component: "mlflow".into(), limit: 100 },
+        );
+        let receipt = fault.intend(&env).await.unwrap();
+        assert_eq!(fault.confirm(&env, &receipt).await.verdict, Verdict::Missed, "nothing was done yet");
+        fault.inject(&env, &receipt).await.unwrap();
+        assert!(fault.confirm(&env, &receipt).await.reason.unwrap().contains("never held back"));
+        assert!(fault.intend(&env).await.is_err(), "less is not taken away twice");
+        env.0.lock().unwrap().throttled = 8;
+        assert_eq!(fault.confirm(&env, &receipt).await, Finding::met());
+        fault.lift(&env, &receipt).await.unwrap();
+        assert_eq!(env.0.lock().unwrap().limit, Some(2000));
+        env.throttle("mlflow", Some(500)).await.unwrap(); // somebody else's
+        fault.lift(&env, &receipt).await.unwrap();
+        assert_eq!(env.0.lock().unwrap().limit, Some(500));
+    }
+
+    #[test]
+    fn a_share_that_no_kernel_takes_is_refused() {
+        let fault = |cpus: f64| Throttled::try_from(Written { component: "mlflow".into(), cpus });
+        assert_eq!(fault(0.1).unwrap().limit, 100);
+        assert_eq!(fault(1.5).unwrap().limit, 1500);
+        for cpus in [0.0, 0.001, -1.0, 1e9, f64::NAN] {
+            assert!(fault(cpus).unwrap_err().contains("`cpus` is from 0.01 to 1024"), "{cpus}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! A fault as a drill carries it out, for tests that have a platform and no run.
+
+use lifeboat::environment::Environment;
+use lifeboat::fault::{FAULTS, Fault};
+use lifeboat::kind::pick;
+use lifeboat::model::Verdict;
+use lifeboat::node::parse;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A fault as it is written.
+pub fn fault(written: &str) -> Arc<dyn Fault> {
+    let mut problems = vec![];
+    let fault = pick("fault", FAULTS, &parse(written).unwrap(), &mut problems);
+    fault.unwrap_or_else(|| panic!("{written}: {problems:?}")).it
+}
+
+/// Does the harm that is written, waits until it has bitten, and lifts it, which for damage is nothing.
+pub async fn strike(env: &dyn Environment, written: &str) {
+    let fault = fault(written);
+    let receipt = fault.intend(env).await.unwrap_or_else(|trouble| panic!("{written}: {trouble}"));
+    let before = fault.confirm(env, &receipt).await;
+    assert_eq!(before.verdict, Verdict::Missed, "{written}: nothing was done yet: {before:?}");
+    let began = Instant::now();
+    fault.inject(env, &receipt).await.unwrap_or_else(|trouble| panic!("{written}: {trouble}"));
+    loop {
+        let finding = fault.confirm(env, &receipt).await;
+        if finding.verdict == Verdict::Met {
+            break;
+        }
+        assert!(began.elapsed() < fault.confirmed_within(), "{written}: {finding:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("{written}: had bitten after {:.2} s", began.elapsed().as_secs_f64());
+    assert!(!receipt.0.to_string().contains("PASSWORD"), "no value is in a receipt");
+    fault.lift(env, &receipt).await.unwrap();
+}
