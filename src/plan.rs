@@ -116,11 +116,12 @@ impl Plan {
         faults
     }
 
-    /// What the place must allow for the faults and the steps, each once.
+    /// What the place must allow for the engine, the faults and the steps, each once.
     pub fn permissions(&self) -> Vec<Permission> {
         let faults = self.faults.iter().flat_map(|planned| planned.fault.permissions());
         let steps = self.steps.iter().flat_map(|planned| planned.step.permissions());
-        faults.chain(steps).collect::<BTreeSet<_>>().into_iter().collect()
+        let engine = self.protect.iter().flat_map(|protect| protect.engine.permissions());
+        engine.chain(faults).chain(steps).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Takes the targets from what is really there; answers what hits nothing.

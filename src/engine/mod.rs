@@ -7,23 +7,28 @@
 
 pub mod builtin;
 pub mod command;
+pub mod job;
 
 use crate::client::Trouble;
 use crate::clock::Clock;
-use crate::environment::{Environment, Power};
+use crate::environment::{Environment, Permission, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, RecoveryPoint};
 use async_trait::async_trait;
 use std::path::Path;
 
 /// Every engine, in the order of the documentation.
-pub const ENGINES: &[Kind<dyn Engine>] = &[builtin::KIND, command::KIND];
+pub const ENGINES: &[Kind<dyn Engine>] = &[builtin::KIND, command::KIND, job::KIND];
 
 /// Takes backups and restores them.
 #[async_trait]
 pub trait Engine: Send + Sync {
     /// Powers the environment must have.
     fn needs(&self) -> &'static [Power];
+    /// What the place must allow, where it asks.
+    fn permissions(&self) -> Vec<Permission> {
+        vec![]
+    }
     /// Takes a backup into `repository`, under the name `id`.
     async fn backup(
         &self,

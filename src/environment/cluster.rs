@@ -3,7 +3,7 @@
 //! Apart from the power `Cluster`, which is what a place gives: this is what can be had by it, the same in each place
 //! that has it. Every trouble is one sentence; the API's own words are kept.
 
-use super::{COMPONENT, Cluster};
+use super::{COMPONENT, Cluster, Permission, RUN};
 use crate::client::{Trouble, chain};
 use crate::model::Finding;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -17,6 +17,13 @@ use std::time::Duration;
 /// Whoever does not answer within this time is not reached.
 const REACH: Duration = Duration::from_secs(1);
 
+/// What taking a component's disk away asks of a cluster.
+pub const LOSING_A_DISK: [Permission; 3] = [
+    Permission::within("list", "", "persistentvolumeclaims"),
+    Permission::within("delete", "", "persistentvolumeclaims"),
+    Permission::within("delete", "", "pods"),
+];
+
 /// The label of a node that was closed for a run, with that run's name: what the drill closed it opens again.
 pub const CLOSED: &str = "lifeboat.dev/closed-by";
 
@@ -28,7 +35,8 @@ pub async fn close(cluster: &dyn Cluster, name: &str) -> Result<(), Trouble> {
     if node.spec.is_some_and(|spec| spec.unschedulable == Some(true)) {
         return Ok(());
     }
-    let mark = json!({ "metadata": { "labels": { CLOSED: cluster.run() } }, "spec": { "unschedulable": true } });
+    let mark =
+        json!({ "metadata": { "labels": { CLOSED: cluster.labels().get(RUN) } }, "spec": { "unschedulable": true } });
     nodes.patch(name, &PatchParams::default(), &Patch::Merge(mark)).await.map(drop).map_err(cannot(what))
 }
 

@@ -8,8 +8,10 @@ pub mod cluster;
 pub mod containers;
 pub mod images;
 mod inventory;
+pub mod job;
 pub mod kubernetes;
 pub mod local;
+pub mod manifest;
 mod power;
 pub mod simulated;
 pub mod stack;
@@ -17,7 +19,7 @@ pub mod tools;
 
 pub use inventory::{Inventory, Permission, Survey, Thing};
 pub use power::{
-    COMPONENT, Cluster, Components, Cpu, CpuUse, Disks, Exec, Memory, MemoryUse, Network, Nodes, Objects, Power,
+    COMPONENT, Cluster, Components, Cpu, CpuUse, Disks, Exec, Memory, MemoryUse, Network, Nodes, Objects, Power, RUN,
     Removal, Sql,
 };
 

@@ -9,7 +9,9 @@ use crate::client::{Running, Trouble};
 use crate::model::Finding;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 /// Something that a fault, step or engine may need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -189,6 +191,8 @@ pub trait Objects: Send + Sync {
     }
 }
 
+/// The label with the name of the run that something was made for.
+pub const RUN: &str = "lifeboat.dev/run";
 /// The label that says to which component a workload and its pods belong.
 pub const COMPONENT: &str = "app.kubernetes.io/component";
 
@@ -198,11 +202,13 @@ pub trait Cluster: Send + Sync {
     fn client(&self) -> kube::Client;
     /// The platform's namespace.
     fn namespace(&self) -> &str;
-    /// The run's name as the value of a label, to mark what is done for it outside of the namespace.
-    fn run(&self) -> String;
     /// All that makes up the platform's namespace, in the order in which it can be created: the namespace itself,
     /// then secrets, config maps, claims, services and workloads; what the namespace holds is made anew from this.
     fn manifests(&self) -> &[kube::core::DynamicObject];
+    /// The labels of whatever is made in it for the run.
+    fn labels(&self) -> BTreeMap<String, String>;
+    /// The run's folder of logs.
+    fn logs(&self) -> PathBuf;
 }
 
 /// Power over the machines of a cluster, by whoever owns them. Every call is idempotent.

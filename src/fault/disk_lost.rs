@@ -5,6 +5,7 @@
 
 use super::{Fault, Nature};
 use crate::client::Trouble;
+use crate::environment::cluster::LOSING_A_DISK;
 use crate::environment::{Environment, Inventory, Permission, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
@@ -46,8 +47,7 @@ impl Fault for DiskLost {
         &[Power::Disks]
     }
     fn permissions(&self) -> Vec<Permission> {
-        let claims = ["list", "delete"].map(|verb| Permission::within(verb, "", "persistentvolumeclaims"));
-        [&claims[..], &[Permission::within("delete", "", "pods")]].concat()
+        LOSING_A_DISK.to_vec()
     }
     fn targets(&self, inventory: &Inventory) -> Vec<String> {
         inventory.disks(&self.component)

@@ -6,7 +6,9 @@
 pub mod command;
 pub mod component;
 pub mod drain;
+pub mod job;
 pub mod lift;
+pub mod new_disk;
 pub mod recreate;
 pub mod restore;
 pub mod rollout;
@@ -33,8 +35,10 @@ pub const STEPS: &[Kind<dyn Step>] = &[
     component::RESTART,
     restore::KIND,
     undelete::KIND,
+    new_disk::KIND,
     wait_for::KIND,
     command::KIND,
+    job::KIND,
     lift::KIND,
     rollout::RESTART,
     rollout::SCALE,

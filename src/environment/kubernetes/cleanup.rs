@@ -4,8 +4,9 @@
 //! without the run's own label is not ours, whatever a receipt says.
 
 use super::client::{ask, found, insist};
-use super::manifests::{RUN, SECRET, STORE_SECRET, run_label};
+use super::manifests::{SECRET, STORE_SECRET, run_label};
 use crate::client::Trouble;
+use crate::environment::RUN;
 use crate::environment::cluster::{self, CLOSED};
 use crate::environment::stack::{Key, Secrets};
 use crate::model::Receipt;

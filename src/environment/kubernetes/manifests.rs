@@ -4,9 +4,10 @@
 
 use super::settings::Kubernetes;
 use crate::client::{Trouble, chain};
-use crate::environment::{COMPONENT, stack::Secrets};
+use crate::environment::{COMPONENT, RUN, stack::Secrets};
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// The port of MLflow's service.
 pub const MLFLOW_PORT: u16 = 5000;
@@ -14,8 +15,6 @@ pub const MLFLOW_PORT: u16 = 5000;
 pub const POSTGRES_PORT: u16 = 5432;
 /// The port of the object store's service.
 pub const S3_PORT: u16 = 7070;
-/// The label with the run's name.
-pub const RUN: &str = "lifeboat.dev/run";
 /// The label that says what may be broken.
 pub const TOKEN: &str = "lifeboat.dev/drill-token";
 /// The secret of the platform's namespace.
@@ -52,6 +51,11 @@ pub fn namespace(run: &str) -> String {
 /// The name of the object store's namespace.
 pub fn store_namespace(run: &str) -> String {
     label("lifeboat-", run, "-store")
+}
+
+/// The labels of everything that is made for a run.
+pub fn labels(run: &str) -> BTreeMap<String, String> {
+    [(MANAGED.0.to_owned(), MANAGED.1.to_owned()), (RUN.to_owned(), run_label(run))].into()
 }
 
 /// The run's name as the value of a label.
@@ -97,7 +101,7 @@ impl Filling<'_> {
 
     fn finish(&self, namespace: &str, mut thing: Value) -> Result<DynamicObject, Trouble> {
         let run = run_label(self.run);
-        let labels = json!({ MANAGED.0: MANAGED.1, RUN: run });
+        let labels = json!(labels(self.run));
         thing["metadata"]["labels"] = labels.clone();
         match thing["kind"].as_str().unwrap_or_default() {
             "Namespace" => thing["metadata"]["labels"][TOKEN] = json!(run),

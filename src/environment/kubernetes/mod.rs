@@ -10,6 +10,7 @@ mod disks;
 mod doors;
 mod events;
 mod exec;
+mod extra;
 mod lock;
 mod logs;
 mod manifests;
@@ -36,7 +37,12 @@ pub const KIND: Kind<dyn Place> = Kind {
     about: "A throw-away platform in a Kubernetes cluster, or a standing one that carries a drill token.",
     example: "kubernetes: { images: built, mlflow: { replicas: 1, toleration: 5s }, doors: auto }",
     schema: |g| g.subschema_for::<Kubernetes>(),
-    parse: |n, p| read::<Kubernetes>(n, p).map(|k| Box::new(k) as _),
+    parse: |n, p| {
+        let settings = read::<Kubernetes>(n, p)?;
+        // Whoever only removes a platform does so without these files.
+        p.extend(extra::problems(&settings, n));
+        Some(Box::new(settings) as _)
+    },
 };
 
 #[async_trait]

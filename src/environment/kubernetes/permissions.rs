@@ -93,6 +93,7 @@ async fn allowed(client: &Client, namespace: &str, permission: Permission) -> Re
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::engine::ENGINES;
     use crate::fault::FAULTS;
     use crate::kind::Kind;
     use crate::recovery::STEPS;
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_role_allows_what_every_fault_and_step_and_attaching_do_and_no_more() {
+    fn the_second_role_allows_what_faults_steps_engines_and_attaching_do_and_no_more() {
         let forms = [
             "config-lost: { config_map: a }",
             "config-lost: { config_map: a, key: b, value: c }",
@@ -151,7 +152,8 @@ mod tests {
         let forms = forms.map(|of| format!("wait-for: {{ condition: Ready, of: {of}/x }}"));
         let steps =
             parsed(STEPS, &forms.each_ref().map(String::as_str)).into_iter().flat_map(|step| step.permissions());
-        let done = done(faults.chain(steps).chain(needed(true)));
+        let engines = parsed(ENGINES, &[]).into_iter().flat_map(|engine| engine.permissions());
+        let done = done(faults.chain(steps).chain(engines).chain(needed(true)));
         let besides: Allowed = done.difference(&allowed(ROLE)).cloned().collect();
         assert_eq!(allowed(DRILLS), besides);
     }

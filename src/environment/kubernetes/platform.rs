@@ -8,7 +8,7 @@ use super::lock::{self, Attach};
 use super::manifests::Filling;
 use super::pods::{Component, NO_POD, POLL, Workload};
 use super::settings::{Kubernetes, Switches};
-use super::{cleanup, logs};
+use super::{cleanup, extra, logs};
 use crate::client::{Trouble, s3};
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools;
@@ -79,7 +79,8 @@ impl Platform {
         let uid = cleanup::uid(&client).await?;
         let secrets = Secrets::random();
         let filling = Filling { run: &lent.run, settings, secrets: &secrets };
-        let (platform, store) = (filling.platform()?, filling.store()?);
+        let (mut platform, store) = (filling.platform()?, filling.store()?);
+        platform.extend(extra::things(&filling, &settings.namespaces(&lent.run)[0])?);
         for namespace in settings.namespaces(&lent.run) {
             let receipt = json!({ "namespace": namespace, "cluster": uid, "context": settings.context });
             journal.creating(Receipt(receipt)).await?;
@@ -121,7 +122,9 @@ impl Platform {
         let ways = ways.or_else(|_| Ok::<_, Trouble>(Ways::none()))?; // a service may be gone with its namespace
         let filling = Filling { run: &lent.run, settings, secrets: &secrets };
         // What a standing platform is made of, its owner knows.
-        let manifests = if settings.attach.is_none() { filling.platform()? } else { vec![] };
+        let mut manifests = if settings.attach.is_none() { filling.platform()? } else { vec![] };
+        // What was added is not mended by those who find a platform, and its files may be gone.
+        manifests.extend(extra::things(&filling, &settings.namespaces(&lent.run)[0]).unwrap_or_default());
         let passfile = cleanup::folder(&lent.run).join("passfile");
         let this = Self::over(lent, settings, client, uid, secrets, ways, passfile);
         Ok(Self { manifests, ..this })

@@ -1,7 +1,7 @@
 //! The powers over a platform in a cluster.
 
 use super::exec;
-use super::manifests::run_label;
+use super::manifests;
 use super::platform::Platform;
 use super::pods::{Component, POLL};
 use super::signals::{self, Act};
@@ -13,6 +13,8 @@ use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
 use kube::core::DynamicObject;
 use kube::{Client, ResourceExt};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -169,12 +171,16 @@ impl Cluster for Platform {
         &self.components[0].namespace
     }
 
-    fn run(&self) -> String {
-        run_label(&self.lent.run)
-    }
-
     fn manifests(&self) -> &[DynamicObject] {
         &self.manifests
+    }
+
+    fn labels(&self) -> BTreeMap<String, String> {
+        manifests::labels(&self.lent.run)
+    }
+
+    fn logs(&self) -> PathBuf {
+        self.lent.folder.join("logs")
     }
 }
 

@@ -30,6 +30,10 @@ pub struct Kubernetes {
     /// How MLflow's server stands in the cluster.
     #[serde(default)]
     pub mlflow: Mlflow,
+    /// Files of things of your own that are added to the platform's namespace, such as the jobs of your runbook. An image
+    /// that is called `postgres` or `mlflow` and nothing else is that component's.
+    #[serde(default)]
+    pub extra: Vec<PathBuf>,
     /// The way to the platform: the services' own addresses, or ports forwarded through the cluster's API.
     #[serde(default)]
     pub doors: Way,

@@ -1,6 +1,7 @@
 //! What a cluster has for a platform, and what it lacks; looks and never writes.
 
 use super::client::ask;
+use super::extra;
 use super::lock::{self, Attach};
 use super::manifests::{CONFIG, MANAGED, SECRET};
 use super::permissions::{SOME, denied, needed};
@@ -53,8 +54,12 @@ async fn look(settings: &Kubernetes, wanted: &[Permission], survey: &mut Survey)
     let client = super::client(settings).await?;
     let version = ask("cannot use the cluster", client.apiserver_version()).await?;
     fact(survey, "cluster", format!("Kubernetes {}", version.git_version.trim_start_matches('v')));
+    let (added, theirs) = extra::told(settings);
+    if !added.is_empty() {
+        fact(survey, "extra", added);
+    }
     let namespace = settings.attach.as_ref().map_or(SOME, |attach| &attach.namespace);
-    let asked = needed(settings.attach.is_some()).chain(wanted.iter().copied()).collect();
+    let asked = needed(settings.attach.is_some()).chain(wanted.iter().copied()).chain(theirs).collect();
     let denied = denied(&client, namespace, asked).await?;
     let missing = |permission| format!("you may not {permission}; the roles of deploy/rbac have it");
     survey.problems.extend(denied.iter().map(missing));

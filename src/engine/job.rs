@@ -1,0 +1,253 @@
+//! The engine of those whose backups are jobs in a cluster: some that back up, and some that restore.
+//!
+//! Where the backups lie, the jobs know: all of them are told the point's name in `$LIFEBOAT_POINT`, so that a restore
+//! finds what its backup left. Several jobs that follow each other are one point, complete when the last has ended.
+//! Nothing is known of a job's snapshot but that it was taken while the job ran: the point's is dated at the end of the
+//! last one, and how far apart the jobs' snapshots lie, at least and at most, is told with each restore.
+
+use super::Engine;
+use crate::client::Trouble;
+use crate::clock::{self, Clock, Moment};
+use crate::environment::job::{self, Asked, Manifest, five_minutes};
+use crate::environment::{Environment, Permission, Power, RUN};
+use crate::kind::Kind;
+use crate::model::{Finding, RecoveryPoint, Span, Verdict};
+use crate::node::read;
+use async_trait::async_trait;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// `job: { backup: { cron_job: dump }, restore: { manifest: restore.yaml } }`
+pub const KIND: Kind<dyn Engine> = Kind {
+    name: "job",
+    about: "Backs up and restores by jobs of your own in the cluster, from manifests or as your CronJobs start them.",
+    example: "job: { backup: [{ cron_job: classic-dump }, { cron_job: classic-artifacts, delay: 20s }], \
+              restore: { cron_job: classic-restore } }",
+    schema: |g| g.subschema_for::<Jobs>(),
+    parse: |n, p| read::<Jobs>(n, p).map(|k| Box::new(k) as _),
+};
+
+/// Backs up and restores by jobs.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Jobs {
+    /// Takes a backup under the name `$LIFEBOAT_POINT`; must not be complete before the backup is.
+    backup: Several,
+    /// Restores the backup of the name `$LIFEBOAT_POINT`.
+    restore: Several,
+}
+
+/// One job, or several that follow each other.
+#[derive(Debug)]
+struct Several(Vec<Stage>);
+
+/// A job of several.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "JobOfSeveral")]
+struct StageFile {
+    /// The file with the job's manifest, from the working directory; this or `cron_job`.
+    #[serde(default)]
+    manifest: Option<Manifest>,
+    /// The `CronJob` in the platform's namespace of which one job is to be started, suspended or not.
+    #[serde(default)]
+    cron_job: Option<String>,
+    /// How long to wait for its end; 5 minutes if nothing is said.
+    #[serde(default = "five_minutes")]
+    within: Span,
+    /// How long after the end of the one before it this one begins; at once if nothing is said.
+    #[serde(default = "none")]
+    delay: Span,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "StageFile")]
+struct Stage {
+    job: Asked,
+    delay: Span,
+}
+
+fn none() -> Span {
+    Span::seconds(0)
+}
+
+impl TryFrom<StageFile> for Stage {
+    type Error = String;
+    fn try_from(StageFile { manifest, cron_job, within, delay }: StageFile) -> Result<Self, String> {
+        Ok(Self { job: Asked::of(manifest, cron_job, within)?, delay })
+    }
+}
+
+impl<'de> Deserialize<'de> for Several {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+/// Reads either form; serde's own way for that would swallow what is wrong inside of it.
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Several;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a job or a list of jobs")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Several, A::Error> {
+        Stage::deserialize(MapAccessDeserializer::new(map)).map(|stage| Several(vec![stage]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Several, A::Error> {
+        let stages = Vec::deserialize(SeqAccessDeserializer::new(list))?;
+        if stages.is_empty() { Err(serde::de::Error::custom("no job is in the list")) } else { Ok(Several(stages)) }
+    }
+}
+
+impl JsonSchema for Several {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Jobs".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<StageFile>();
+        json_schema!({ "anyOf": [one, { "type": "array", "minItems": 1, "items": one }] })
+    }
+}
+
+/// When a job of a point ran.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Ran {
+    name: String,
+    began: Moment,
+    ended: Moment,
+}
+
+impl Several {
+    /// Runs them one after the other; when each ran, or why one did not end well.
+    async fn run(&self, env: &dyn Environment, point: &str, clock: &Clock) -> Result<Vec<Ran>, Finding> {
+        let cluster = env.cluster().map_err(|trouble| Finding::unknown(trouble.to_string()))?;
+        let mut all = vec![];
+        for Stage { job, delay } in &self.0 {
+            tokio::time::sleep(delay.0).await;
+            let began = clock.now();
+            let finding = job::run(cluster, job, &[("LIFEBOAT_POINT", point)]).await;
+            if finding.verdict != Verdict::Met {
+                return Err(finding);
+            }
+            all.push(Ran { name: job.name(), began, ended: clock.now() });
+        }
+        Ok(all)
+    }
+}
+
+#[async_trait]
+impl Engine for Jobs {
+    fn needs(&self) -> &'static [Power] {
+        &[Power::Cluster]
+    }
+
+    fn permissions(&self) -> Vec<Permission> {
+        self.backup.0.iter().chain(&self.restore.0).flat_map(|stage| stage.job.permissions()).collect()
+    }
+
+    async fn backup(
+        &self,
+        env: &dyn Environment,
+        repository: &Path,
+        id: &str,
+        clock: &Clock,
+    ) -> Result<RecoveryPoint, Trouble> {
+        // Where the jobs keep their backups there may be those of other runs.
+        let run = env.cluster()?.labels().remove(RUN).unwrap_or_default();
+        let id = format!("{run}-{id}");
+        let all = self.backup.run(env, &id, clock).await;
+        let all = all.map_err(|finding| Trouble::new("the backup", finding.reason.unwrap_or_default()))?;
+        let (snapshot, taken_at) = (clock.now(), clock::wall());
+        let path = book(repository, &id);
+        let cannot = |e: &dyn fmt::Display| Trouble::new(format!("cannot write `{}`", path.display()), e);
+        let text = serde_json::to_vec(&all).map_err(|e| cannot(&e))?;
+        tokio::fs::write(&path, text).await.map_err(|e| cannot(&e))?;
+        Ok(RecoveryPoint { id, snapshot, taken_at, bytes: None })
+    }
+
+    async fn restore(&self, env: &dyn Environment, repository: &Path, point: &RecoveryPoint) -> Finding {
+        let restored = self.restore.run(env, &point.id, &Clock::start()).await;
+        let finding = restored.map_or_else(|missed| missed, |_| Finding::met());
+        let all = tokio::fs::read(book(repository, &point.id)).await.unwrap_or_default();
+        let all: Vec<Ran> = serde_json::from_slice(&all).unwrap_or_default(); // then nothing is said of it
+        skew(&all).into_iter().fold(finding, |finding, (name, apart)| finding.figure(name, apart))
+    }
+}
+
+/// Where it is written when the jobs of a point ran.
+fn book(repository: &Path, id: &str) -> PathBuf {
+    repository.join(format!("{id}.json"))
+}
+
+/// How far the snapshot of each later job may lie from that of the first, from the least to the most.
+fn skew(all: &[Ran]) -> Vec<(String, String)> {
+    let Some((first, later)) = all.split_first() else { return vec![] };
+    let apart = |other: &Ran| {
+        let (least, most) = (other.began.since(first.ended), other.ended.since(first.began));
+        (format!("skew of {} and {}", first.name, other.name), format!("{least:.1} s to {most:.1} s"))
+    };
+    later.iter().map(apart).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::node::parse;
+
+    fn jobs(text: &str) -> Result<Jobs, String> {
+        let mut problems = vec![];
+        read::<Jobs>(&parse(text).unwrap(), &mut problems).ok_or_else(|| {
+            problems
+                .iter()
+                .map(|problem| format!("{} {problem}", problem.place.unwrap().line))
+                .collect::<Vec<_>>()
+                .join("\n")
+        })
+    }
+
+    #[test]
+    fn a_backup_is_a_job_or_a_list_of_jobs_and_what_is_wrong_is_told_at_its_line() {
+        let one = jobs("{ backup: { cron_job: a }, restore: { cron_job: b } }").unwrap();
+        assert_eq!((one.backup.0.len(), one.restore.0.len()), (1, 1));
+        let two = jobs("{ backup: [{ cron_job: a }, { cron_job: c, delay: 20s }], restore: { cron_job: b } }").unwrap();
+        assert_eq!(two.backup.0[1].delay, Span::seconds(20));
+        let wrong = jobs("backup:\n  - cron_job: a\n  - {}\nrestore:\n  cron_job: b\n  wihtin: 1m").unwrap_err();
+        assert!(wrong.contains("3 exactly one of `manifest` and `cron_job`"), "{wrong}");
+        assert!(wrong.contains("6 unknown key `wihtin`"), "{wrong}");
+        assert!(jobs("{ backup: [], restore: { cron_job: b } }").unwrap_err().contains("no job is in the list"));
+    }
+
+    #[test]
+    fn the_cluster_is_asked_for_all_that_its_jobs_need() {
+        let jobs = jobs("{ backup: { cron_job: a }, restore: { cron_job: b } }").unwrap();
+        assert_eq!(jobs.needs(), &[Power::Cluster]);
+        assert!(jobs.permissions().contains(&Permission::within("create", "batch", "jobs")));
+        assert!(jobs.permissions().contains(&Permission::within("get", "batch", "cronjobs")));
+    }
+
+    #[test]
+    fn the_skew_reaches_from_the_gap_between_two_jobs_to_all_of_their_time() {
+        let ran = |name: &str, began: f64, ended: f64| Ran {
+            name: name.into(),
+            began: Moment::at(began),
+            ended: Moment::at(ended),
+        };
+        let told = skew(&[ran("dump", 10.0, 12.0), ran("tar", 32.0, 35.5)]);
+        assert_eq!(told, [("skew of dump and tar".to_owned(), "20.0 s to 25.5 s".to_owned())]);
+        assert!(skew(&[ran("dump", 1.0, 2.0)]).is_empty(), "one job has nothing to be apart from");
+    }
+}

@@ -1,0 +1,143 @@
+//! The log of a job's pods, kept in the run's folder as it is written.
+//!
+//! Followed and not fetched at the end: the pods of a job that failed may be gone before anybody can ask. A convenience:
+//! what cannot be had is left out, and nothing fails for it.
+
+use super::state;
+use futures::{AsyncBufRead, AsyncBufReadExt};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use kube::api::LogParams;
+use kube::{Api, ResourceExt};
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// How often a log is asked for, and how long between: a container that has just started may have none yet.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Follows logs as long as it lives.
+pub struct Logs {
+    api: Api<Pod>,
+    book: Arc<Book>,
+    known: BTreeSet<String>,
+    tasks: JoinSet<()>,
+}
+
+/// Where the lines go.
+struct Book {
+    file: Mutex<Option<File>>,
+    last: Mutex<Option<String>>,
+}
+
+impl Logs {
+    /// Appends to a file, which is made with its folder.
+    pub fn to(path: &Path, api: Api<Pod>) -> Self {
+        let file = open(path).ok();
+        let book = Arc::new(Book { file: Mutex::new(file), last: Mutex::default() });
+        Self { api, book, known: BTreeSet::new(), tasks: JoinSet::new() }
+    }
+
+    /// Follows what of these pods is not followed yet.
+    pub fn follow(&mut self, pods: &[Pod]) {
+        for pod in pods {
+            for container in state::containers(pod) {
+                let Some((id, previous)) = instance(container) else { continue };
+                if self.known.insert(id) {
+                    let (api, book, name) = (self.api.clone(), Arc::clone(&self.book), pod.name_any());
+                    let params = LogParams {
+                        container: Some(container.name.clone()),
+                        follow: true,
+                        previous,
+                        ..LogParams::default()
+                    };
+                    self.tasks.spawn(async move { copy(&api, &name, &params, &book).await });
+                }
+            }
+        }
+    }
+
+    /// Waits for the ends of the logs, but not longer than this; answers the last line that says something.
+    pub async fn last(&mut self, within: Duration) -> Option<String> {
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let _ = timeout(within, all).await; // a container that goes on has no end
+        self.book.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    path.parent().map(std::fs::create_dir_all).transpose()?;
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// What has a log now: the container that runs or ended, else the one before it.
+fn instance(status: &ContainerStatus) -> Option<(String, bool)> {
+    let state = status.state.as_ref()?;
+    let ended = |ended: &ContainerStateTerminated| ended.container_id.clone();
+    let now = || state.running.as_ref().map(|_| status.container_id.clone()).or(state.terminated.as_ref().map(ended));
+    let before = || status.last_state.as_ref()?.terminated.as_ref().map(ended);
+    let (id, previous) = now().map(|id| (id, false)).or_else(|| Some((before()?, true)))?;
+    id.map(|id| (id, previous))
+}
+
+async fn copy(api: &Api<Pod>, pod: &str, params: &LogParams, book: &Book) {
+    let container = params.container.as_deref().unwrap_or_default();
+    for _ in 0..TRIES {
+        if let Ok(stream) = api.log_stream(pod, params).await {
+            return lines(stream, &format!("[{pod}/{container}]"), book).await;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Each line with its container before it, as `kubectl logs --prefix` shows it.
+async fn lines(stream: impl AsyncBufRead, prefix: &str, book: &Book) {
+    let (mut stream, mut line) = (std::pin::pin!(stream), vec![]);
+    while stream.read_until(b'\n', &mut line).await.is_ok_and(|bytes| bytes > 0) {
+        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+        if let Some(file) = book.file.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            let _ = file.write_all(format!("{prefix} {text}\n").as_bytes()); // a full disk is told by the timeline
+        }
+        if !text.is_empty() {
+            *book.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        }
+        line.clear();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[tokio::test]
+    async fn each_line_is_kept_with_its_container_and_the_last_that_says_something_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs/job-x.log");
+        let book = Book { file: Mutex::new(open(&path).ok()), last: Mutex::default() };
+        lines(&b"one\nbroken \xff\n\n"[..], "[p/c]", &book).await;
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "[p/c] one\n[p/c] broken \u{fffd}\n[p/c] \n");
+        assert_eq!(book.last.lock().unwrap().as_deref(), Some("broken \u{fffd}"));
+    }
+
+    #[test]
+    fn what_ended_has_a_log_too_and_what_waits_has_that_of_the_one_before() {
+        let status = |state: Value, last: Value| {
+            let status = json!({ "name": "c", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                "containerID": "now", "state": state, "lastState": last });
+            instance(&serde_json::from_value(status).unwrap())
+        };
+        let ended = |id: &str| json!({ "terminated": { "exitCode": 1, "containerID": id } });
+        let waits = || json!({ "waiting": { "reason": "CrashLoopBackOff" } });
+        assert_eq!(status(json!({ "running": {} }), json!({})), Some(("now".into(), false)));
+        assert_eq!(status(ended("this"), json!({})), Some(("this".into(), false)));
+        assert_eq!(status(waits(), ended("that")), Some(("that".into(), true)));
+        assert_eq!(status(waits(), json!({})), None);
+    }
+}

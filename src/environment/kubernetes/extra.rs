@@ -1,0 +1,218 @@
+//! Things of the user's own in a throw-away platform's namespace, such as the jobs of his runbook.
+//!
+//! They are made after the platform's own and go with the namespace; what makes the namespace anew makes them too. Only
+//! kinds that belong to a namespace are taken, so that nothing is left when it goes.
+
+use super::manifests::{Filling, labels};
+use super::settings::Kubernetes;
+use crate::client::Trouble;
+use crate::environment::{Permission, manifest, stack};
+use crate::node::{Node, Problem};
+use kube::core::DynamicObject;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// A kind of thing that may be added.
+struct Known {
+    version: &'static str,
+    kind: &'static str,
+    /// Its group and its name as permissions tell of it.
+    resource: (&'static str, &'static str),
+    /// Its name in small letters.
+    spoken: &'static str,
+    /// Where its pods' template stands, if it has one.
+    pod: Option<&'static str>,
+}
+
+const fn known(
+    version: &'static str,
+    kind: &'static str,
+    resource: (&'static str, &'static str),
+    spoken: &'static str,
+    pod: Option<&'static str>,
+) -> Known {
+    Known { version, kind, resource, spoken, pod }
+}
+
+const POD: Option<&str> = Some("/spec/template");
+
+/// In the order in which they are made: what is referred to comes first.
+const KNOWN: [Known; 8] = [
+    known("v1", "ServiceAccount", ("", "serviceaccounts"), "service account", None),
+    known("v1", "Secret", ("", "secrets"), "secret", None),
+    known("v1", "ConfigMap", ("", "configmaps"), "config map", None),
+    known("v1", "PersistentVolumeClaim", ("", "persistentvolumeclaims"), "claim", None),
+    known("v1", "Service", ("", "services"), "service", None),
+    known("apps/v1", "StatefulSet", ("apps", "statefulsets"), "stateful set", POD),
+    known("apps/v1", "Deployment", ("apps", "deployments"), "deployment", POD),
+    known("batch/v1", "CronJob", ("batch", "cronjobs"), "cron job", Some("/spec/jobTemplate/spec/template")),
+];
+
+/// A thing of a file, and which kind it is.
+struct Thing {
+    known: usize,
+    value: Value,
+}
+
+impl Thing {
+    fn read(path: &Path, node: &Node) -> Result<Self, String> {
+        let text = |key: &str| node.get(key).and_then(Node::text).unwrap_or_default();
+        let (version, kind) = (text("apiVersion"), text("kind"));
+        let wrong = |node: &Node, what: String| manifest::placed(path, &Problem::new(node, what));
+        let Some(known) = KNOWN.iter().position(|known| (known.version, known.kind) == (version, kind)) else {
+            let known: Vec<_> = KNOWN.iter().map(|known| known.kind).collect();
+            let what = format!("a `{kind}` of `{version}` cannot be added; known: {}", known.join(", "));
+            return Err(wrong(node.get("kind").unwrap_or(node), what));
+        };
+        let metadata = node.get("metadata");
+        if metadata.and_then(|metadata| metadata.get("name")).and_then(Node::text).is_none() {
+            return Err(wrong(metadata.unwrap_or(node), "it has no name".into()));
+        }
+        if let Some(namespace) = metadata.and_then(|metadata| metadata.get("namespace")) {
+            return Err(wrong(namespace, "it goes into the platform's namespace: leave this out".into()));
+        }
+        let value = serde_json::to_value(node).map_err(|error| wrong(node, error.to_string()))?;
+        Ok(Self { known, value })
+    }
+
+    /// As it is made for a run.
+    fn dressed(mut self, run: &str, namespace: &str, settings: &Kubernetes) -> Result<DynamicObject, Trouble> {
+        let Known { kind, pod, .. } = KNOWN[self.known];
+        self.value["metadata"]["namespace"] = json!(namespace);
+        add(&mut self.value["metadata"]["labels"], run);
+        if let Some(template) = pod.and_then(|path| self.value.pointer_mut(path)) {
+            add(&mut template["metadata"]["labels"], run);
+            images(&mut template["spec"], settings);
+        }
+        if let Some(class) = settings.storage_class.as_ref().filter(|_| kind == "PersistentVolumeClaim")
+            && self.value["spec"].get("storageClassName").is_none()
+        {
+            self.value["spec"]["storageClassName"] = json!(class);
+        }
+        serde_json::from_value(self.value).map_err(|e| Trouble::new("a manifest of `extra`", e))
+    }
+}
+
+/// The labels of the run, beside those that are there.
+fn add(there: &mut Value, run: &str) {
+    for (key, value) in labels(run) {
+        there[key] = json!(value);
+    }
+}
+
+/// An image that has a component's name and nothing else is that component's, as in the platform's own files.
+fn images(pod: &mut Value, settings: &Kubernetes) {
+    for part in ["initContainers", "containers"] {
+        for container in pod.get_mut(part).and_then(Value::as_array_mut).into_iter().flatten() {
+            let image = container["image"].as_str().filter(|image| stack::COMPONENTS.contains(image));
+            if let Some(image) = image.map(|component| settings.images.of(component)) {
+                container["image"] = json!(image);
+            }
+        }
+    }
+}
+
+fn read(paths: &[PathBuf]) -> Result<Vec<Thing>, Vec<String>> {
+    let (mut all, mut wrong) = (vec![], vec![]);
+    for path in paths {
+        match manifest::things(path) {
+            Ok(things) => things.iter().for_each(|node| match Thing::read(path, node) {
+                Ok(thing) => all.push(thing),
+                Err(text) => wrong.push(text),
+            }),
+            Err(text) => wrong.push(text),
+        }
+    }
+    all.sort_by_key(|thing| thing.known);
+    if wrong.is_empty() { Ok(all) } else { Err(wrong) }
+}
+
+/// What is wrong with what a drill adds.
+pub fn problems(settings: &Kubernetes, node: &Node) -> Vec<Problem> {
+    let at = node.get("extra").unwrap_or(node);
+    if settings.attach.is_some() && !settings.extra.is_empty() {
+        let problem = Problem::new(at, "nothing is added to a standing platform");
+        return vec![problem.hint("leave `extra` out: its owner puts there what it needs")];
+    }
+    let wrong = read(&settings.extra).err().unwrap_or_default();
+    wrong.into_iter().map(|text| Problem::new(at, text)).collect()
+}
+
+/// What is added, in the order in which it can be made.
+pub fn things(filling: &Filling, namespace: &str) -> Result<Vec<DynamicObject>, Trouble> {
+    let all = read(&filling.settings.extra).map_err(|wrong| Trouble::new("`extra`", wrong.join("; ")))?;
+    all.into_iter().map(|thing| thing.dressed(filling.run, namespace, filling.settings)).collect()
+}
+
+/// What is added, for people; and what the cluster must allow for it.
+pub fn told(settings: &Kubernetes) -> (String, Vec<Permission>) {
+    let all = read(&settings.extra).unwrap_or_default(); // what is wrong was told before
+    let name = |thing: &Thing| {
+        let name = thing.value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        format!("{} {name}", KNOWN[thing.known].spoken)
+    };
+    let may = |thing: &Thing| {
+        let (group, resource) = KNOWN[thing.known].resource;
+        ["create", "patch"].map(|verb| Permission::within(verb, group, resource))
+    };
+    (all.iter().map(name).collect::<Vec<_>>().join(", "), all.iter().flat_map(may).collect())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::environment::RUN;
+    use crate::environment::stack::Secrets;
+    use crate::node::{parse, read};
+
+    fn settings(text: &str, files: &[(&str, &str)]) -> (tempfile::TempDir, Kubernetes, Node) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut paths = vec![];
+        for (name, text) in files {
+            paths.push(folder.path().join(name));
+            std::fs::write(paths.last().unwrap(), text).unwrap();
+        }
+        let node = parse(&format!("{text}\nextra: {paths:?}")).unwrap();
+        let settings = read(&node, &mut vec![]).unwrap();
+        (folder, settings, node)
+    }
+
+    const CLAIM: &str = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: { name: backups }\nspec: {}\n";
+    const CRON: &str = "apiVersion: batch/v1\nkind: CronJob\nmetadata: { name: dump, labels: { mine: yes } }\nspec: { jobTemplate: \
+                        { spec: { template: { spec: { containers: [{ image: postgres }, { image: other:1 }] } } } } }\n";
+
+    #[test]
+    fn what_is_added_is_of_the_run_and_runs_the_platforms_images() {
+        let (_folder, settings, node) =
+            settings("images: built\nstorage_class: fast", &[("a.yaml", &format!("{CRON}---\n{CLAIM}"))]);
+        assert_eq!(problems(&settings, &node), []);
+        let secrets = Secrets::random();
+        let things = things(&Filling { run: "r-1", settings: &settings, secrets: &secrets }, "here").unwrap();
+        let things: Vec<_> = things.iter().map(|thing| serde_json::to_value(thing).unwrap()).collect();
+        assert_eq!(things[0]["spec"]["storageClassName"], "fast", "the claim comes first");
+        let cron = &things[1];
+        assert_eq!((&cron["metadata"]["labels"][RUN], &cron["metadata"]["namespace"]), (&json!("r-1"), &json!("here")));
+        assert_eq!(cron["metadata"]["labels"]["mine"], json!(true), "as it was written");
+        let template = &cron["spec"]["jobTemplate"]["spec"]["template"];
+        assert_eq!(template["metadata"]["labels"][RUN], "r-1");
+        assert_eq!(template["spec"]["containers"][0]["image"], settings.images.of("postgres"));
+        assert_eq!(template["spec"]["containers"][1]["image"], "other:1");
+        let (text, may) = told(&settings);
+        assert_eq!(text, "claim backups, cron job dump");
+        assert!(may.contains(&Permission::within("create", "batch", "cronjobs")));
+    }
+
+    #[test]
+    fn what_cannot_be_added_is_told_with_its_file_and_line() {
+        let other = "apiVersion: v1\nkind: Node\nmetadata: { name: a }\n";
+        let elsewhere = CLAIM.replace("backups", "backups, namespace: production");
+        let (_folder, settings, node) = settings("", &[("a.yaml", other), ("b.yaml", &elsewhere)]);
+        let told: Vec<_> = problems(&settings, &node).iter().map(ToString::to_string).collect();
+        assert!(told[0].contains("a.yaml:2:7: a `Node` of `v1` cannot be added"), "{told:?}");
+        assert!(told[1].contains("b.yaml:3:") && told[1].contains("leave this out"), "{told:?}");
+        let mut gone = settings;
+        gone.extra = vec!["nowhere.yaml".into()];
+        assert!(problems(&gone, &node)[0].text.contains("`nowhere.yaml` cannot be read"));
+    }
+}

@@ -1,0 +1,61 @@
+//! Manifests of the user's own: files of things for a cluster, read with every problem at its line.
+//!
+//! Apart because engines, steps and places name such files alike. They are looked for from the working directory, as
+//! all that a drill names beside its scenario.
+
+use crate::node::{Node, Problem, Value, read};
+use serde::de::DeserializeOwned;
+use std::path::Path;
+
+/// The things of a file, in the order written; if it cannot be used, why, as editors read it.
+pub fn things(path: &Path) -> Result<Vec<Node>, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("`{}` cannot be read: {e}", path.display()))?;
+    let things = serde_saphyr::from_multiple::<Node>(&text).map_err(|error| {
+        let at = error.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
+        let text = error.to_string();
+        let text = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        format!("{}{at}: {text}", path.display())
+    })?;
+    let things: Vec<_> = things.into_iter().filter(|thing| !matches!(thing.value, Value::Null)).collect();
+    if things.is_empty() { Err(format!("`{}` has nothing in it", path.display())) } else { Ok(things) }
+}
+
+/// A thing of a file as a type of the cluster's API.
+pub fn typed<T: DeserializeOwned>(path: &Path, thing: &Node) -> Result<T, String> {
+    let mut problems = vec![];
+    let typed = read::<T>(thing, &mut problems);
+    let told: Vec<_> = problems.iter().map(|problem| placed(path, problem)).collect();
+    typed.ok_or_else(|| told.join("; "))
+}
+
+/// A problem with its file and line.
+pub fn placed(path: &Path, problem: &Problem) -> String {
+    let at = problem.place.map(|at| format!(":{}:{}", at.line, at.column)).unwrap_or_default();
+    format!("{}{at}: {problem}", path.display())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::batch::v1::Job;
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line_and_a_file_may_hold_several_things() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.yaml");
+        let said = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            things(&path)
+                .and_then(|all| all.iter().map(|thing| typed::<Job>(&path, thing)).collect::<Result<Vec<_>, _>>())
+        };
+        let job = "apiVersion: batch/v1\nkind: Job\nmetadata: { name: a }\n";
+        assert_eq!(said(&format!("# two\n---\n{job}---\n{job}---\n")).unwrap().len(), 2);
+        let wrong = said(&format!("{job}spec:\n  backoffLimit: none\n")).unwrap_err();
+        assert!(wrong.contains("x.yaml:5:"), "{wrong}");
+        assert!(said(&job.replace("Job", "Pod")).unwrap_err().contains("Job"));
+        assert!(said("a: [").unwrap_err().contains("x.yaml:1:"));
+        assert!(said("---\n").unwrap_err().contains("nothing in it"));
+        assert!(things(&folder.path().join("y.yaml")).unwrap_err().contains("cannot be read"));
+    }
+}

@@ -1,0 +1,55 @@
+//! The step that gives a component a new, empty disk: the way out where the old one is tied to a machine that is gone.
+//!
+//! What the old disk held is given up for good, so the steps after it restore.
+
+use super::{Hands, Step};
+use crate::client::Trouble;
+use crate::environment::cluster::LOSING_A_DISK;
+use crate::environment::{Permission, Power};
+use crate::kind::Kind;
+use crate::model::Finding;
+use crate::node::read;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// `new-disk: { component: postgres }`
+pub const KIND: Kind<dyn Step> = Kind {
+    name: "new-disk",
+    about: "Gives a component's disk up, with all that it holds, for a new and empty one.",
+    example: "new-disk: { component: postgres }",
+    schema: |g| g.subschema_for::<NewDisk>(),
+    parse: |n, p| read::<NewDisk>(n, p).map(|k| Box::new(k) as _),
+};
+
+/// Gives a component a new disk.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewDisk {
+    /// The component; it starts on the new disk by itself, or by the step `start`.
+    component: String,
+}
+
+#[async_trait]
+impl Step for NewDisk {
+    fn needs(&self) -> &'static [Power] {
+        &[Power::Disks]
+    }
+    fn permissions(&self) -> Vec<Permission> {
+        LOSING_A_DISK.to_vec()
+    }
+    fn component(&self) -> Option<&str> {
+        Some(&self.component)
+    }
+    async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
+        let given_up = async {
+            let disks = hands.env.disks()?;
+            let old = disks.disks(&self.component).await?;
+            if old.is_empty() {
+                return Err(Trouble::new(format!("cannot give up the disk of `{}`", self.component), "it has none"));
+            }
+            disks.lose(&self.component, &old).await
+        };
+        given_up.await.map_or_else(|trouble| Finding::missed(trouble.to_string()), |()| Finding::met())
+    }
+}
