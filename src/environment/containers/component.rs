@@ -1,7 +1,7 @@
 //! One container: made, started, hurt, and waited for until it serves.
 //!
-//! The engine's own rule decides what comes back by itself: by default a process that dies is started again. A container
-//! that was killed or stopped through the engine stays down until it is started, whatever the rule.
+//! The engine's own rule decides what comes back by itself: by default a process that dies is started again. What was
+//! killed or stopped through the engine stays down until it is started, whatever the rule.
 
 use super::engine::{COMPONENT, DISK, Engine, RUN, ask, labels, settle};
 use super::recipe::{self, Recipe, SHARED_MEMORY};
@@ -73,8 +73,8 @@ impl Component {
         Ok(this)
     }
 
-    /// Makes its container, and those of its volumes that are not there: for the first time, or in the place of what was
-    /// removed. That they are ours is on disk since the first time, for their names stay the same.
+    /// Makes its container, and those of its volumes that are not there: for the first time, or in the place of what
+    /// was removed. That they are ours is on disk since the first time, for their names stay the same.
     async fn make(&self) -> Result<(), Trouble> {
         for volume in self.volumes() {
             let what = format!("cannot make the volume `{volume}`");
@@ -84,15 +84,16 @@ impl Component {
             let request = VolumeCreateRequest { name, labels, ..VolumeCreateRequest::default() };
             ask(what, self.engine.docker.create_volume(request)).await?;
         }
-        if let Err(trouble) = start(&self.recipe, &self.run, &self.container, self.port).await {
-            self.discard().await?;
-            return Err(trouble);
-        }
-        network::join(&self.engine, &self.run, self.name).await
+        let made = async {
+            start(&self.recipe, &self.run, &self.container, self.port).await?;
+            network::join(&self.engine, &self.run, self.name).await
+        };
+        let Err(trouble) = made.await else { return Ok(()) };
+        self.discard().await?;
+        Err(trouble)
     }
 
-    /// Removes a container that did not start: it would be in the way of the next one, which would be started in its
-    /// place without its networks. One of the same name that is not the run's is somebody else's, and stays.
+    /// Removes a container that was half made: it would be in the way of the next one, and be started in its place. One of the same name that is not the run's is somebody else's, and stays.
     async fn discard(&self) -> Result<(), Trouble> {
         let found = self.engine.inspect(&self.container).await?;
         let labels = found.and_then(|found| found.config?.labels).unwrap_or_default();

@@ -140,8 +140,13 @@ impl Started {
         let deleted = delete(&self.jobs, &self.name).await;
         self.removed = true;
         deleted?;
+        if given_up { self.gone().await } else { Ok(()) }
+    }
+
+    /// Waits until no pod of it can do anything.
+    async fn gone(&self) -> Result<(), Trouble> {
         let end = Instant::now() + GONE;
-        while given_up {
+        loop {
             let left = match timeout(CALL, self.its_pods()).await {
                 Ok(Ok(pods)) if !pods.iter().any(acts) => return Ok(()),
                 Ok(Ok(pods)) => pods.iter().map(state::of_pod).collect::<Vec<_>>().join("; "),
@@ -153,7 +158,6 @@ impl Started {
             }
             sleep(LOOK).await;
         }
-        Ok(())
     }
 }
 

@@ -6,11 +6,14 @@
 use super::manifests::{Filling, labels};
 use super::settings::Kubernetes;
 use crate::client::Trouble;
-use crate::environment::{Permission, manifest, stack};
+use crate::environment::stack::{self, Secrets};
+use crate::environment::{Permission, manifest};
 use crate::node::{Node, Problem};
+use kube::ResourceExt;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 /// A kind of thing that may be added.
 struct Known {
@@ -72,7 +75,14 @@ impl Thing {
             return Err(wrong(namespace, "it goes into the platform's namespace: leave this out".into()));
         }
         let value = serde_json::to_value(node).map_err(|error| wrong(node, error.to_string()))?;
+        manifest::typed::<DynamicObject>(path, node)?;
         Ok(Self { known, value })
+    }
+
+    /// Its kind and its name.
+    fn named(&self) -> (String, String) {
+        let name = self.value["metadata"]["name"].as_str().unwrap_or_default();
+        (KNOWN[self.known].kind.to_owned(), name.to_owned())
     }
 
     /// As it is made for a run.
@@ -112,12 +122,24 @@ fn images(pod: &mut Value, settings: &Kubernetes) {
     }
 }
 
-fn read(paths: &[PathBuf]) -> Result<Vec<Thing>, Vec<String>> {
-    let (mut all, mut wrong) = (vec![], vec![]);
-    for path in paths {
+/// Kind and name of all that the platform itself has in the namespace.
+fn taken(settings: &Kubernetes) -> BTreeSet<(String, String)> {
+    let filling = Filling { run: "", settings, secrets: &Secrets::random() };
+    let named = |thing: DynamicObject| (thing.types.clone().unwrap_or_default().kind, thing.name_any());
+    filling.platform().into_iter().flatten().map(named).collect()
+}
+
+fn read(settings: &Kubernetes) -> Result<Vec<Thing>, Vec<String>> {
+    let (mut all, mut wrong, mut taken) = (vec![], vec![], taken(settings));
+    for path in &settings.extra {
         match manifest::things(path) {
             Ok(things) => things.iter().for_each(|node| match Thing::read(path, node) {
-                Ok(thing) => all.push(thing),
+                Ok(thing) if taken.insert(thing.named()) => all.push(thing),
+                Ok(thing) => {
+                    let (kind, name) = thing.named();
+                    let what = format!("there is a `{kind}` of the name `{name}` already");
+                    wrong.push(manifest::placed(path, &Problem::new(node, what)));
+                }
                 Err(text) => wrong.push(text),
             }),
             Err(text) => wrong.push(text),
@@ -134,23 +156,20 @@ pub fn problems(settings: &Kubernetes, node: &Node) -> Vec<Problem> {
         let problem = Problem::new(at, "nothing is added to a standing platform");
         return vec![problem.hint("leave `extra` out: its owner puts there what it needs")];
     }
-    let wrong = read(&settings.extra).err().unwrap_or_default();
+    let wrong = read(settings).err().unwrap_or_default();
     wrong.into_iter().map(|text| Problem::new(at, text)).collect()
 }
 
 /// What is added, in the order in which it can be made.
 pub fn things(filling: &Filling, namespace: &str) -> Result<Vec<DynamicObject>, Trouble> {
-    let all = read(&filling.settings.extra).map_err(|wrong| Trouble::new("`extra`", wrong.join("; ")))?;
+    let all = read(filling.settings).map_err(|wrong| Trouble::new("`extra`", wrong.join("; ")))?;
     all.into_iter().map(|thing| thing.dressed(filling.run, namespace, filling.settings)).collect()
 }
 
 /// What is added, for people; and what the cluster must allow for it.
 pub fn told(settings: &Kubernetes) -> (String, Vec<Permission>) {
-    let all = read(&settings.extra).unwrap_or_default(); // what is wrong was told before
-    let name = |thing: &Thing| {
-        let name = thing.value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        format!("{} {name}", KNOWN[thing.known].spoken)
-    };
+    let all = read(settings).unwrap_or_default(); // what is wrong was told before
+    let name = |thing: &Thing| format!("{} {}", KNOWN[thing.known].spoken, thing.named().1);
     let may = |thing: &Thing| {
         let (group, resource) = KNOWN[thing.known].resource;
         ["create", "patch"].map(|verb| Permission::within(verb, group, resource))
@@ -163,7 +182,6 @@ pub fn told(settings: &Kubernetes) -> (String, Vec<Permission>) {
 mod tests {
     use super::*;
     use crate::environment::RUN;
-    use crate::environment::stack::Secrets;
     use crate::node::{parse, read};
 
     fn settings(text: &str, files: &[(&str, &str)]) -> (tempfile::TempDir, Kubernetes, Node) {
@@ -179,7 +197,7 @@ mod tests {
     }
 
     const CLAIM: &str = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: { name: backups }\nspec: {}\n";
-    const CRON: &str = "apiVersion: batch/v1\nkind: CronJob\nmetadata: { name: dump, labels: { mine: yes } }\nspec: { jobTemplate: \
+    const CRON: &str = "apiVersion: batch/v1\nkind: CronJob\nmetadata: { name: dump, labels: { mine: 'yes' } }\nspec: { jobTemplate: \
                         { spec: { template: { spec: { containers: [{ image: postgres }, { image: other:1 }] } } } } }\n";
 
     #[test]
@@ -193,7 +211,7 @@ mod tests {
         assert_eq!(things[0]["spec"]["storageClassName"], "fast", "the claim comes first");
         let cron = &things[1];
         assert_eq!((&cron["metadata"]["labels"][RUN], &cron["metadata"]["namespace"]), (&json!("r-1"), &json!("here")));
-        assert_eq!(cron["metadata"]["labels"]["mine"], json!(true), "as it was written");
+        assert_eq!(cron["metadata"]["labels"]["mine"], "yes", "as it was written");
         let template = &cron["spec"]["jobTemplate"]["spec"]["template"];
         assert_eq!(template["metadata"]["labels"][RUN], "r-1");
         assert_eq!(template["spec"]["containers"][0]["image"], settings.images.of("postgres"));
@@ -207,10 +225,18 @@ mod tests {
     fn what_cannot_be_added_is_told_with_its_file_and_line() {
         let other = "apiVersion: v1\nkind: Node\nmetadata: { name: a }\n";
         let elsewhere = CLAIM.replace("backups", "backups, namespace: production");
-        let (_folder, settings, node) = settings("", &[("a.yaml", other), ("b.yaml", &elsewhere)]);
+        let untyped = CLAIM.replace("backups", "a, labels: { on: 7 }");
+        let twice = format!("{CLAIM}---\n{CLAIM}");
+        let ours = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: mlflow }\n";
+        let files =
+            [("a.yaml", other), ("b.yaml", &elsewhere), ("c.yaml", ours), ("d.yaml", &twice), ("e.yaml", &untyped)];
+        let (_folder, settings, node) = settings("", &files);
         let told: Vec<_> = problems(&settings, &node).iter().map(ToString::to_string).collect();
         assert!(told[0].contains("a.yaml:2:7: a `Node` of `v1` cannot be added"), "{told:?}");
         assert!(told[1].contains("b.yaml:3:") && told[1].contains("leave this out"), "{told:?}");
+        assert!(told[2].contains("c.yaml:1:1: there is a `ConfigMap` of the name `mlflow` already"), "{told:?}");
+        assert!(told[3].contains("d.yaml:6:1: there is a `PersistentVolumeClaim`") && told.len() == 5, "{told:?}");
+        assert!(told[4].contains("e.yaml:3:"), "{told:?}");
         let mut gone = settings;
         gone.extra = vec!["nowhere.yaml".into()];
         assert!(problems(&gone, &node)[0].text.contains("`nowhere.yaml` cannot be read"));
