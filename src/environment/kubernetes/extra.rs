@@ -222,6 +222,14 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_added_to_a_platform_that_was_lent() {
+        let lent = "attach: { namespace: a, store: b, token: t, fingerprints: { cluster: c, namespace: u1, postgres: p, \
+                    bucket: b } }";
+        let (_folder, settings, node) = settings(lent, &[("a.yaml", CLAIM)]);
+        assert!(problems(&settings, &node)[0].text.contains("nothing is added to a standing platform"));
+    }
+
+    #[test]
     fn what_cannot_be_added_is_told_with_its_file_and_line() {
         let other = "apiVersion: v1\nkind: Node\nmetadata: { name: a }\n";
         let elsewhere = CLAIM.replace("backups", "backups, namespace: production");
