@@ -47,7 +47,7 @@ impl Platform {
         write(&passfile, &secrets.passfile("127.0.0.1"))?;
         network::create(engine, run, journal).await?;
 
-        journal.progress("starting PostgreSQL and the S3 server");
+        journal.progress("starting PostgreSQL, the S3 server and MLflow, which makes its tables");
         let component = async |recipe| {
             let component = Component::create(engine, run, recipe, &secrets, journal).await?;
             component.served().await.map(|()| component)
@@ -56,10 +56,10 @@ impl Platform {
             let s3 = component(recipe::s3(images, *restart, &secrets)).await?;
             stack::create_bucket(&endpoint(s3.port), &secrets).await.map(|()| s3)
         };
-        let (postgres, s3) = tokio::try_join!(component(recipe::postgres(images, *restart, &secrets)), bucket)?;
-
-        journal.progress("starting MLflow, which makes its tables");
-        let mlflow = component(recipe::mlflow(images, *restart, &secrets)).await?;
+        // All at once: when MLflow's interpreter has come to ask for the database, that has long been made.
+        let postgres = component(recipe::postgres(images, *restart, &secrets));
+        let mlflow = component(recipe::mlflow(images, *restart, &secrets));
+        let (postgres, s3, mlflow) = tokio::try_join!(postgres, bucket, mlflow)?;
         let doors = Doors {
             mlflow: Some(endpoint(mlflow.port)),
             postgres: Some(format!("postgresql://{0}@127.0.0.1:{1}/{0}", stack::DATABASE, postgres.port)),

@@ -54,8 +54,9 @@ impl Disks for Platform {
             return Ok(());
         }
         self.taking_disk(component).await?;
-        // Or it would go on serving from a disk that the cluster has taken away, until its node hears of it.
-        self.kill(component).await?;
+        // Or it would go on serving from a disk that the cluster has taken away, until its node hears of it. On a node that
+        // is gone nobody is there to be killed, or to be asked.
+        let _ = self.kill(component).await;
         for (name, uid) in lost {
             let (claims, params) = (claims(known), this(Some(uid)));
             let what = format!("cannot delete the claim `{name}`");
