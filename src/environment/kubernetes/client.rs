@@ -90,7 +90,7 @@ where
             Ok(Err(error)) => Some(error),
             Err(_) => None,
         };
-        sleep(pause.max(asked_for(&refusal)).min(deadline - Instant::now())).await;
+        sleep(pause.max(asked_for(refusal.as_ref())).min(deadline - Instant::now())).await;
         pause = (pause * 2).min(Duration::from_secs(3));
     }
 }
@@ -113,7 +113,7 @@ pub fn made<T>(answer: kube::Result<T>) -> kube::Result<()> {
 }
 
 /// How long a busy cluster asks to be left alone.
-fn asked_for(refusal: &Option<kube::Error>) -> Duration {
+fn asked_for(refusal: Option<&kube::Error>) -> Duration {
     let Some(kube::Error::Api(status)) = refusal else { return Duration::ZERO };
     let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
     Duration::from_secs(seconds.into())
