@@ -44,7 +44,7 @@ async fn a_drill_whose_engine_goes_away_ends_unknown_and_is_cleaned_up_when_it_i
     let drill = home.path().join("drills/tiny.yaml");
     let text = fs::read_to_string(&drill).unwrap();
     let text = text.replace("{ local: {} }", "{ containers: { images: built } }");
-    fs::write(&drill, text.replace("recovery: 4m", "recovery: 20s")).unwrap();
+    fs::write(&drill, text.replace("recovery: 4m", "recovery: 20s").replace("rto: 3m", "rto: 10s")).unwrap();
     let mut live = home.drill();
     let run = live.run();
     live.until_it_says("phase recovery");
