@@ -13,6 +13,7 @@ use lifeboat::client::process::Born;
 use lifeboat::model::Fact;
 use lifeboat::store;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -98,8 +99,8 @@ impl Site {
     }
 
     /// Starts the drill, and does something to it at a moment of its own.
-    fn hit(&self, whole: Duration, from: f64, act: impl FnOnce(&mut Child)) -> (Child, PathBuf, Duration) {
-        let after = whole.mul_f64(rand::random_range(from..0.97));
+    fn hit(&self, whole: Duration, when: Range<f64>, act: impl FnOnce(&mut Child)) -> (Child, PathBuf, Duration) {
+        let after = whole.mul_f64(rand::random_range(when));
         let mut run = self.lifeboat(&["run", "killed.yaml"]);
         std::thread::sleep(after);
         act(&mut run);
@@ -129,11 +130,12 @@ async fn kill_at_random(site: Site, kills: u32) {
     site.succeeds(&["run", "killed.yaml"]);
     let whole = began.elapsed();
     let kills = std::env::var("LIFEBOAT_TEST_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(kills);
-    let (live, of_live, _) = site.hit(whole, 0.3, Frozen::freeze);
+    // In its middle: what it had asked to be made or removed goes on while it stands still.
+    let (live, of_live, _) = site.hit(whole, 0.45..0.65, Frozen::freeze);
     let (live, alive) = (Frozen(live), site.left(&of_live).await);
     assert!(!alive.is_empty(), "{}", site.said());
     for _ in 0..kills {
-        let (mut run, folder, after) = site.hit(whole, 0.01, |run| run.kill().unwrap());
+        let (mut run, folder, after) = site.hit(whole, 0.01..0.97, |run| run.kill().unwrap());
         run.wait().unwrap();
         let had = site.left(&folder).await.len();
         site.succeeds(&["cleanup"]);
