@@ -129,7 +129,7 @@ async fn drain(env: &dyn Environment) -> Option<String> {
     let nodes: Api<Node> = Api::all(cluster.client());
     let open = nodes.list(&ListParams::default()).await.unwrap().iter().filter(|node| !closed(node)).count();
     if open < 2 {
-        eprintln!("skipped the draining of a node: there is only one");
+        places::skipped("the draining of a node: there is only one");
         return None;
     }
     let (before, drained) = (uids(env, "mlflow").await, carry_out(env, "drain: { carries: mlflow }").await);

@@ -37,7 +37,7 @@ async fn a_drill_whose_engine_goes_away_ends_unknown_and_is_cleaned_up_when_it_i
     let Some(docker) = places::engine().await else { return };
     let ours = format!("unix://{}", engine("socket").trim());
     if std::env::var("DOCKER_HOST").ok() != Some(ours) {
-        eprintln!("skipped the loss of the container engine: it is not the one of deploy/images/engine");
+        places::skipped("the loss of the container engine: it is not the one of deploy/images/engine");
         return;
     }
     let home = Home::new(None);

@@ -10,10 +10,9 @@ mod places;
 
 use kube::Client;
 use lifeboat::client::process::Born;
-use lifeboat::model::Fact;
+use lifeboat::model::{Fact, Phase};
 use lifeboat::store;
 use std::fs;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -98,47 +97,47 @@ impl Site {
         left
     }
 
-    /// Starts the drill, and does something to it at a moment of its own.
-    fn hit(&self, whole: Duration, when: Range<f64>, act: impl FnOnce(&mut Child)) -> (Child, PathBuf, Duration) {
-        let after = whole.mul_f64(rand::random_range(when));
-        let mut run = self.lifeboat(&["run", "killed.yaml"]);
-        std::thread::sleep(after);
-        act(&mut run);
-        (run, store::runs(&self.reports()).pop().unwrap(), after)
+    /// The same of a live run, without the tools of its backups, which end by themselves.
+    async fn kept(&self, folder: &Path) -> Vec<String> {
+        let mut kept = self.left(folder).await;
+        kept.retain(|thing| !thing.contains("tool"));
+        kept
+    }
+
+    /// Starts the drill, and waits until its platform serves: from then on nothing is made or removed for a while.
+    fn served(&self) -> (Live, PathBuf) {
+        let before = store::runs(&self.reports());
+        let mut live = Live(self.lifeboat(&["run", "killed.yaml"]));
+        loop {
+            assert!(live.0.try_wait().unwrap().is_none(), "{}", self.said());
+            std::thread::sleep(Duration::from_millis(20));
+            let Some(folder) = store::runs(&self.reports()).pop().filter(|folder| !before.contains(folder)) else {
+                continue;
+            };
+            let lines = store::read_timeline(&folder).unwrap();
+            if lines.iter().any(|line| matches!(line.fact, Fact::Phase(Phase::Baseline))) {
+                return (live, folder);
+            }
+        }
     }
 }
 
-/// A drill that stands still in the middle, as a live one does for whoever looks once; it dies with this value.
-struct Frozen(Child);
+/// A live run; it dies with this value.
+struct Live(Child);
 
-impl Frozen {
-    fn freeze(run: &mut Child) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(run), rustix::process::Signal::STOP).unwrap();
+impl Live {
+    /// From now on it has what it has, for whoever looks.
+    fn freeze(&self) {
+        let id = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(id, rustix::process::Signal::STOP).unwrap();
     }
 }
 
-impl Drop for Frozen {
+impl Drop for Live {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// A live run in its middle, and what it has: what it had asked to be made or removed goes on while it stands still. On a
-/// busy machine it may stand where it has nothing yet, so it is tried again.
-async fn live(site: &Site, whole: Duration) -> (Frozen, PathBuf, Vec<String>) {
-    for _ in 0..3 {
-        let (live, folder, after) = site.hit(whole, 0.45..0.65, Frozen::freeze);
-        let (live, has) = (Frozen(live), site.left(&folder).await);
-        if !has.is_empty() {
-            return (live, folder, has);
-        }
-        let lines = store::read_timeline(&folder).unwrap().len();
-        println!("frozen after {:.2} s it has nothing; {lines} lines in its timeline", after.as_secs_f64());
-        drop(live);
-        site.succeeds(&["cleanup"]);
-    }
-    panic!("no run has anything in its middle: {}", site.said());
 }
 
 /// Kills runs of a drill, each at a moment of its own.
@@ -147,16 +146,23 @@ async fn kill_at_random(site: Site, kills: u32) {
     site.succeeds(&["run", "killed.yaml"]);
     let whole = began.elapsed();
     let kills = std::env::var("LIFEBOAT_TEST_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(kills);
-    let (live, of_live, alive) = live(&site, whole).await;
+    let (live, of_live) = site.served();
+    live.freeze();
+    let alive = site.kept(&of_live).await;
+    assert!(alive.len() > 1, "{alive:?}: {}", site.said());
     for _ in 0..kills {
-        let (mut run, folder, after) = site.hit(whole, 0.01..0.97, |run| run.kill().unwrap());
+        let after = whole.mul_f64(rand::random_range(0.01..0.97));
+        let mut run = site.lifeboat(&["run", "killed.yaml"]);
+        std::thread::sleep(after);
+        run.kill().unwrap();
         run.wait().unwrap();
+        let folder = store::runs(&site.reports()).pop().unwrap();
         let had = site.left(&folder).await.len();
         site.succeeds(&["cleanup"]);
         std::thread::sleep(Duration::from_millis(100));
         println!("killed after {:.2} of {:.2} s: {had} things to remove", after.as_secs_f64(), whole.as_secs_f64());
         assert_eq!(site.left(&folder).await, Vec::<String>::new(), "killed after {after:?}: {}", site.said());
-        assert_eq!(site.left(&of_live).await, alive, "a live run was touched: {}", site.said());
+        assert_eq!(site.kept(&of_live).await, alive, "a live run was touched: {}", site.said());
     }
     drop(live);
     site.succeeds(&["cleanup"]);

@@ -95,7 +95,8 @@ pub async fn folders() -> Vec<PathBuf> {
 async fn of(major: u32) -> Option<PathBuf> {
     let candidates = match named() {
         Named::Folder(bin) => vec![bin],
-        _ => folders().await,
+        Named::Wheel => vec![],
+        Named::Nothing => folders().await,
     };
     for bin in candidates.into_iter().filter(|bin| bin.join("pg_restore").is_file()) {
         if version(&bin).await == Some(major) {

@@ -37,6 +37,15 @@ async fn a_cluster_that_cannot_be_used_is_told_plainly() {
     assert!(nodes >= 1 && survey.facts["nodes"].contains("node1"), "{:?}", survey.facts);
 }
 
+/// Waits until something is so.
+async fn soon(is: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is().await {
+        assert!(Instant::now() < deadline, "not within 30 s");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 impl Stage {
     /// Tries to set the platform up, which must fail; removes what is left, which must work.
     async fn fails(&self) -> Trouble {
@@ -84,9 +93,7 @@ async fn a_policy_that_refuses_pods_is_told_in_its_own_words_and_early() {
     let pods: Api<Pod> = Api::namespaced(stage.client.clone(), "default");
     let pod = json!({ "metadata": { "name": run }, "spec": { "containers": [{ "name": "x", "image": "x" }] } });
     let (pod, dry) = (serde_json::from_value(pod).unwrap(), PostParams { dry_run: true, ..PostParams::default() });
-    while pods.create(&dry, &pod).await.is_ok() {
-        tokio::time::sleep(Duration::from_millis(200)).await; // policies take a moment to rule
-    }
+    soon(async || pods.create(&dry, &pod).await.is_err()).await; // policies take a moment to rule
     let began = Instant::now();
     let trouble = stage.fails().await;
     bindings.delete(run, &gone).await.unwrap();
@@ -117,9 +124,7 @@ async fn a_quota_is_told_and_an_interrupted_way_to_the_cluster_is_bridged() {
     hands.stop("mlflow").await.unwrap();
     quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
     let rules = |quota: ResourceQuota| quota.status.is_some_and(|status| status.used.is_some());
-    while !rules(quotas.get("tight").await.unwrap()) {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    soon(async || rules(quotas.get("tight").await.unwrap())).await;
     let trouble = hands.start("mlflow").await.unwrap_err();
     assert!(trouble.why.contains("FailedCreate") && trouble.why.contains("exceeded quota: tight"), "{trouble}");
     quotas.delete("tight", &DeleteParams::default()).await.unwrap();

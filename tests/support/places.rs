@@ -51,7 +51,12 @@ pub async fn cluster() -> Option<Client> {
 fn skip(variable: &str, what: &str) {
     static ONCE: Once = Once::new();
     assert!(std::env::var(variable).as_deref() != Ok("require"), "{what}");
-    ONCE.call_once(|| drop(writeln!(std::io::stderr(), "skipped {what}")));
+    ONCE.call_once(|| skipped(what));
+}
+
+/// Says what is skipped and why, past the capture of tests' output.
+pub fn skipped(what: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped {what}");
 }
 
 /// What of a run is on the engine: containers, networks, volumes.

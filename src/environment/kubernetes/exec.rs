@@ -3,7 +3,7 @@
 //! Two things that the crate's own streams lack are added: dropping the input closes it (the other side gets its end
 //! of file by version 5 of the protocol), and writing to a program that has ended fails instead of waiting for ever.
 
-use super::client::insist;
+use super::client::ask;
 use crate::client::{Ended, Running, Trouble, chain};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
@@ -15,8 +15,7 @@ use tokio::sync::oneshot;
 /// What may be under way in each direction; the crate's own buffers hold a kilobyte.
 const BUFFER: usize = 256 * 1024;
 
-/// Starts a command in a container of a pod; where the cluster is busy it may be started twice, the first time with
-/// nobody at its streams.
+/// Starts a command in a container of a pod, once: what is tried again might be done twice.
 pub async fn start(pods: &Api<Pod>, pod: &str, container: &str, command: &[&str]) -> Result<Running, Trouble> {
     let program = command.first().copied().unwrap_or_default();
     let what = format!("cannot run `{program}` in pod `{pod}`");
@@ -28,7 +27,7 @@ pub async fn start(pods: &Api<Pod>, pod: &str, container: &str, command: &[&str]
         max_stderr_buf_size: Some(BUFFER),
         ..AttachParams::default()
     };
-    let attached = insist(&what, || pods.exec(pod, command.iter().copied(), &params)).await?;
+    let attached = ask(&what, pods.exec(pod, command.iter().copied(), &params)).await?;
     running(what.clone(), attached).ok_or_else(|| Trouble::new(what, "the cluster gave it no streams"))
 }
 

@@ -42,6 +42,19 @@ impl Platform {
         Ok(())
     }
 
+    /// Sends a signal to the instance in a pod. If the way to the cluster fails, nobody knows whether it was heard: then
+    /// it is sent once more, if that instance still runs, and to no other.
+    async fn signal(&self, component: &Component, pod: &Pod, instance: &str, act: Act) -> Result<(), Trouble> {
+        let name = pod.name_any();
+        let Err(trouble) = signals::send(component, &name, act).await else { return Ok(()) };
+        let runs = self.running(component).await?.is_some_and(|(_, now)| now == instance);
+        match act {
+            _ if runs => signals::send(component, &name, act).await,
+            Act::Kill => Ok(()), // it has ended, and that is all that was asked
+            _ => Err(trouble),
+        }
+    }
+
     async fn seen(&self, component: &Component) -> Result<Finding, Trouble> {
         let name = component.name;
         let Some((pod, _)) = self.running(component).await? else {
@@ -68,7 +81,7 @@ impl Components for Platform {
         let component = self.component(component)?;
         let _turn = self.signals.lock().await;
         let Some((pod, instance)) = self.running(component).await? else { return Ok(()) };
-        signals::send(component, &pod.name_any(), Act::Kill).await?;
+        self.signal(component, &pod, &instance, Act::Kill).await?;
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).insert(instance);
         Ok(())
     }
@@ -103,10 +116,10 @@ impl Components for Platform {
     async fn pause(&self, component: &str) -> Result<(), Trouble> {
         let known = self.component(component)?;
         let _turn = self.signals.lock().await;
-        let Some((pod, _)) = self.running(known).await? else {
+        let Some((pod, instance)) = self.running(known).await? else {
             return Err(Trouble::new(format!("cannot pause `{component}`"), "it does not run"));
         };
-        signals::send(known, &pod.name_any(), Act::Freeze).await
+        self.signal(known, &pod, &instance, Act::Freeze).await
     }
 
     async fn resume(&self, component: &str) -> Result<(), Trouble> {
