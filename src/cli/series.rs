@@ -111,3 +111,28 @@ fn shown(rows: &[Row]) -> String {
     }
     table.build().with(Style::blank()).to_string()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_counts_against_the_series_if_it_is_not_what_the_drill_is_written_for_or_left_something() {
+        let report = |verdict, expected| {
+            let mut report = crate::measure::measure(&[]);
+            (report.verdict, report.expected) = (verdict, expected);
+            report
+        };
+        let code = |verdict, expected| severity(&report(verdict, expected));
+        assert_eq!(code(Verdict::Met, Verdict::Met), exit::MET);
+        assert_eq!(code(Verdict::Missed, Verdict::Missed), exit::MET);
+        assert_eq!(code(Verdict::Missed, Verdict::Met), exit::MISSED);
+        assert_eq!(code(Verdict::Met, Verdict::Missed), exit::MISSED);
+        assert_eq!(code(Verdict::Unknown, Verdict::Met), exit::UNKNOWN);
+        assert_eq!(code(Verdict::Unknown, Verdict::Missed), exit::UNKNOWN);
+        let mut left = report(Verdict::Met, Verdict::Met);
+        left.left.push("a folder".into());
+        assert_eq!(severity(&left), exit::LEFT);
+    }
+}

@@ -4,7 +4,7 @@
 //! The receipt names each object by the id of its version: another bucket of the same name is never mistaken for the
 //! one that was meant, and what clients write meanwhile is not what was drawn.
 
-use super::{Fault, Nature};
+use super::{Fault, Nature, recall};
 use crate::client::{Trouble, s3, versions};
 use crate::environment::{Environment, Inventory, Objects, Power};
 use crate::kind::Kind;
@@ -110,7 +110,7 @@ impl Fault for ArtifactsDeleted {
         Ok(Receipt(serde_json::json!(Drawn { bucket, prefix, of, objects: draw(all, wanted, self.seed) })))
     }
     async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let (client, drawn) = (env.objects()?.s3(), read_receipt(receipt)?);
+        let (client, drawn) = (env.objects()?.s3(), recall::<Drawn>(receipt)?);
         let what = format!("cannot delete artifacts in `{}`", drawn.bucket);
         if let Some((key, version)) = drawn.objects.first_key_value() {
             let known = client.head_object().bucket(&drawn.bucket).key(key).version_id(version).send().await;
@@ -156,7 +156,7 @@ fn draw(mut all: Vec<(String, String)>, wanted: usize, seed: u64) -> BTreeMap<St
 /// A drawn object is gone when it is not listed, or is another version: a client may have written it anew since. All
 /// versions would tell as much, but to list them takes twice as long.
 async fn gone(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Trouble> {
-    let (client, Drawn { bucket, prefix, of, objects }) = (env.objects()?.s3(), read_receipt(receipt)?);
+    let (client, Drawn { bucket, prefix, of, objects }) = (env.objects()?.s3(), recall::<Drawn>(receipt)?);
     for (key, _) in s3::list(client, &bucket, &prefix).await? {
         let Some(version) = objects.get(&key) else { continue };
         let head = client.head_object().bucket(&bucket).key(&key).send().await;
@@ -166,10 +166,6 @@ async fn gone(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Troub
         }
     }
     Ok(Finding::met().figure("deleted", objects.len()).figure("of", of))
-}
-
-fn read_receipt(receipt: &Receipt) -> Result<Drawn, Trouble> {
-    Drawn::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `artifacts-deleted` is not one", e))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Pods that run do not notice: they read it when they start. A scenario that wants an outage ends them too.
 
-use super::{Fault, Nature};
+use super::{Fault, Nature, recall};
 use crate::client::Trouble;
 use crate::environment::{Cluster, Environment, Inventory, Permission, Power, cluster};
 use crate::kind::Kind;
@@ -139,7 +139,7 @@ impl Fault for ConfigLost {
         Ok(Receipt(json!(Lost { kind: self.kind, name: self.name.clone(), uid, version, altered })))
     }
     async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let lost = read_receipt(receipt)?;
+        let lost = recall::<Lost>(receipt)?;
         let api = lost.kind.api(env.cluster()?);
         let what = format!("cannot lose the {} `{}`", lost.kind.words(), lost.name);
         let Some((key, value)) = &self.change else {
@@ -154,7 +154,7 @@ impl Fault for ConfigLost {
         patched.map(drop).map_err(cluster::cannot(what))
     }
     async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
-        let (cluster, lost) = match (env.cluster(), read_receipt(receipt)) {
+        let (cluster, lost) = match (env.cluster(), recall::<Lost>(receipt)) {
             (Ok(cluster), Ok(lost)) => (cluster, lost),
             (Err(trouble), _) | (_, Err(trouble)) => return Finding::unknown(trouble.to_string()),
         };
@@ -172,10 +172,6 @@ impl Fault for ConfigLost {
     async fn lift(&self, _: &dyn Environment, _: &Receipt) -> Result<(), Trouble> {
         Ok(()) // damage: only recovery mends it
     }
-}
-
-fn read_receipt(receipt: &Receipt) -> Result<Lost, Trouble> {
-    Lost::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `config-lost` is not one", e))
 }
 
 #[cfg(test)]

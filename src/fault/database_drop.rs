@@ -3,7 +3,7 @@
 //! The receipt names the database by its oid and the server by its system identifier: a database of the same name
 //! that was made since, or another server at the same address, is never mistaken for the one that was meant.
 
-use super::{Fault, Nature};
+use super::{Fault, Nature, recall};
 use crate::client::{Trouble, chain};
 use crate::environment::{Environment, Inventory, Power};
 use crate::kind::Kind;
@@ -64,7 +64,7 @@ impl Fault for DatabaseDrop {
         Ok(Receipt(serde_json::json!(Dropped { database, oid, system })))
     }
     async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let dropped = read_receipt(receipt)?;
+        let dropped = recall::<Dropped>(receipt)?;
         let client = connect(env).await?;
         let what = format!("cannot drop `{}`", dropped.database);
         if system(&client).await? != dropped.system {
@@ -89,7 +89,7 @@ impl Fault for DatabaseDrop {
 }
 
 async fn gone(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Trouble> {
-    let dropped = read_receipt(receipt)?;
+    let dropped = recall::<Dropped>(receipt)?;
     let client = connect(env).await?;
     if system(&client).await? != dropped.system {
         return Ok(Finding::unknown("another server answers than the one that was meant"));
@@ -115,8 +115,4 @@ async fn system(client: &Client) -> Result<String, Trouble> {
 async fn oid(client: &Client, database: &str) -> Result<Option<u32>, Trouble> {
     let row = client.query_opt("SELECT oid FROM pg_database WHERE datname = $1", &[&database]).await;
     row.map(|row| row.map(|row| row.get(0))).map_err(|e| Trouble::new("cannot read `pg_database`", chain(&e)))
-}
-
-fn read_receipt(receipt: &Receipt) -> Result<Dropped, Trouble> {
-    Dropped::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `database-drop` is not one", e))
 }

@@ -3,7 +3,7 @@
 //! The receipt names each disk by what identifies it for good, so that a new one in its place is never taken for the
 //! one that was meant: neither when it is lost nor when the loss is looked for.
 
-use super::{Fault, Nature};
+use super::{Fault, Nature, recall};
 use crate::client::Trouble;
 use crate::environment::cluster::LOSING_A_DISK;
 use crate::environment::{Environment, Inventory, Permission, Power};
@@ -61,7 +61,7 @@ impl Fault for DiskLost {
         Ok(Receipt(serde_json::json!(Lost { component, disks })))
     }
     async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let Lost { component, disks } = read_receipt(receipt)?;
+        let Lost { component, disks } = recall(receipt)?;
         env.disks()?.lose(&component, &disks).await
     }
     async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
@@ -78,13 +78,9 @@ impl Fault for DiskLost {
 
 /// Those of the disks that are still there.
 async fn left(env: &dyn Environment, receipt: &Receipt) -> Result<Vec<String>, Trouble> {
-    let lost = read_receipt(receipt)?;
+    let lost = recall::<Lost>(receipt)?;
     let there = env.disks()?.disks(&lost.component).await?;
     Ok(lost.disks.into_iter().filter(|disk| there.contains(disk)).collect())
-}
-
-fn read_receipt(receipt: &Receipt) -> Result<Lost, Trouble> {
-    Lost::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `disk-lost` is not one", e))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The fault that ends a component at once, with all its processes: a crash, an OOM kill, a lost node.
 
-use super::{Fault, Nature};
+use super::{Fault, Nature, recall};
 use crate::client::Trouble;
 use crate::environment::{Environment, Inventory, Power};
 use crate::kind::Kind;
@@ -53,10 +53,10 @@ impl Fault for Kill {
         Ok(Receipt(serde_json::json!(Killed { component, instance })))
     }
     async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        env.components()?.kill(&read_receipt(receipt)?.component).await
+        env.components()?.kill(&recall::<Killed>(receipt)?.component).await
     }
     async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
-        let (power, killed) = match (env.components(), read_receipt(receipt)) {
+        let (power, killed) = match (env.components(), recall::<Killed>(receipt)) {
             (Ok(power), Ok(killed)) => (power, killed),
             (Err(trouble), _) | (_, Err(trouble)) => return Finding::unknown(trouble.to_string()),
         };
@@ -76,10 +76,6 @@ impl Fault for Kill {
     async fn lift(&self, _: &dyn Environment, _: &Receipt) -> Result<(), Trouble> {
         Ok(()) // damage: only recovery mends it
     }
-}
-
-fn read_receipt(receipt: &Receipt) -> Result<Killed, Trouble> {
-    Killed::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `kill` is not one", e))
 }
 
 #[cfg(test)]

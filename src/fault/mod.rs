@@ -26,6 +26,7 @@ use crate::environment::{Environment, Inventory, Permission, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
+use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 /// Every fault, in the order of the documentation.
@@ -83,4 +84,12 @@ pub trait Fault: Send + Sync {
     }
     /// Takes a condition away.
     async fn lift(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble>;
+}
+
+/// What a fault wrote down before its act.
+///
+/// # Errors
+/// If the receipt is another fault's, or of a version that wrote others.
+fn recall<T: DeserializeOwned>(receipt: &Receipt) -> Result<T, Trouble> {
+    T::deserialize(&receipt.0).map_err(|e| Trouble::new("the fault's receipt is not one that it wrote", e))
 }

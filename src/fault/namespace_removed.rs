@@ -3,7 +3,7 @@
 //! It has bitten when the namespace is gone, or going with nothing in it that is not: from then on nobody comes
 //! back by himself. That the last container has ended is not waited for; its service is gone before it.
 
-use super::{CONFIRM, Fault, Nature};
+use super::{CONFIRM, Fault, Nature, recall};
 use crate::client::Trouble;
 use crate::environment::{Environment, Inventory, Permission, Power, cluster};
 use crate::kind::Kind;
@@ -69,7 +69,7 @@ impl Fault for NamespaceRemoved {
         Ok(Receipt(serde_json::json!(Removed { namespace, uid: there.uid().unwrap_or_default() })))
     }
     async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let Removed { namespace, uid } = read_receipt(receipt)?;
+        let Removed { namespace, uid } = recall(receipt)?;
         let this = Preconditions { uid: Some(uid), resource_version: None };
         let how = DeleteParams::background().preconditions(this);
         let deleted = Api::<Namespace>::all(env.cluster()?.client()).delete(&namespace, &how).await;
@@ -90,7 +90,7 @@ impl Fault for NamespaceRemoved {
 }
 
 async fn gone(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Trouble> {
-    let (cluster, Removed { namespace, uid }) = (env.cluster()?, read_receipt(receipt)?);
+    let (cluster, Removed { namespace, uid }) = (env.cluster()?, recall::<Removed>(receipt)?);
     let there = Api::<Namespace>::all(cluster.client()).get_opt(&namespace).await;
     let there = there.map_err(cluster::cannot(format!("cannot read the namespace `{namespace}`")))?;
     let Some(there) = there.filter(|it| it.uid().as_ref() == Some(&uid)) else { return Ok(Finding::met()) };
@@ -100,8 +100,4 @@ async fn gone(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Troub
     let pods = cluster::pods(cluster, "").await?;
     let living: Vec<_> = pods.iter().filter(|pod| cluster::lives(pod)).map(ResourceExt::name_any).collect();
     Ok(if living.is_empty() { Finding::met() } else { Finding::missed(format!("still there: {}", living.join(", "))) })
-}
-
-fn read_receipt(receipt: &Receipt) -> Result<Removed, Trouble> {
-    Removed::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `namespace-removed` is not one", e))
 }

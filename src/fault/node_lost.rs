@@ -3,7 +3,7 @@
 //! That it bit is seen by the API no longer reaching the node's agent; the node's own condition stays `Ready` for a
 //! grace period of the cluster (40 s and more by default), which would make the moment of the disaster a guess.
 
-use super::{Fault, Nature};
+use super::{Fault, Nature, recall};
 use crate::client::Trouble;
 use crate::environment::{COMPONENT, Cluster, Environment, Inventory, Permission, Power, cluster};
 use crate::kind::Kind;
@@ -148,14 +148,14 @@ impl Fault for NodeLost {
         Ok(Receipt(serde_json::json!(Lost { node: node.clone(), uid, how: self.how, pods })))
     }
     async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let (nodes, lost) = (env.nodes()?, read_receipt(receipt)?);
+        let (nodes, lost) = (env.nodes()?, recall::<Lost>(receipt)?);
         match lost.how {
             How::Power => nodes.power_off(&lost.node).await,
             How::Cable => nodes.cut_off(&lost.node).await,
         }
     }
     async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
-        let (cluster, lost) = match (env.cluster(), read_receipt(receipt)) {
+        let (cluster, lost) = match (env.cluster(), recall::<Lost>(receipt)) {
             (Ok(cluster), Ok(lost)) => (cluster, lost),
             (Err(trouble), _) | (_, Err(trouble)) => return Finding::unknown(trouble.to_string()),
         };
@@ -171,7 +171,7 @@ impl Fault for NodeLost {
         }
     }
     async fn lift(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let (nodes, cluster, lost) = (env.nodes()?, env.cluster()?, read_receipt(receipt)?);
+        let (nodes, cluster, lost) = (env.nodes()?, env.cluster()?, recall::<Lost>(receipt)?);
         match lost.how {
             How::Power => nodes.power_on(&lost.node).await?,
             How::Cable => nodes.connect(&lost.node).await?,
@@ -213,10 +213,6 @@ fn choose(carried: &str, spared: &[String], pods: &[Pod]) -> Result<String, Trou
         let what = format!("no node carries `{carried}` and spares {}", spared.join(", "));
         Trouble::new(what, format!("the one is on {}, the rest on {}", carriers.join(", "), spared_nodes.join(", ")))
     })
-}
-
-fn read_receipt(receipt: &Receipt) -> Result<Lost, Trouble> {
-    Lost::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `node-lost` is not one", e))
 }
 
 #[cfg(test)]

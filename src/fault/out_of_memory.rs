@@ -3,7 +3,7 @@
 //! The component may take a little more than it takes, and something beside it takes the rest. What the kernel kills
 //! is its choice: the largest. The limit stays until it is lifted, so a component that grows is killed again.
 
-use super::{Fault, Nature};
+use super::{Fault, Nature, recall};
 use crate::client::Trouble;
 use crate::environment::{Environment, Inventory, Power};
 use crate::kind::Kind;
@@ -68,7 +68,7 @@ impl Fault for OutOfMemory {
         Ok(Receipt(serde_json::json!(Starved { component, instance, before: memory.limit, meanwhile })))
     }
     async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let Starved { component, meanwhile, .. } = read_receipt(receipt)?;
+        let Starved { component, meanwhile, .. } = recall(receipt)?;
         env.memory()?.limit(&component, Some(meanwhile)).await?;
         let filling = env.exec()?.exec(&component, FILL).await?;
         // It ends with the component or is killed itself; whether that was the harm meant is seen by its effect.
@@ -79,7 +79,7 @@ impl Fault for OutOfMemory {
         died(env, receipt).await.unwrap_or_else(|trouble| Finding::unknown(trouble.to_string()))
     }
     async fn lift(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let Starved { component, before, meanwhile, .. } = read_receipt(receipt)?;
+        let Starved { component, before, meanwhile, .. } = recall(receipt)?;
         let memory = env.memory()?;
         if memory.memory(&component).await?.limit != Some(meanwhile) {
             return Ok(()); // it is no longer as the fault left it
@@ -90,7 +90,7 @@ impl Fault for OutOfMemory {
 
 /// The instance that ran is gone, whether or not another runs already.
 async fn died(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Trouble> {
-    let Starved { component, instance, .. } = read_receipt(receipt)?;
+    let Starved { component, instance, .. } = recall(receipt)?;
     let components = env.components()?;
     if components.instance(&component).await?.as_ref() != Some(&instance) {
         return Ok(Finding::met());
@@ -100,8 +100,4 @@ async fn died(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Troub
         Verdict::Missed => Finding::met(),
         _ => Finding::missed(format!("`{component}` still runs as {instance}")),
     })
-}
-
-fn read_receipt(receipt: &Receipt) -> Result<Starved, Trouble> {
-    Starved::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `out-of-memory` is not one", e))
 }

@@ -1,7 +1,7 @@
 //! The fault that cuts two components off from each other, while clients still reach both: the platform answers, and
 //! what it answers shows how it bears the loss of one of its parts.
 
-use super::{Fault, Nature};
+use super::{Fault, Nature, recall};
 use crate::client::Trouble;
 use crate::environment::{Environment, Inventory, Power};
 use crate::kind::Kind;
@@ -62,11 +62,11 @@ impl Fault for Partition {
         Ok(Receipt(serde_json::json!(self)))
     }
     async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let [one, other] = read_receipt(receipt)?.between;
+        let [one, other] = recall::<Partition>(receipt)?.between;
         env.network()?.cut(&one, &other).await
     }
     async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
-        let (network, [one, other]) = match (env.network(), read_receipt(receipt)) {
+        let (network, [one, other]) = match (env.network(), recall::<Partition>(receipt)) {
             (Ok(network), Ok(cut)) => (network, cut.between),
             (Err(trouble), _) | (_, Err(trouble)) => return Finding::unknown(trouble.to_string()),
         };
@@ -78,13 +78,9 @@ impl Fault for Partition {
         }
     }
     async fn lift(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let [one, other] = read_receipt(receipt)?.between;
+        let [one, other] = recall::<Partition>(receipt)?.between;
         env.network()?.mend(&one, &other).await
     }
-}
-
-fn read_receipt(receipt: &Receipt) -> Result<Partition, Trouble> {
-    Partition::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `partition` is not one", e))
 }
 
 #[cfg(test)]

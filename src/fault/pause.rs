@@ -1,7 +1,7 @@
 //! The fault that freezes a component: it holds its connections and answers nothing, which is worse than a refusal
 //! for clients without a time-out (MLflow hangs as long as PostgreSQL is frozen, seen with MLflow 3.17).
 
-use super::{Fault, Nature};
+use super::{Fault, Nature, recall};
 use crate::client::Trouble;
 use crate::environment::{Environment, Inventory, Power};
 use crate::kind::Kind;
@@ -48,10 +48,10 @@ impl Fault for Pause {
         Ok(Receipt(serde_json::json!(self)))
     }
     async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        env.components()?.pause(&read_receipt(receipt)?.component).await
+        env.components()?.pause(&recall::<Pause>(receipt)?.component).await
     }
     async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
-        let (power, paused) = match (env.components(), read_receipt(receipt)) {
+        let (power, paused) = match (env.components(), recall::<Pause>(receipt)) {
             (Ok(power), Ok(paused)) => (power, paused),
             (Err(trouble), _) | (_, Err(trouble)) => return Finding::unknown(trouble.to_string()),
         };
@@ -63,10 +63,6 @@ impl Fault for Pause {
         }
     }
     async fn lift(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        env.components()?.resume(&read_receipt(receipt)?.component).await
+        env.components()?.resume(&recall::<Pause>(receipt)?.component).await
     }
-}
-
-fn read_receipt(receipt: &Receipt) -> Result<Pause, Trouble> {
-    Pause::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `pause` is not one", e))
 }

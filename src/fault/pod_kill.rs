@@ -3,7 +3,7 @@
 //! The draw is by the order of the pods' names, so that it can be told and repeated; the receipt holds each pod's
 //! uid, so that a pod that came in its place is never taken for the one that was meant.
 
-use super::{CONFIRM, Fault, Nature};
+use super::{CONFIRM, Fault, Nature, recall};
 use crate::client::Trouble;
 use crate::environment::{COMPONENT, Environment, Inventory, Permission, Power, cluster};
 use crate::kind::Kind;
@@ -163,7 +163,7 @@ impl Fault for PodKill {
         Ok(Receipt(serde_json::json!(Killed { pods: pods.iter().map(named).collect(), grace_seconds })))
     }
     async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let (cluster, killed) = (env.cluster()?, read_receipt(receipt)?);
+        let (cluster, killed) = (env.cluster()?, recall::<Killed>(receipt)?);
         let api: Api<Pod> = Api::namespaced(cluster.client(), cluster.namespace());
         let deleted = killed.pods.iter().map(async |Named { name, uid }| {
             let this = Preconditions { uid: Some(uid.clone()), resource_version: None };
@@ -194,7 +194,7 @@ impl Fault for PodKill {
 
 /// Those of the pods that still run.
 async fn left(env: &dyn Environment, receipt: &Receipt) -> Result<Vec<String>, Trouble> {
-    let killed = read_receipt(receipt)?;
+    let killed = recall::<Killed>(receipt)?;
     let cluster = env.cluster()?;
     let api: Api<Pod> = Api::namespaced(cluster.client(), cluster.namespace());
     let look = killed.pods.iter().map(async |Named { name, uid }| {
@@ -212,10 +212,6 @@ fn runs(pod: &Pod) -> bool {
         it.state.as_ref().is_some_and(|state| state.running.is_some())
     };
     pod.metadata.deletion_timestamp.is_none() || containers.iter().any(running)
-}
-
-fn read_receipt(receipt: &Receipt) -> Result<Killed, Trouble> {
-    Killed::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `pod-kill` is not one", e))
 }
 
 #[cfg(test)]

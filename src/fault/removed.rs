@@ -2,7 +2,7 @@
 //!
 //! Unlike one that was killed it is not there to be started: another must be made in its place.
 
-use super::{Fault, Nature};
+use super::{Fault, Nature, recall};
 use crate::client::Trouble;
 use crate::environment::{Environment, Inventory, Power};
 use crate::kind::Kind;
@@ -55,12 +55,12 @@ impl Fault for Removed {
         Ok(Receipt(serde_json::json!(Gone { component, container })))
     }
     async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let Gone { component, container } = read_receipt(receipt)?;
+        let Gone { component, container } = recall(receipt)?;
         env.removal()?.remove_container(&component, &container).await
     }
     async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
         let now = async {
-            let gone = read_receipt(receipt)?;
+            let gone = recall::<Gone>(receipt)?;
             Ok::<_, Trouble>((env.removal()?.container(&gone.component).await?, gone))
         };
         match now.await {
@@ -74,8 +74,4 @@ impl Fault for Removed {
     async fn lift(&self, _: &dyn Environment, _: &Receipt) -> Result<(), Trouble> {
         Ok(()) // damage: only recovery mends it
     }
-}
-
-fn read_receipt(receipt: &Receipt) -> Result<Gone, Trouble> {
-    Gone::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `removed` is not one", e))
 }

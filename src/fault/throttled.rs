@@ -2,7 +2,7 @@
 //!
 //! A limit bites only when it holds something back: who wants less than it leaves is not hit, however low it is.
 
-use super::{Fault, Nature};
+use super::{Fault, Nature, recall};
 use crate::client::Trouble;
 use crate::environment::{Environment, Inventory, Power};
 use crate::kind::Kind;
@@ -90,14 +90,14 @@ impl Fault for Throttled {
         Ok(Receipt(serde_json::json!(held)))
     }
     async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let Held { component, meanwhile, .. } = read_receipt(receipt)?;
+        let Held { component, meanwhile, .. } = recall(receipt)?;
         env.cpu()?.throttle(&component, Some(meanwhile)).await
     }
     async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
         bites(env, receipt).await.unwrap_or_else(|trouble| Finding::unknown(trouble.to_string()))
     }
     async fn lift(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let Held { component, before, meanwhile, .. } = read_receipt(receipt)?;
+        let Held { component, before, meanwhile, .. } = recall(receipt)?;
         let cpu = env.cpu()?;
         if cpu.cpu(&component).await?.limit != Some(meanwhile) {
             return Ok(()); // it is no longer as the fault left it
@@ -108,7 +108,7 @@ impl Fault for Throttled {
 
 /// The limit is there, and the kernel has held the component back since.
 async fn bites(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Trouble> {
-    let Held { component, meanwhile, throttled, .. } = read_receipt(receipt)?;
+    let Held { component, meanwhile, throttled, .. } = recall(receipt)?;
     let now = env.cpu()?.cpu(&component).await?;
     Ok(if now.limit != Some(meanwhile) {
         Finding::missed(format!("`{component}` is not held to {meanwhile} thousandths of a processor"))
@@ -117,10 +117,6 @@ async fn bites(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Trou
     } else {
         Finding::met()
     })
-}
-
-fn read_receipt(receipt: &Receipt) -> Result<Held, Trouble> {
-    Held::deserialize(&receipt.0).map_err(|e| Trouble::new("the receipt of `throttled` is not one", e))
 }
 
 #[cfg(test)]

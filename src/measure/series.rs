@@ -63,23 +63,11 @@ mod tests {
         let met = |rta| report(Some(rta), Some(rta / 10.0), Verdict::Met);
         let row = row(&[met(30.0), met(10.0), met(20.0)]).unwrap();
         assert_eq!((row.rta_s, row.rpa_s, row.verdict), (Some(20.0), Some(3.0), Verdict::Met));
-        assert!(row.as_expected());
     }
 
     #[test]
     fn what_one_run_does_not_know_the_row_does_not_know() {
         let row = row(&[report(Some(1.0), Some(0.0), Verdict::Met), report(None, None, Verdict::Unknown)]).unwrap();
         assert_eq!((row.rta_s, row.rpa_s, row.verdict), (Some(1.0), None, Verdict::Unknown));
-        assert!(!row.as_expected());
-    }
-
-    #[test]
-    fn a_drill_that_is_written_to_miss_is_as_expected_only_when_it_misses() {
-        let mut missed = report(Some(100.0), Some(0.0), Verdict::Missed);
-        missed.expected = Verdict::Missed;
-        let mut met = report(Some(1.0), Some(0.0), Verdict::Met);
-        met.expected = Verdict::Missed;
-        assert!(row(std::slice::from_ref(&missed)).unwrap().as_expected());
-        assert!(!row(&[missed, met]).unwrap().as_expected());
     }
 }

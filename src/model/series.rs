@@ -25,13 +25,6 @@ pub struct Row {
     pub runs: Vec<RowRun>,
 }
 
-impl Row {
-    /// Did every run come to the verdict that the drill is written for?
-    pub fn as_expected(&self) -> bool {
-        self.runs.iter().all(|run| run.verdict == self.expected)
-    }
-}
-
 /// One run of a row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RowRun {

@@ -129,7 +129,8 @@ impl Started {
     /// What the cluster warns of: a quota or a volume that is not there stands in no status.
     async fn warning(&self) -> Option<(String, String)> {
         let job = self.jobs.get(&self.name).await.ok()?;
-        let mut uids: Vec<_> = self.its_pods().await.ok()?.iter().filter_map(ResourceExt::uid).collect();
+        let pods = self.its_pods().await.ok()?;
+        let mut uids: Vec<_> = pods.iter().filter(|pod| !state::runs(pod)).filter_map(ResourceExt::uid).collect();
         uids.extend(job.uid());
         let events = self.events.list(&ListParams::default()).await.ok()?;
         state::warning(&events.items, &uids)

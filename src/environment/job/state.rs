@@ -65,6 +65,11 @@ pub fn of_job(job: &Job, pods: &[Pod]) -> String {
     newest.map_or_else(|| "it has no pod".into(), of_pod)
 }
 
+/// Does it run? What the cluster warned of before, such as a volume that was late, is over then.
+pub fn runs(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
+}
+
 /// The latest warning of the cluster about one of these: its reason and what it says.
 pub fn warning(events: &[Event], uids: &[String]) -> Option<(String, String)> {
     let about = |event: &&Event| {
@@ -128,7 +133,9 @@ mod tests {
             json!([{ "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes" }]);
         let unscheduled = pod(&json!({ "phase": "Pending", "conditions": full }));
         assert_eq!(of_pod(&unscheduled), "pod `p` is on no node: 0/2 nodes");
-        assert_eq!(of_pod(&pod(&json!({ "phase": "Running" }))), "pod `p` is Running");
+        let running = pod(&json!({ "phase": "Running" }));
+        assert_eq!(of_pod(&running), "pod `p` is Running");
+        assert!(runs(&running) && !runs(&unscheduled));
     }
 
     #[test]
