@@ -6,8 +6,8 @@ TIMES ?= 1
 # Which drills run where: the first in every place, the others where there are the powers that they need.
 EVERYWHERE := mlflow-crash mlflow-hang postgres-crash database-drop artifacts-deleted
 CONTAINERS := $(EVERYWHERE) partition out-of-memory disk-lost
-CLUSTER := $(EVERYWHERE) disk-lost pod-kill config-lost node-lost database-node-lost database-node-lost-local \
-	namespace-removed node-lost-defaults classic-runbook
+CLUSTER := $(EVERYWHERE) disk-lost pod-kill config-lost node-lost node-cut-off database-node-lost \
+	database-node-lost-local namespace-removed node-lost-defaults classic-runbook
 files = $(foreach drill,$(1),drills/$(drill).yaml)
 
 # The images that `make images` builds, and the cluster of `make cluster-up` with its nodes' power switches.

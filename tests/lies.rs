@@ -171,6 +171,7 @@ fn a_restore_of_an_older_backup_misses_the_recovery_point_that_the_right_one_kee
     assert!(point.id != "0001" && bite - point.snapshot.seconds() < 4.0, "the right one was in reach: {point:?}");
     let rpa = &report.measurements.rpa.strict;
     assert!(rpa.low.unwrap() > 4.0 && report.writes.lost.unwrap() > 20, "{rpa:?}: {:?}", report.writes);
+    assert!(rpa.high.is_some(), "already the first point holds a write: {rpa:?}");
     let (verdict, why) = judged(&report, "rpo");
     assert!(verdict == Verdict::Missed && why.contains("promised 4 s"), "{why}");
     assert_eq!(report.verdict, Verdict::Missed);

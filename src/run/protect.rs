@@ -12,6 +12,8 @@ use tokio::time::MissedTickBehavior;
 
 /// A backup that takes longer than this has failed.
 const DEADLINE: Duration = Duration::from_mins(10);
+/// The first backup does not wait longer for a write than this.
+const FIRST_WRITE: Duration = Duration::from_secs(5);
 
 /// The schedule at work.
 pub struct Schedule {
@@ -32,12 +34,22 @@ impl Drop for Schedule {
     }
 }
 
-/// Sets the schedule going; the first backup begins at once.
-pub fn begin(scribe: &Scribe, env: Arc<dyn Environment>, protect: &Protect, repository: PathBuf) -> Schedule {
+/// Sets the schedule going. Where clients write, the first backup waits for the first acknowledged write, up to
+/// [`FIRST_WRITE`]: of a point from before all writes none would survive, and the recovery point would have no bound.
+pub fn begin(
+    scribe: &Scribe,
+    env: Arc<dyn Environment>,
+    protect: &Protect,
+    repository: PathBuf,
+    written: bool,
+) -> Schedule {
     let points: Arc<Mutex<Vec<RecoveryPoint>>> = Arc::default();
     let (engine, every, scribe, made) =
         (Arc::clone(&protect.engine.it), protect.every.0, scribe.clone(), points.clone());
     let task = tokio::spawn(async move {
+        if written {
+            let _ = tokio::time::timeout(FIRST_WRITE, scribe.first_acknowledged()).await; // late, and still a backup
+        }
         let mut ticks = tokio::time::interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for number in 1.. {

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// Observations are durable after this long at the latest.
@@ -27,6 +27,8 @@ pub struct Scribe {
     sender: mpsc::UnboundedSender<(Line, Option<Done>)>,
     watcher: Arc<dyn Watcher>,
     marks: Arc<AtomicU64>,
+    /// Was a mark acknowledged already?
+    acknowledged: watch::Sender<bool>,
 }
 
 impl Scribe {
@@ -36,7 +38,7 @@ impl Scribe {
             .map_err(|e| Trouble::new(format!("cannot begin the timeline in `{}`", folder.display()), e))?;
         let (sender, receiver) = mpsc::unbounded_channel();
         let writer = tokio::spawn(write(timeline, receiver, clock, Arc::clone(&watcher)));
-        Ok((Self { clock, sender, watcher, marks: Arc::default() }, writer))
+        Ok((Self { clock, sender, watcher, marks: Arc::default(), acknowledged: watch::Sender::new(false) }, writer))
     }
 
     /// The run's clock.
@@ -60,6 +62,11 @@ impl Scribe {
         };
         self.sender.send((self.line(fact), Some(done))).map_err(|_| failed("the writer has ended".into()))?;
         written.await.unwrap_or_else(|_| Err("the writer has ended".into())).map_err(failed)
+    }
+
+    /// Returns once a mark was acknowledged.
+    pub async fn first_acknowledged(&self) {
+        let _ = self.acknowledged.subscribe().wait_for(|done| *done).await; // its sender lives as long as `self`
     }
 
     fn line(&self, fact: Fact) -> Line {
@@ -125,7 +132,9 @@ impl Ledger for Scribe {
     }
 
     async fn acknowledged(&self, mark: u64, at: Option<String>) -> Result<(), Trouble> {
-        self.swear(Fact::Acknowledged { mark, at }).await
+        self.swear(Fact::Acknowledged { mark, at }).await?;
+        self.acknowledged.send_if_modified(|done| !std::mem::replace(done, true));
+        Ok(())
     }
 
     async fn unanswered(&self, mark: u64, reason: String) -> Result<(), Trouble> {

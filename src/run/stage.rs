@@ -96,6 +96,9 @@ impl Stage {
         self.scribe.tell(Fact::Phase(Phase::Provision));
         let env = self.plan.environment.provision(&self.lent, Arc::new(self.scribe.clone())).await?;
         let env = self.env.get_or_init(|| env);
+        if let Some(door) = &env.doors().mlflow {
+            self.scribe.tell(Fact::Note(format!("the platform serves at {door}")));
+        }
         if self.guard().await.is_err() {
             return Ok(false);
         }
@@ -125,13 +128,14 @@ impl Stage {
         Ok(Cast {
             watching: watch::begin(&self.scribe, questions, &stumbles(env)),
             clients: self.clients(env),
-            schedule: self
-                .plan
-                .protect
-                .as_ref()
-                .map(|p| protect::begin(&self.scribe, Arc::clone(env), p, self.repository())),
+            schedule: self.schedule(env),
             planted,
         })
+    }
+
+    fn schedule(&self, env: &Arc<dyn Environment>) -> Option<Schedule> {
+        let (protect, written) = (self.plan.protect.as_ref()?, self.plan.workload.is_some());
+        Some(protect::begin(&self.scribe, Arc::clone(env), protect, self.repository(), written))
     }
 
     fn clients(&self, env: &Arc<dyn Environment>) -> Option<Clients> {

@@ -1,27 +1,29 @@
 //! Where clients knock: the services' own addresses, or ports of this machine forwarded through the cluster's API.
 //!
-//! A forwarded port mends itself, because each connection looks for a ready pod anew. Where there is none, that is the
-//! platform's outage; where the API or the forwarding fails, it is ours, and counted: an answer that failed
-//! meanwhile says nothing of the platform.
+//! A forwarded port mends itself, because each connection looks for a ready pod anew, any of them, as a service does.
+//! Where there is none, that is the platform's outage; where the API or the forwarding fails, it is ours, and counted: an
+//! answer that failed meanwhile says nothing of the platform.
 
 use super::client::{ask, insist};
 use super::manifests::{MLFLOW_PORT, POSTGRES_PORT, S3_PORT};
-use super::pods::Component;
+use super::pods::{Component, POLL};
 use super::settings::Way;
 use crate::client::Trouble;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::Portforwarder;
 use kube::{Api, ResourceExt};
+use rand::seq::IteratorRandom;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-/// How long finding out may take whether a service's address can be reached from here.
-const KNOCK: Duration = Duration::from_secs(2);
+/// How long finding out may take whether a service's address can be reached from here: it answers some time after its
+/// pods do, because each change of endpoints has to reach every proxy first.
+const KNOCK: Duration = Duration::from_secs(5);
 /// How long a connection waits for the cluster to forward it.
 const FORWARD: Duration = Duration::from_secs(5);
 /// From then on a connection that still waits for the cluster counts as our failure; less than a probe waits.
@@ -56,8 +58,7 @@ impl Doors {
             for (component, door) in components.iter().zip(&mut doors.addresses) {
                 *door = SocketAddr::new(address(component).await?, port(component.name));
             }
-            let knocked = timeout(KNOCK, TcpStream::connect(doors.addresses[0])).await;
-            if way == Way::Service || knocked.is_ok_and(|knocked| knocked.is_ok()) {
+            if way == Way::Service || answers(doors.addresses[0], KNOCK).await {
                 return Ok(Self { services: true, ..doors });
             }
         }
@@ -88,6 +89,16 @@ async fn address(component: &Component) -> Result<IpAddr, Trouble> {
     let service = insist(&what, || services.get(name)).await?;
     let address = service.spec.and_then(|spec| spec.cluster_ip).unwrap_or_default();
     address.parse().map_err(|_| Trouble::new(what, format!("`{address}` is no address")).hint("say `doors: forward`"))
+}
+
+/// Does a door take connections, or come to do so?
+async fn answers(door: SocketAddr, within: Duration) -> bool {
+    let knock = async {
+        while TcpStream::connect(door).await.is_err() {
+            sleep(POLL).await;
+        }
+    };
+    timeout(within, knock).await.is_ok()
 }
 
 async fn listen() -> Result<TcpListener, Trouble> {
@@ -140,10 +151,10 @@ struct Forward {
 }
 
 impl Forward {
-    /// To a ready pod of a component; nothing where none is ready.
+    /// To one of the ready pods of a component; nothing where none is ready.
     async fn to(component: &Component) -> Result<Option<Self>, Trouble> {
         let pods = component.look().await?;
-        let ready = pods.iter().find(|pod| component.ready(pod)).map(ResourceExt::name_any);
+        let ready = pods.iter().filter(|pod| component.ready(pod)).choose(&mut rand::rng()).map(ResourceExt::name_any);
         let Some(pod) = ready else { return Ok(None) };
         let api = component.api();
         let trouble = match timeout(FORWARD, api.portforward(&pod, &[port(component.name)])).await {
@@ -180,4 +191,22 @@ async fn blame(component: &Component, pod: &str, trouble: Trouble) -> Result<(),
     let api = component.api();
     let now = ask("cannot read a pod", async { super::client::found(api.get(pod).await) }).await?;
     if now.is_some_and(|pod| component.ready(&pod)) { Err(trouble) } else { Ok(()) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_door_that_opens_a_moment_later_is_one() {
+        let door = listen().await.unwrap().local_addr().unwrap(); // and closed again
+        assert!(!answers(door, POLL * 2).await);
+        let later = tokio::spawn(async move {
+            sleep(POLL * 2).await;
+            TcpListener::bind(door).await.unwrap()
+        });
+        assert!(answers(door, KNOCK).await);
+        drop(later.await.unwrap());
+    }
 }
