@@ -113,7 +113,6 @@ fn shown(rows: &[Row]) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -47,6 +47,11 @@ pub async fn reopen(client: &Client, name: &str) -> Result<(), Trouble> {
     opened.map(drop).map_err(cannot(format!("cannot open the node `{name}`")))
 }
 
+/// Does a pod run, as far as the cluster knows? Whether it serves is another question.
+pub fn running(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
+}
+
 /// Why the API refused or did not answer, in its own words.
 pub fn why(error: &Error) -> String {
     match error {

@@ -130,7 +130,8 @@ impl Started {
     async fn warning(&self) -> Option<(String, String)> {
         let job = self.jobs.get(&self.name).await.ok()?;
         let pods = self.its_pods().await.ok()?;
-        let mut uids: Vec<_> = pods.iter().filter(|pod| !state::runs(pod)).filter_map(ResourceExt::uid).collect();
+        // What held up a pod that runs now, such as a volume that was late, is over.
+        let mut uids: Vec<_> = pods.iter().filter(|pod| !cluster::running(pod)).filter_map(ResourceExt::uid).collect();
         uids.extend(job.uid());
         let events = self.events.list(&ListParams::default()).await.ok()?;
         state::warning(&events.items, &uids)

@@ -65,11 +65,6 @@ pub fn of_job(job: &Job, pods: &[Pod]) -> String {
     newest.map_or_else(|| "it has no pod".into(), of_pod)
 }
 
-/// Does it run? What the cluster warned of before, such as a volume that was late, is over then.
-pub fn runs(pod: &Pod) -> bool {
-    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
-}
-
 /// The latest warning of the cluster about one of these: its reason and what it says.
 pub fn warning(events: &[Event], uids: &[String]) -> Option<(String, String)> {
     let about = |event: &&Event| {
@@ -94,6 +89,7 @@ pub fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::environment::cluster;
     use serde_json::{Value, json};
 
     fn job(spec: &Value, conditions: &Value) -> Job {
@@ -135,7 +131,7 @@ mod tests {
         assert_eq!(of_pod(&unscheduled), "pod `p` is on no node: 0/2 nodes");
         let running = pod(&json!({ "phase": "Running" }));
         assert_eq!(of_pod(&running), "pod `p` is Running");
-        assert!(runs(&running) && !runs(&unscheduled));
+        assert!(cluster::running(&running) && !cluster::running(&unscheduled));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::manifests::{MLFLOW_PORT, POSTGRES_PORT, S3_PORT};
 use super::pods::{Component, POLL};
 use super::settings::Way;
 use crate::client::Trouble;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::Portforwarder;
 use kube::{Api, ResourceExt};
 use rand::seq::IteratorRandom;
@@ -153,9 +153,7 @@ struct Forward {
 impl Forward {
     /// To one of the ready pods of a component; nothing where none is ready.
     async fn to(component: &Component) -> Result<Option<Self>, Trouble> {
-        let pods = component.look().await?;
-        let ready = pods.iter().filter(|pod| component.ready(pod)).choose(&mut rand::rng()).map(ResourceExt::name_any);
-        let Some(pod) = ready else { return Ok(None) };
+        let Some(pod) = any_ready(component, &component.look().await?) else { return Ok(None) };
         let api = component.api();
         let trouble = match timeout(FORWARD, api.portforward(&pod, &[port(component.name)])).await {
             Ok(Ok(forwarder)) => return Ok(Some(Self { pod, forwarder })),
@@ -186,6 +184,11 @@ impl Forward {
     }
 }
 
+/// Any of the ready pods, as a service does: always the same would tell of one pod only.
+fn any_ready(component: &Component, pods: &[Pod]) -> Option<String> {
+    pods.iter().filter(|pod| component.ready(pod)).choose(&mut rand::rng()).map(ResourceExt::name_any)
+}
+
 /// The platform's outage if the pod is no longer ready; else ours.
 async fn blame(component: &Component, pod: &str, trouble: Trouble) -> Result<(), Trouble> {
     let api = component.api();
@@ -196,7 +199,10 @@ async fn blame(component: &Component, pod: &str, trouble: Trouble) -> Result<(),
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::pods::Workload;
     use super::*;
+    use serde_json::json;
+    use std::collections::BTreeSet;
 
     #[tokio::test]
     async fn a_door_that_opens_a_moment_later_is_one() {
@@ -208,5 +214,25 @@ mod tests {
         });
         assert!(answers(door, KNOCK).await);
         drop(later.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_connection_goes_to_any_pod_that_is_ready() {
+        let config = kube::Config::new("http://127.0.0.1:9".parse().unwrap());
+        let client = kube::Client::try_from(config).unwrap();
+        let (name, workload) = ("mlflow", Workload::Deployment);
+        let component = Component { name, workload, replicas: 3, namespace: "ns".into(), client };
+        let pod = |pod: &str, phase: &str, ready: bool| -> Pod {
+            let container = json!({ "name": name, "ready": ready, "image": "", "imageID": "", "restartCount": 0 });
+            let status = json!({ "phase": phase, "containerStatuses": [container] });
+            serde_json::from_value(json!({ "metadata": { "name": pod }, "status": status })).unwrap()
+        };
+        let pods = [pod("a", "Running", true), pod("b", "Running", false), pod("c", "Failed", true)];
+        assert_eq!(any_ready(&component, &pods).as_deref(), Some("a"));
+        assert_eq!(any_ready(&component, &pods[1..]), None);
+        let pods = [&pods[..], &[pod("d", "Running", true)]].concat();
+        // By chance alone one of two is missed once in 2^63.
+        let chosen: BTreeSet<_> = (0..64).filter_map(|_| any_ready(&component, &pods)).collect();
+        assert_eq!(chosen, BTreeSet::from(["a".to_owned(), "d".to_owned()]));
     }
 }

@@ -6,6 +6,7 @@ use super::client::{ask, found, insist};
 use super::events::{Warning, warnings};
 use crate::client::Trouble;
 use crate::environment::COMPONENT;
+use crate::environment::cluster::running;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::api::{Api, ListParams, Patch, PatchParams};
@@ -81,8 +82,7 @@ impl Component {
 
     /// Does the cluster say that it is ready?
     pub fn ready(&self, pod: &Pod) -> bool {
-        let running = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
-        running && pod.metadata.deletion_timestamp.is_none() && self.status(pod).is_some_and(|status| status.ready)
+        running(pod) && pod.metadata.deletion_timestamp.is_none() && self.status(pod).is_some_and(|status| status.ready)
     }
 
     /// How it is, in a few words, for a trouble.
@@ -153,7 +153,8 @@ impl Component {
             let pods = self.pods().await?;
             let Some(pod) = pods.first() else { return Ok(()) };
             if Instant::now() >= deadline {
-                let why = format!("{} and does not go within {} s", self.state(pod), within.as_secs());
+                let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or("no node");
+                let why = format!("{} on {node} and does not go within {} s", self.state(pod), within.as_secs());
                 return Err(Trouble::new(format!("cannot stop `{}`", self.name), why));
             }
             sleep(POLL).await;
