@@ -1,7 +1,7 @@
 //! Faults and steps of a cluster, one after the other on a real platform: each bites, and each is mended.
 //!
 //! The cluster is the one that `LIFEBOAT_TEST_KUBECONFIG` names; without it this says so and passes, unless
-//! `LIFEBOAT_TEST_CLUSTER=require`. Node faults are drilled by `drills/node-lost.yaml`: they need somebody's switch.
+//! `LIFEBOAT_TEST_CLUSTER=require`. Nodes are lost in `nodes.rs`.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -9,32 +9,24 @@
 mod notes;
 #[path = "support/places.rs"]
 mod places;
+#[path = "support/steps.rs"]
+mod steps;
 #[path = "support/strike.rs"]
 mod strike;
 
-use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
-use lifeboat::client::Trouble;
-use lifeboat::clock::{self, Moment};
 use lifeboat::environment::cluster::CLOSED;
 use lifeboat::environment::{ENVIRONMENTS, Environment, Lent, Place};
 use lifeboat::kind::pick;
-use lifeboat::model::{Finding, Verdict};
+use lifeboat::model::Verdict;
 use lifeboat::node::parse;
-use lifeboat::recovery::{Hands, Lifts, STEPS};
 use notes::Notes;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use steps::{carry_out, mend};
 use strike::strike;
-
-#[async_trait]
-impl Lifts for Notes {
-    async fn lift(&self) -> Result<(), Trouble> {
-        Ok(())
-    }
-}
 
 fn place() -> Option<Arc<dyn Place>> {
     let config = places::kubeconfig()?;
@@ -42,31 +34,6 @@ fn place() -> Option<Arc<dyn Place>> {
     let mut problems = vec![];
     let place = pick("environment", ENVIRONMENTS, &parse(&text).unwrap(), &mut problems);
     Some(place.unwrap_or_else(|| panic!("{problems:?}")).it)
-}
-
-async fn carry_out(env: &dyn Environment, written: &str) -> Finding {
-    let step = pick("step", STEPS, &parse(written).unwrap(), &mut vec![]).unwrap();
-    let (folder, nobody, outputs) = (tempfile::tempdir().unwrap(), Notes::default(), [].into());
-    let hands = Hands {
-        env,
-        engine: None,
-        points: vec![],
-        bite: Moment::default(),
-        bite_at: clock::wall(),
-        bitten_at: clock::wall(),
-        outputs: &outputs,
-        folder: folder.path(),
-        lifts: &nobody,
-    };
-    let began = Instant::now();
-    let finding = step.carry_out(&hands).await;
-    println!("{written}: {} after {:.2} s {:?}", finding.verdict, began.elapsed().as_secs_f64(), finding.figures);
-    finding
-}
-
-async fn mend(env: &dyn Environment, written: &str) {
-    let finding = carry_out(env, written).await;
-    assert_eq!(finding.verdict, Verdict::Met, "{written}: {finding:?}");
 }
 
 async fn uids(env: &dyn Environment, component: &str) -> Vec<String> {
@@ -82,25 +49,25 @@ async fn each_fault_bites_and_each_step_mends() {
     let folder = tempfile::tempdir().unwrap();
     let lent = Lent { run: format!("test-faults-{:04x}", rand::random::<u16>()), folder: folder.path().into() };
     let env = place.provision(&lent, Arc::new(Notes::default())).await.map_err(|e| e.to_string()).unwrap();
-    let env = env.as_ref();
+    let (env, folder) = (env.as_ref(), folder.path());
     let cluster = env.cluster().unwrap();
 
     let before = uids(env, "mlflow").await;
     strike(env, "pod-kill: { component: mlflow }").await;
-    mend(env, "wait-for: { condition: Available, of: deployment/mlflow, within: 2m }").await;
+    mend(env, folder, "wait-for: { condition: Available, of: deployment/mlflow, within: 2m }").await;
     let after = uids(env, "mlflow").await;
     assert!(!after.is_empty() && after.iter().all(|uid| !before.contains(uid)), "{before:?} {after:?}");
-    let late = carry_out(env, "wait-for: { condition: Available, of: deployment/other, within: 1s }").await;
+    let late = carry_out(env, folder, "wait-for: { condition: Available, of: deployment/other, within: 1s }").await;
     assert_eq!(late.verdict, Verdict::Missed, "what is not there is never available");
 
-    mend(env, "rollout-restart: { component: mlflow }").await;
+    mend(env, folder, "rollout-restart: { component: mlflow }").await;
     assert!(uids(env, "mlflow").await.iter().any(|uid| !after.contains(uid)), "none is new");
-    mend(env, "scale: { component: mlflow, replicas: 0 }").await;
+    mend(env, folder, "scale: { component: mlflow, replicas: 0 }").await;
     assert!(uids(env, "mlflow").await.is_empty());
 
     strike(env, "config-lost: { config_map: mlflow, key: DO_NOT_TRACK, value: '0' }").await;
     strike(env, "config-lost: { secret: platform }").await;
-    mend(env, "recreate-namespace: {}").await;
+    mend(env, folder, "recreate-namespace: {}").await;
     let secrets: Api<Secret> = Api::namespaced(cluster.client(), cluster.namespace());
     assert!(secrets.get_opt("platform").await.unwrap().is_some());
     assert_eq!(uids(env, "mlflow").await.len(), 1, "what was scaled down is put right, too");
@@ -108,13 +75,13 @@ async fn each_fault_bites_and_each_step_mends() {
     let namespaces: Api<Namespace> = Api::all(cluster.client());
     let first = namespaces.get(cluster.namespace()).await.unwrap().uid();
     strike(env, "namespace-removed: {}").await;
-    mend(env, "recreate-namespace: { hold: [mlflow] }").await;
+    mend(env, folder, "recreate-namespace: { hold: [mlflow] }").await;
     assert_ne!(namespaces.get(cluster.namespace()).await.unwrap().uid(), first);
     assert!(uids(env, "mlflow").await.is_empty(), "it is held back");
     assert_eq!(uids(env, "postgres").await.len(), 1);
-    mend(env, "start: { component: mlflow }").await;
+    mend(env, folder, "start: { component: mlflow }").await;
 
-    let drained = drain(env).await;
+    let drained = drain(env, folder).await;
     assert_eq!(env.remove().await, Vec::<String>::new());
     let nodes: Api<Node> = Api::all(places::cluster().await.unwrap());
     if let Some(name) = drained {
@@ -124,7 +91,7 @@ async fn each_fault_bites_and_each_step_mends() {
 }
 
 /// Empties the node under MLflow, if another can take it; answers the node that is closed now.
-async fn drain(env: &dyn Environment) -> Option<String> {
+async fn drain(env: &dyn Environment, folder: &Path) -> Option<String> {
     let cluster = env.cluster().unwrap();
     let nodes: Api<Node> = Api::all(cluster.client());
     let open = nodes.list(&ListParams::default()).await.unwrap().iter().filter(|node| !closed(node)).count();
@@ -132,12 +99,12 @@ async fn drain(env: &dyn Environment) -> Option<String> {
         places::skipped("the draining of a node: there is only one");
         return None;
     }
-    let (before, drained) = (uids(env, "mlflow").await, carry_out(env, "drain: { carries: mlflow }").await);
+    let (before, drained) = (uids(env, "mlflow").await, carry_out(env, folder, "drain: { carries: mlflow }").await);
     assert_eq!(drained.verdict, Verdict::Met, "{drained:?}");
     let name = drained.figures.iter().find(|(figure, _)| figure == "node").unwrap().1.clone();
     let node = nodes.get(&name).await.unwrap();
     assert!(closed(&node) && node.labels().contains_key(CLOSED), "{:?}", node.labels());
-    mend(env, "wait-for: { healthy: mlflow, within: 2m }").await;
+    mend(env, folder, "wait-for: { healthy: mlflow, within: 2m }").await;
     assert!(uids(env, "mlflow").await.iter().all(|uid| !before.contains(uid)), "it has not moved");
     Some(name)
 }

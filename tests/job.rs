@@ -5,10 +5,10 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-#[path = "support/notes.rs"]
-mod notes;
 #[path = "support/places.rs"]
 mod places;
+#[path = "support/steps.rs"]
+mod steps;
 
 use async_trait::async_trait;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
@@ -17,25 +17,17 @@ use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::core::DynamicObject;
 use kube::{Client, ResourceExt};
 use lifeboat::client::Trouble;
-use lifeboat::clock::{self, Clock, Moment};
+use lifeboat::clock::{Clock, Moment};
 use lifeboat::engine::ENGINES;
+use lifeboat::environment::cluster::running;
 use lifeboat::environment::{Cluster, Doors, Environment, RUN};
 use lifeboat::kind::pick;
 use lifeboat::model::{Finding, Verdict};
 use lifeboat::node::parse;
-use lifeboat::recovery::{Hands, Lifts, STEPS};
-use notes::Notes;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
-
-#[async_trait]
-impl Lifts for Notes {
-    async fn lift(&self) -> Result<(), Trouble> {
-        Ok(())
-    }
-}
 
 /// A namespace and nothing else; it goes with this value.
 struct Bare {
@@ -112,25 +104,7 @@ impl Bare {
     }
 
     async fn carry_out(&self, written: &str) -> Finding {
-        let mut problems = vec![];
-        let step = pick("step", STEPS, &parse(written).unwrap(), &mut problems);
-        let step = step.unwrap_or_else(|| panic!("{problems:?}"));
-        let (nobody, outputs) = (Notes::default(), [].into());
-        let hands = Hands {
-            env: self,
-            engine: None,
-            points: vec![],
-            bite: Moment::default(),
-            bite_at: clock::wall(),
-            bitten_at: clock::wall(),
-            outputs: &outputs,
-            folder: self.folder.path(),
-            lifts: &nobody,
-        };
-        let began = std::time::Instant::now();
-        let finding = step.carry_out(&hands).await;
-        println!("{written}: {:?} after {:.2} s", finding, began.elapsed().as_secs_f64());
-        finding
+        steps::carry_out(self, self.folder.path(), written).await
     }
 
     async fn missed(&self, written: &str) -> String {
@@ -200,8 +174,8 @@ async fn a_job_that_does_not_end_well_is_told_and_leaves_nothing() {
     assert!(said.contains("it was not done within 8s: pod `endless-"), "{said}");
     assert!(said.contains("is Running; its log ends: still here"), "{said}");
     let pods: Api<Pod> = Api::namespaced(bare.client(), &bare.namespace);
-    let acts = |pod: &&Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
-    assert_eq!(pods.list(&ListParams::default()).await.unwrap().iter().find(acts), None, "nothing acts any more");
+    let pods = pods.list(&ListParams::default()).await.unwrap();
+    assert_eq!(pods.iter().find(|pod| running(pod)), None, "nothing acts any more");
 
     let unknown = bare.manifest("homeless", built, "true");
     let text = std::fs::read_to_string(&unknown).unwrap();

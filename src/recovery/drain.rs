@@ -10,12 +10,13 @@ use super::{Hands, Step};
 use crate::client::Trouble;
 use crate::environment::{Cluster, Permission, Power, cluster};
 use crate::kind::Kind;
-use crate::model::{Finding, Span};
+use crate::model::{Finding, Span, Verdict};
 use crate::node::read;
 use async_trait::async_trait;
+use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, EvictParams, Preconditions};
+use kube::{Error, ResourceExt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -32,7 +33,8 @@ pub const DRAIN: Kind<dyn Step> = Kind {
 /// `delete-node: { node: node2 }`
 pub const DELETE: Kind<dyn Step> = Kind {
     name: "delete-node",
-    about: "Takes a node off the cluster's books, and with it all that it carried.",
+    about: "Takes a node off the cluster's books, and with it the platform's pods on it: at once where its machine does \
+            not answer, which must be off then.",
     example: "delete-node: { node: node2 }",
     schema: |g| g.subschema_for::<DeleteFile>(),
     parse: |n, p| read::<DeleteNode>(n, p).map(|k| Box::new(k) as _),
@@ -202,11 +204,7 @@ async fn empty(cluster: &dyn Cluster, name: &str) -> Result<(), String> {
     for pod in &pods {
         let (name, leaving) = (pod.name_any(), pod.metadata.deletion_timestamp.is_some());
         let asked = match (dead, leaving) {
-            (true, _) => {
-                let this = Preconditions { uid: pod.uid(), resource_version: None };
-                let at_once = DeleteParams::default().grace_period(0).preconditions(this);
-                api.delete(&name, &at_once).await.map(drop)
-            }
+            (true, _) => forget(&api, pod).await,
             (false, false) => api.evict(&name, &EvictParams::default()).await.map(drop),
             (false, true) => Ok(()),
         };
@@ -216,6 +214,16 @@ async fn empty(cluster: &dyn Cluster, name: &str) -> Result<(), String> {
         }
     }
     Err(reasons.join("; "))
+}
+
+/// Takes a pod off the books that nobody can end.
+async fn forget(api: &Api<Pod>, pod: &Pod) -> Result<(), Error> {
+    let this = Preconditions { uid: pod.uid(), resource_version: None };
+    let at_once = DeleteParams::default().grace_period(0).preconditions(this);
+    match api.delete(&pod.name_any(), &at_once).await {
+        Err(error) if cluster::says(&error, 404) => Ok(()),
+        other => other.map(drop),
+    }
 }
 
 /// Is it on the node, and to be moved? A `DaemonSet`'s pod would come back at once; one that has ended holds nobody up.
@@ -233,8 +241,10 @@ impl Step for DeleteNode {
     fn permissions(&self) -> Vec<Permission> {
         vec![
             Permission::everywhere("get", "", "nodes"),
+            Permission::everywhere("get", "", "nodes/proxy"),
             Permission::everywhere("delete", "", "nodes"),
             Permission::within("list", "", "pods"),
+            Permission::within("delete", "", "pods"),
         ]
     }
     fn component(&self) -> Option<&str> {
@@ -250,18 +260,30 @@ impl Step for DeleteNode {
         let deleted = async {
             let cluster = hands.env.cluster()?;
             let name = self.0.find(cluster, hands).await?;
-            match Api::<Node>::all(cluster.client()).delete(&name, &DeleteParams::default()).await {
-                Err(error) if !cluster::says(&error, 404) => {
-                    Err(cluster::cannot(format!("cannot delete the node `{name}`"))(error))
-                }
-                _ => Ok(name),
-            }
+            delete(cluster, &name).await.map(|()| name)
         };
         match deleted.await {
             Ok(name) => Finding::met().figure("node", name),
             Err(trouble) => Finding::missed(trouble.to_string()),
         }
     }
+}
+
+/// Deletes a node, and forgets the platform's pods on it if it does not answer: the cluster itself would do so after 40
+/// to 80 s (seen with Kubernetes 1.34; `gc_controller.go` waits 40 s and looks each 20 s), and a workload waits for it.
+async fn delete(cluster: &dyn Cluster, node: &str) -> Result<(), Trouble> {
+    let answers = cluster::reaches(cluster, node).await; // before: no way leads to a node that is off the books
+    let was_there = match Api::<Node>::all(cluster.client()).delete(node, &DeleteParams::default()).await {
+        Err(error) if cluster::says(&error, 404) => false,
+        other => other.map(|_| true).map_err(cluster::cannot(format!("cannot delete the node `{node}`")))?,
+    };
+    if was_there && answers.verdict != Verdict::Missed {
+        return Ok(()); // its agent ends them, or the cluster forgets them
+    }
+    let api: Api<Pod> = Api::namespaced(cluster.client(), cluster.namespace());
+    let pods = cluster::pods(cluster, "").await?;
+    let forgotten = pods.iter().filter(|pod| goes(pod, node)).map(|pod| forget(&api, pod));
+    try_join_all(forgotten).await.map(drop).map_err(cluster::cannot(format!("cannot forget the pods on `{node}`")))
 }
 
 #[async_trait]

@@ -48,6 +48,17 @@ pub async fn cluster() -> Option<Client> {
     Some(Client::try_from(config).unwrap())
 }
 
+/// What turns the test cluster's nodes off and on, if there is such a thing: `… kill NODE`, `up`, `cut` and `heal`.
+pub fn switch() -> Option<String> {
+    let switch = std::env::var("LIFEBOAT_TEST_NODES").ok().filter(|switch| !switch.is_empty());
+    if switch.is_none() {
+        let why = "the loss of nodes: LIFEBOAT_TEST_NODES does not say what turns one off; for the cluster of \
+                   make cluster-up it is `tests/cluster/cluster node`";
+        skip("LIFEBOAT_TEST_CLUSTER", why);
+    }
+    switch
+}
+
 fn skip(variable: &str, what: &str) {
     static ONCE: Once = Once::new();
     assert!(std::env::var(variable).as_deref() != Ok("require"), "{what}");

@@ -3,7 +3,7 @@
 use lifeboat::environment::Environment;
 use lifeboat::fault::{FAULTS, Fault};
 use lifeboat::kind::pick;
-use lifeboat::model::Verdict;
+use lifeboat::model::{Receipt, Verdict};
 use lifeboat::node::parse;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +17,12 @@ pub fn fault(written: &str) -> Arc<dyn Fault> {
 
 /// Does the harm that is written, waits until it has bitten, and lifts it, which for damage is nothing.
 pub async fn strike(env: &dyn Environment, written: &str) {
+    let (fault, receipt) = bite(env, written).await;
+    fault.lift(env, &receipt).await.unwrap();
+}
+
+/// Does the harm that is written, and waits until it has bitten.
+pub async fn bite(env: &dyn Environment, written: &str) -> (Arc<dyn Fault>, Receipt) {
     let fault = fault(written);
     let receipt = fault.intend(env).await.unwrap_or_else(|trouble| panic!("{written}: {trouble}"));
     let before = fault.confirm(env, &receipt).await;
@@ -33,5 +39,5 @@ pub async fn strike(env: &dyn Environment, written: &str) {
     }
     println!("{written}: had bitten after {:.2} s", began.elapsed().as_secs_f64());
     assert!(!receipt.0.to_string().contains("PASSWORD"), "no value is in a receipt");
-    fault.lift(env, &receipt).await.unwrap();
+    (fault, receipt)
 }

@@ -1,0 +1,75 @@
+//! Nodes of a real cluster are lost, by cable and by power: each loss bites and is mended, and a node that is given up
+//! holds nobody up.
+//!
+//! The cluster is the one that `LIFEBOAT_TEST_KUBECONFIG` names, and `LIFEBOAT_TEST_NODES` is the switch of its nodes;
+//! without either this says so and passes, unless `LIFEBOAT_TEST_CLUSTER=require`. In a program of its own: no other
+//! test may need the nodes meanwhile.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "support/notes.rs"]
+mod notes;
+#[path = "support/places.rs"]
+mod places;
+#[path = "support/steps.rs"]
+mod steps;
+#[path = "support/strike.rs"]
+mod strike;
+
+use k8s_openapi::api::core::v1::Node;
+use kube::{Api, ResourceExt};
+use lifeboat::environment::{ENVIRONMENTS, Lent, Place, cluster};
+use lifeboat::kind::pick;
+use lifeboat::node::parse;
+use notes::Notes;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use steps::mend;
+use strike::{bite, strike};
+
+/// The cluster itself forgets the pods of a node that was deleted, but not before.
+const QUARANTINE: Duration = Duration::from_secs(40);
+
+fn place() -> Option<Arc<dyn Place>> {
+    let (config, switch) = (places::kubeconfig()?, places::switch()?);
+    let verb = |verb: &str| format!("{switch} {verb} \"$LIFEBOAT_NODE\"");
+    let nodes =
+        json!({ "power_off": verb("kill"), "power_on": verb("up"), "cut_off": verb("cut"), "connect": verb("heal") });
+    let mlflow = json!({ "replicas": 2, "toleration": "5s" });
+    let place = json!({ "kubernetes": { "kubeconfig": config, "images": "built", "doors": "forward",
+        "storage_class": "network", "mlflow": mlflow, "nodes": nodes } });
+    let mut problems = vec![];
+    let place = pick("environment", ENVIRONMENTS, &parse(&place.to_string()).unwrap(), &mut problems);
+    Some(place.unwrap_or_else(|| panic!("{problems:?}")).it)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_lost_comes_back_and_one_that_is_given_up_holds_nobody_up() {
+    let Some(place) = place() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let lent = Lent { run: format!("test-nodes-{:04x}", rand::random::<u16>()), folder: folder.path().into() };
+    let env = place.provision(&lent, Arc::new(Notes::default())).await.map_err(|e| e.to_string()).unwrap();
+    let (env, folder) = (env.as_ref(), folder.path());
+    let cluster = env.cluster().unwrap();
+
+    strike(env, "node-lost: { carries: mlflow, spares: postgres, how: cable }").await;
+    mend(env, folder, "wait-for: { healthy: mlflow, within: 2m }").await;
+
+    let (fault, receipt) = bite(env, "node-lost: { carries: postgres, how: power }").await;
+    let began = Instant::now();
+    let given_up = mend(env, folder, "delete-node: { carries: postgres }").await;
+    let node = given_up.figures.iter().find(|(figure, _)| figure == "node").unwrap().1.clone();
+    let pods = cluster::pods(cluster, "").await.unwrap();
+    let left = pods.iter().find(|pod| pod.spec.as_ref().unwrap().node_name.as_ref() == Some(&node));
+    assert_eq!(left.map(ResourceExt::name_any), None, "it is still on `{node}`");
+    assert!(Api::<Node>::all(cluster.client()).get_opt(&node).await.unwrap().is_none());
+    mend(env, folder, "wait-for: { healthy: postgres, within: 2m }").await;
+    mend(env, folder, "stop: { component: mlflow }").await;
+    assert!(began.elapsed() < QUARANTINE, "{:?}: the cluster had to forget its pods", began.elapsed());
+
+    fault.lift(env, &receipt).await.unwrap();
+    let back = Api::<Node>::all(cluster.client()).get(&node).await.unwrap();
+    assert!(cluster::ready(&back), "{back:?}");
+    assert_eq!(env.remove().await, Vec::<String>::new());
+}
