@@ -53,7 +53,7 @@ pub fn switch() -> Option<String> {
     let switch = std::env::var("LIFEBOAT_TEST_NODES").ok().filter(|switch| !switch.is_empty());
     if switch.is_none() {
         let why = "the loss of nodes: LIFEBOAT_TEST_NODES does not say what turns one off; for the cluster of \
-                   make cluster-up it is `tests/cluster/cluster node`";
+                   make cluster-up it is `env -u LIFEBOAT_TEST_KUBECONFIG tests/cluster/cluster node`";
         skip("LIFEBOAT_TEST_CLUSTER", why);
     }
     switch
