@@ -1,7 +1,8 @@
 //! The steps for nodes: one is emptied in good order, taken off the cluster's books, or used again.
 //!
 //! Only the platform's own pods are moved: whatever else runs on the node belongs to somebody else. A pod on a node
-//! that is dead cannot be evicted, because nobody is there to end it; it is forgotten instead, as its node is.
+//! that is dead cannot be evicted, because nobody is there to end it; it is forgotten instead, once the cluster itself
+//! calls the node lost. Not earlier: until then the cluster sends the platform's requests to that node.
 
 use super::rollout::{finding, two_minutes};
 use super::text::Text;
@@ -10,10 +11,9 @@ use super::{Hands, Step};
 use crate::client::Trouble;
 use crate::environment::{Cluster, Permission, Power, cluster};
 use crate::kind::Kind;
-use crate::model::{Finding, Span, Verdict};
+use crate::model::{Finding, Span};
 use crate::node::read;
 use async_trait::async_trait;
-use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, DeleteParams, EvictParams, Preconditions};
 use kube::{Error, ResourceExt};
@@ -24,7 +24,7 @@ use serde::Deserialize;
 pub const DRAIN: Kind<dyn Step> = Kind {
     name: "drain",
     about: "Closes a node for new pods until the drill's end, and moves the platform's pods off it, as far as disruption \
-            budgets allow.",
+            budgets allow; they are forgotten where the cluster calls the node lost.",
     example: "drain: { carries: mlflow }",
     schema: |g| g.subschema_for::<DrainFile>(),
     parse: |n, p| read::<Drain>(n, p).map(|k| Box::new(k) as _),
@@ -33,8 +33,8 @@ pub const DRAIN: Kind<dyn Step> = Kind {
 /// `delete-node: { node: node2 }`
 pub const DELETE: Kind<dyn Step> = Kind {
     name: "delete-node",
-    about: "Takes a node off the cluster's books, and with it the platform's pods on it: at once where its machine does \
-            not answer, which must be off then.",
+    about: "Takes a node off the cluster's books; `drain` it first, for the cluster forgets the pods that are still on it \
+            only after 40 s or more.",
     example: "delete-node: { node: node2 }",
     schema: |g| g.subschema_for::<DeleteFile>(),
     parse: |n, p| read::<DeleteNode>(n, p).map(|k| Box::new(k) as _),
@@ -241,10 +241,8 @@ impl Step for DeleteNode {
     fn permissions(&self) -> Vec<Permission> {
         vec![
             Permission::everywhere("get", "", "nodes"),
-            Permission::everywhere("get", "", "nodes/proxy"),
             Permission::everywhere("delete", "", "nodes"),
             Permission::within("list", "", "pods"),
-            Permission::within("delete", "", "pods"),
         ]
     }
     fn component(&self) -> Option<&str> {
@@ -260,30 +258,18 @@ impl Step for DeleteNode {
         let deleted = async {
             let cluster = hands.env.cluster()?;
             let name = self.0.find(cluster, hands).await?;
-            delete(cluster, &name).await.map(|()| name)
+            match Api::<Node>::all(cluster.client()).delete(&name, &DeleteParams::default()).await {
+                Err(error) if !cluster::says(&error, 404) => {
+                    Err(cluster::cannot(format!("cannot delete the node `{name}`"))(error))
+                }
+                _ => Ok(name),
+            }
         };
         match deleted.await {
             Ok(name) => Finding::met().figure("node", name),
             Err(trouble) => Finding::missed(trouble.to_string()),
         }
     }
-}
-
-/// Deletes a node, and forgets the platform's pods on it if it does not answer: the cluster itself would do so after 40
-/// to 80 s (seen with Kubernetes 1.34; `gc_controller.go` waits 40 s and looks each 20 s), and a workload waits for it.
-async fn delete(cluster: &dyn Cluster, node: &str) -> Result<(), Trouble> {
-    let answers = cluster::reaches(cluster, node).await; // before: no way leads to a node that is off the books
-    let was_there = match Api::<Node>::all(cluster.client()).delete(node, &DeleteParams::default()).await {
-        Err(error) if cluster::says(&error, 404) => false,
-        other => other.map(|_| true).map_err(cluster::cannot(format!("cannot delete the node `{node}`")))?,
-    };
-    if was_there && answers.verdict != Verdict::Missed {
-        return Ok(()); // its agent ends them, or the cluster forgets them
-    }
-    let api: Api<Pod> = Api::namespaced(cluster.client(), cluster.namespace());
-    let pods = cluster::pods(cluster, "").await?;
-    let forgotten = pods.iter().filter(|pod| goes(pod, node)).map(|pod| forget(&api, pod));
-    try_join_all(forgotten).await.map(drop).map_err(cluster::cannot(format!("cannot forget the pods on `{node}`")))
 }
 
 #[async_trait]
