@@ -248,6 +248,12 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_runs_when_the_cluster_says_so() {
+        assert!(running(&pod("node1", "Running", false)));
+        assert!(!running(&pod("node1", "Pending", false)) && !running(&Pod::default()));
+    }
+
+    #[test]
     fn only_pods_that_live_are_carried_and_nodes_come_in_the_order_of_their_names() {
         let pods = [
             pod("node3", "Running", false),
