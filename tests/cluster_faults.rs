@@ -9,6 +9,8 @@
 mod notes;
 #[path = "support/places.rs"]
 mod places;
+#[path = "support/stage.rs"]
+mod stage;
 #[path = "support/steps.rs"]
 mod steps;
 #[path = "support/strike.rs"]
@@ -17,24 +19,13 @@ mod strike;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
+use lifeboat::environment::Environment;
 use lifeboat::environment::cluster::CLOSED;
-use lifeboat::environment::{ENVIRONMENTS, Environment, Lent, Place};
-use lifeboat::kind::pick;
 use lifeboat::model::Verdict;
-use lifeboat::node::parse;
-use notes::Notes;
+use stage::Stage;
 use std::path::Path;
-use std::sync::Arc;
 use steps::{carry_out, mend};
 use strike::strike;
-
-fn place() -> Option<Arc<dyn Place>> {
-    let config = places::kubeconfig()?;
-    let text = format!("kubernetes: {{ kubeconfig: {}, images: built, doors: forward }}", config.display());
-    let mut problems = vec![];
-    let place = pick("environment", ENVIRONMENTS, &parse(&text).unwrap(), &mut problems);
-    Some(place.unwrap_or_else(|| panic!("{problems:?}")).it)
-}
 
 async fn uids(env: &dyn Environment, component: &str) -> Vec<String> {
     let cluster = env.cluster().unwrap();
@@ -45,11 +36,11 @@ async fn uids(env: &dyn Environment, component: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_fault_bites_and_each_step_mends() {
-    let Some(place) = place() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let lent = Lent { run: format!("test-faults-{:04x}", rand::random::<u16>()), folder: folder.path().into() };
-    let env = place.provision(&lent, Arc::new(Notes::default())).await.map_err(|e| e.to_string()).unwrap();
-    let (env, folder) = (env.as_ref(), folder.path());
+    let Some(config) = places::kubeconfig() else { return };
+    let place = format!("kubernetes: {{ kubeconfig: {}, images: built, doors: forward }}", config.display());
+    let stage = Stage::new("test-faults", &place);
+    let env = stage.provision().await;
+    let (env, folder) = (env.as_ref(), stage.folder());
     let cluster = env.cluster().unwrap();
 
     let before = uids(env, "mlflow").await;

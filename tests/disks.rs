@@ -9,55 +9,22 @@
 mod notes;
 #[path = "support/places.rs"]
 mod places;
+#[path = "support/stage.rs"]
+mod stage;
 #[path = "support/strike.rs"]
 mod strike;
 
 use lifeboat::client::mlflow::Mlflow;
-use lifeboat::environment::{ENVIRONMENTS, Environment, Lent, Place};
-use lifeboat::kind::pick;
+use lifeboat::environment::Environment;
 use lifeboat::model::Verdict;
-use lifeboat::node::parse;
-use notes::Notes;
 use serde_json::json;
-use std::sync::Arc;
+use stage::Stage;
 use std::time::Duration;
 use strike::{fault, strike};
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::models::VolumeCreateRequest;
 use testcontainers::bollard::query_parameters::RemoveVolumeOptions;
 use tokio::time::sleep;
-
-/// A place and what was made in it, which goes whatever becomes of the test.
-struct Stage {
-    place: Arc<dyn Place>,
-    lent: Lent,
-    notes: Arc<Notes>,
-    _folder: tempfile::TempDir,
-}
-
-impl Stage {
-    fn new(name: &str, environment: &str) -> Self {
-        let mut problems = vec![];
-        let place = pick("environment", ENVIRONMENTS, &parse(environment).unwrap(), &mut problems);
-        let place = place.unwrap_or_else(|| panic!("{problems:?}")).it;
-        let folder = tempfile::tempdir().unwrap();
-        let lent = Lent { run: format!("{name}-{:04x}", rand::random::<u16>()), folder: folder.path().into() };
-        Self { place, lent, notes: Arc::default(), _folder: folder }
-    }
-
-    async fn provision(&self) -> Arc<dyn Environment> {
-        let journal = Arc::clone(&self.notes);
-        self.place.provision(&self.lent, journal).await.map_err(|e| e.to_string()).unwrap()
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        let receipts = self.notes.0.lock().unwrap().clone();
-        let clean = async { self.place.remove(&self.lent, &receipts).await };
-        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(clean));
-    }
-}
 
 async fn make_run(env: &dyn Environment) -> String {
     let body = json!({ "experiment_id": "0", "start_time": 1, "run_name": "x" });
@@ -98,7 +65,7 @@ async fn what_was_removed_of_a_container_is_made_anew_and_a_lost_disk_is_empty()
     let env = stage.provision().await;
     let env = env.as_ref();
     let run = make_run(env).await;
-    let all = places::on_engine(&docker, &stage.lent.run).await;
+    let all = places::on_engine(&docker, stage.run()).await;
 
     containers(env, &run).await;
     assert_eq!(fault("disk-lost: { component: mlflow }").intend(env).await.unwrap_err().why, "it has none");
@@ -115,15 +82,15 @@ async fn what_was_removed_of_a_container_is_made_anew_and_a_lost_disk_is_empty()
 
     processors(env).await;
     what_ends_stays_away(env).await;
-    somebody_elses(env, &docker, &stage.lent.run).await;
+    somebody_elses(env, &docker, stage.run()).await;
     strike(env, "disk-lost: { component: s3 }").await;
     hands.start("s3").await.unwrap();
     let buckets = env.objects().unwrap().s3().list_buckets().send().await.unwrap();
     assert!(buckets.buckets().is_empty(), "{buckets:?}");
-    assert_eq!(places::on_engine(&docker, &stage.lent.run).await.len(), all.len(), "the names are as they were");
+    assert_eq!(places::on_engine(&docker, stage.run()).await.len(), all.len(), "the names are as they were");
     strike(env, "disk-lost: { component: postgres }").await;
     assert_eq!(env.remove().await, Vec::<String>::new());
-    assert_eq!(places::on_engine(&docker, &stage.lent.run).await, Vec::<String>::new());
+    assert_eq!(places::on_engine(&docker, stage.run()).await, Vec::<String>::new());
 }
 
 /// Containers are removed; their disks, names, ports and networks stay.
@@ -238,5 +205,5 @@ async fn a_lost_claim_comes_back_empty_with_its_pod() {
     hands.start("mlflow").await.unwrap();
     assert!(!reads(env, &run).await, "it was on the disk that was lost");
     assert_eq!(env.remove().await, Vec::<String>::new());
-    assert_eq!(places::in_cluster(&client, &stage.lent.run).await, Vec::<String>::new());
+    assert_eq!(places::in_cluster(&client, stage.run()).await, Vec::<String>::new());
 }
