@@ -11,7 +11,7 @@ use crate::environment::cluster::{self, CLOSED};
 use crate::environment::stack::{Key, Secrets};
 use crate::model::Receipt;
 use crate::store;
-use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, Pod, Secret};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret};
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt};
 use std::collections::BTreeSet;
@@ -142,10 +142,7 @@ async fn remove_namespace(client: &Client, name: &str, run: &str) -> Result<(), 
         return Err(Trouble::new(what, format!("it lacks the label {RUN} of this run, so it stays")));
     }
     insist(&what, || async { found(namespaces.delete(name, &DeleteParams::default()).await) }).await?;
-    // Nothing in it is worth a grace, and the pods' grace is most of the time that a namespace takes.
-    let pods: Api<Pod> = Api::namespaced(client.clone(), name);
-    let (now, all) = (DeleteParams::default().grace_period(0), ListParams::default());
-    let _ = ask(&what, pods.delete_collection(&now, &all)).await; // without it, it only takes longer
+    hurry(client, name, &what).await;
     let began = Instant::now();
     let mut free = began; // when it was last seen to be held by no finalizer
     while let Some(there) = read().await? {
@@ -159,6 +156,17 @@ async fn remove_namespace(client: &Client, name: &str, run: &str) -> Result<(), 
         sleep(Duration::from_millis(300)).await;
     }
     Ok(())
+}
+
+/// Deletes at once what the cluster deletes in turn, and waits long for: a pod's grace, then the finalizers of its disks.
+/// The first look at the namespace, 5 s after its deletion (`namespace_controller.go`), finds it empty then. Nothing in
+/// it is worth a grace; and whoever may not do this only waits longer.
+async fn hurry(client: &Client, namespace: &str, what: &str) {
+    let (at_once, all) = (DeleteParams::default().grace_period(0), ListParams::default());
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let _ = ask(what, pods.delete_collection(&at_once, &all)).await;
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
+    let _ = ask(what, claims.delete_collection(&DeleteParams::default(), &all)).await;
 }
 
 /// What a namespace that does not go says of itself.

@@ -47,6 +47,7 @@ const PROVISION: &[Permission] = &[
     Permission::within("create", "apps", "deployments"),
     Permission::within("create", "apps", "statefulsets"),
     Permission::within("deletecollection", "", "pods"),
+    Permission::within("deletecollection", "", "persistentvolumeclaims"),
 ];
 
 /// What attaching to a standing platform does besides: it reads who that is.
