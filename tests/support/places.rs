@@ -19,15 +19,19 @@ use testcontainers::bollard::query_parameters::{
 
 /// The container engine, if one answers.
 pub async fn engine() -> Option<Docker> {
-    let docker = testcontainers::core::client::docker_client_instance().await.unwrap();
-    let answer = docker.version().await;
-    if let Err(error) = &answer {
-        skip(
-            "LIFEBOAT_TEST_CONTAINERS",
-            &format!("the tests on containers: no engine answers ({error}); make engine-up"),
-        );
+    let asked = async {
+        let docker = testcontainers::core::client::docker_client_instance().await.map_err(|e| e.to_string())?;
+        docker.version().await.map_err(|e| e.to_string())?;
+        Ok::<_, String>(docker)
+    };
+    match asked.await {
+        Ok(docker) => Some(docker),
+        Err(why) => {
+            let what = format!("the tests on containers: no engine answers ({why}); make engine-up");
+            skip("LIFEBOAT_TEST_CONTAINERS", &what);
+            None
+        }
     }
-    answer.is_ok().then_some(docker)
 }
 
 /// The test cluster's kubeconfig, if there is one.
