@@ -35,8 +35,8 @@ pub const DELETE: Kind<dyn Step> = Kind {
     name: "delete-node",
     about: "Takes a node off the cluster's books; `drain` it first, for the cluster forgets the pods that are still on it \
             only after 40 s or more.",
-    example: "delete-node: { node: node2 }",
-    schema: |g| g.subschema_for::<DeleteFile>(),
+    example: "delete-node: { node: '${steps.drain-postgres.outputs.node}' }",
+    schema: |g| g.subschema_for::<DeleteNode>(),
     parse: |n, p| read::<DeleteNode>(n, p).map(|k| Box::new(k) as _),
 };
 
@@ -63,17 +63,6 @@ struct DrainFile {
     within: Span,
 }
 
-/// Takes a node off the books. Its output: `node`, the node's name.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "DeleteNode")]
-struct DeleteFile {
-    /// The node's name; this or `carries`.
-    node: Option<Text>,
-    /// The component of which a pod is on the node: one that is not ready before one that is, else the first by name.
-    carries: Option<String>,
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "DrainFile")]
 struct Drain {
@@ -81,9 +70,13 @@ struct Drain {
     within: Span,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "DeleteFile")]
-struct DeleteNode(Which);
+/// Takes a node off the books. Which one is said by name: after `drain` its component is on another.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DeleteNode {
+    /// The node's name.
+    node: Text,
+}
 
 /// Opens a node again.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -104,13 +97,6 @@ impl TryFrom<DrainFile> for Drain {
     type Error = String;
     fn try_from(DrainFile { node, carries, within }: DrainFile) -> Result<Self, String> {
         Ok(Self { which: Which::of(node, carries)?, within })
-    }
-}
-
-impl TryFrom<DeleteFile> for DeleteNode {
-    type Error = String;
-    fn try_from(DeleteFile { node, carries }: DeleteFile) -> Result<Self, String> {
-        Which::of(node, carries).map(Self)
     }
 }
 
@@ -239,36 +225,21 @@ impl Step for DeleteNode {
         &[Power::Cluster]
     }
     fn permissions(&self) -> Vec<Permission> {
-        vec![
-            Permission::everywhere("get", "", "nodes"),
-            Permission::everywhere("delete", "", "nodes"),
-            Permission::within("list", "", "pods"),
-        ]
-    }
-    fn component(&self) -> Option<&str> {
-        self.0.component()
-    }
-    fn outputs(&self) -> &'static [&'static str] {
-        &["node"]
+        vec![Permission::everywhere("delete", "", "nodes")]
     }
     fn texts(&self) -> Vec<(&'static str, &Text)> {
-        self.0.texts()
+        vec![("node", &self.node)]
     }
     async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
         let deleted = async {
-            let cluster = hands.env.cluster()?;
-            let name = self.0.find(cluster, hands).await?;
-            match Api::<Node>::all(cluster.client()).delete(&name, &DeleteParams::default()).await {
-                Err(error) if !cluster::says(&error, 404) => {
-                    Err(cluster::cannot(format!("cannot delete the node `{name}`"))(error))
-                }
-                _ => Ok(name),
+            let name = self.node.plain(hands.outputs);
+            let nodes = Api::<Node>::all(hands.env.cluster()?.client());
+            match nodes.delete(&name, &DeleteParams::default()).await {
+                Err(error) if cluster::says(&error, 404) => Ok(()),
+                other => other.map(drop).map_err(cluster::cannot(format!("cannot delete the node `{name}`"))),
             }
         };
-        match deleted.await {
-            Ok(name) => Finding::met().figure("node", name),
-            Err(trouble) => Finding::missed(trouble.to_string()),
-        }
+        finding(deleted.await)
     }
 }
 
@@ -302,14 +273,19 @@ mod tests {
     #[test]
     fn one_way_of_saying_which_node_is_needed() {
         for text in ["{}", "{ node: a, carries: mlflow }"] {
-            for kind in [DRAIN, DELETE] {
-                let mut problems = vec![];
-                assert!((kind.parse)(&parse(text).unwrap(), &mut problems).is_none());
-                assert!(problems[0].text.contains("exactly one of `node` and `carries`"), "{problems:?}");
-            }
+            let mut problems = vec![];
+            assert!((DRAIN.parse)(&parse(text).unwrap(), &mut problems).is_none());
+            assert!(problems[0].text.contains("exactly one of `node` and `carries`"), "{problems:?}");
         }
         let step = (DRAIN.parse)(&parse("{ carries: mlflow }").unwrap(), &mut vec![]).unwrap();
         assert_eq!((step.component(), step.outputs()), (Some("mlflow"), &["node"][..]));
+    }
+
+    #[test]
+    fn a_node_is_deleted_by_its_name_alone() {
+        let mut problems = vec![];
+        assert!((DELETE.parse)(&parse("{ carries: postgres }").unwrap(), &mut problems).is_none());
+        assert!(problems.iter().any(|problem| problem.text.contains("carries")), "{problems:?}");
     }
 
     #[test]
