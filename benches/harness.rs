@@ -11,7 +11,7 @@ use lifeboat::clock::Clock;
 use lifeboat::model::ledger::Act;
 use lifeboat::model::{Depth, Fact, Line, Mark, Part, Span, Watch};
 use lifeboat::probe::Question;
-use lifeboat::run::{Scribe, Watcher, watch};
+use lifeboat::run::{Observer, Recorder, watch};
 use lifeboat::workload::Ledger;
 use lifeboat::{node, spec};
 use std::fs;
@@ -31,7 +31,7 @@ const WATCHED: Duration = Duration::from_secs(10);
 
 struct Nobody;
 
-impl Watcher for Nobody {
+impl Observer for Nobody {
     fn line(&self, _: &Line) {}
     fn progress(&self, _: &str) {}
 }
@@ -49,8 +49,8 @@ fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
-fn scribe(folder: &Path) -> Scribe {
-    Scribe::begin(folder, Clock::start(), Arc::new(Nobody)).expect("a timeline").0
+fn recorder(folder: &Path) -> Recorder {
+    Recorder::begin(folder, Clock::start(), Arc::new(Nobody)).expect("a timeline").0
 }
 
 fn planning(criterion: &mut Criterion) {
@@ -65,23 +65,23 @@ fn planning(criterion: &mut Criterion) {
 }
 
 /// A mark as the clients write it: on disk before it is sent, and again when it is acknowledged.
-async fn mark(scribe: &Scribe) {
-    let number = scribe.number();
+async fn mark(recorder: &Recorder) {
+    let number = recorder.number();
     let (subject, value) = (format!("run {number}"), format!("{number:016x}"));
     let mark = Mark { number, subject, act: Act::Create, parts: vec![Part::Row], value, at: None };
-    scribe.sending(mark).await.expect("a disk");
-    scribe.acknowledged(number, Some(format!("7/{number:032x}"))).await.expect("a disk");
+    recorder.sending(mark).await.expect("a disk");
+    recorder.acknowledged(number, Some(format!("7/{number:032x}"))).await.expect("a disk");
 }
 
 fn marks(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
     let runtime = runtime();
-    let scribe = runtime.block_on(async { scribe(folder.path()) });
+    let recorder = runtime.block_on(async { recorder(folder.path()) });
     let mut group = criterion.benchmark_group("ledger");
-    group.bench_function("one mark, sent and acknowledged", |b| b.to_async(&runtime).iter(|| mark(&scribe)));
+    group.bench_function("one mark, sent and acknowledged", |b| b.to_async(&runtime).iter(|| mark(&recorder)));
     group.throughput(Throughput::Elements(AT_ONCE));
     group.bench_function(format!("{AT_ONCE} marks at once"), |b| {
-        b.to_async(&runtime).iter(|| join_all((0..AT_ONCE).map(|_| mark(&scribe))));
+        b.to_async(&runtime).iter(|| join_all((0..AT_ONCE).map(|_| mark(&recorder))));
     });
     group.finish();
 }
@@ -91,14 +91,14 @@ fn watched() -> Duration {
     let folder = tempfile::tempdir().expect("a folder");
     let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
-        let scribe = scribe(folder.path());
+        let recorder = recorder(folder.path());
         let one = Watch { depth: Depth::Read, every: Span(EVERY), timeout: Span::seconds(1) };
         let begin = Instant::now();
         let questions = (0..PROBES).map(|_| (one, Arc::new(Yes) as Arc<dyn Question>)).collect();
-        let watching = watch(&scribe, questions, &(Arc::new(|| 0_u64) as _));
+        let watching = watch(&recorder, questions, &(Arc::new(|| 0_u64) as _));
         tokio::time::sleep(WATCHED).await;
         drop(watching);
-        scribe.swear(Fact::Ended).await.expect("a disk");
+        recorder.append_durable(Fact::Ended).await.expect("a disk");
         begin.elapsed()
     })
 }

@@ -41,21 +41,21 @@ fn terms() -> Terms {
     }
 }
 
-/// Six facts per tick of 100 ms; the fault bites at a third and the service is back 60 s later.
+/// Six facts per tick of 100 ms; the fault takes effect at a third and the service is back 60 s later.
 fn timeline() -> Vec<Line> {
     let mut facts = vec![];
     let plan = String::new();
     facts.push((0, Fact::Began { run: "bench".into(), version: "0".into(), plan, terms: Box::new(terms()) }));
     let ticks = FACTS / 6;
-    let bite = ticks / 3;
+    let onset = ticks / 3;
     for tick in 0..ticks {
         let at = tick * 100_000_000;
-        if tick == bite {
+        if tick == onset {
             facts.push((at, Fact::Phase(Phase::Disaster)));
             facts.push((at, Fact::Injecting { fault: 0 }));
             facts.push((at, Fact::Confirmed { fault: 0, finding: Finding::met() }));
         }
-        let down = tick > bite && tick < bite + 600;
+        let down = tick > onset && tick < onset + 600;
         for probe in 0..2 {
             let answer = if down { Answer::Failed("connection refused".into()) } else { Answer::Served };
             let (asked, ended) = (Moment(at), Moment(at + 5_000_000));
@@ -65,7 +65,7 @@ fn timeline() -> Vec<Line> {
         let mark = Mark { number, subject, act: Act::Create, parts: vec![Part::Row], value, at: None };
         facts.push((at, Fact::Sending(mark)));
         facts.push((at, Fact::Acknowledged { mark: number, at: Some(format!("{tick:032x}")) }));
-        let fate = if tick + 50 > bite && tick < bite { Fate::Lost } else { Fate::Survived };
+        let fate = if tick + 50 > onset && tick < onset { Fate::Lost } else { Fate::Survived };
         facts.push((at, Fact::Fate { mark: number, fate }));
         facts.push((at, Fact::Note("tick".into())));
     }

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Where a node stands in its file. A map and its first key share line and column, so each has a number too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Place {
+pub struct Position {
     /// Line, from 1.
     pub line: u64,
     /// Column, from 1.
@@ -28,7 +28,7 @@ pub struct Node {
     /// The value.
     pub value: Value,
     /// Where it stands.
-    pub place: Place,
+    pub position: Position,
 }
 
 /// What a node holds.
@@ -54,7 +54,7 @@ pub enum Value {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
     /// Where; unknown for a problem of the whole file.
-    pub place: Option<Place>,
+    pub position: Option<Position>,
     /// What is wrong, in one sentence without a full stop.
     pub text: String,
     /// What to do about it.
@@ -64,12 +64,12 @@ pub struct Problem {
 impl Problem {
     /// A problem at a node.
     pub fn new(node: &Node, text: impl Into<String>) -> Self {
-        Self { place: Some(node.place), text: text.into(), hint: None }
+        Self { position: Some(node.position), text: text.into(), hint: None }
     }
 
     /// A problem of the whole file.
     pub fn whole(text: impl Into<String>) -> Self {
-        Self { place: None, text: text.into(), hint: None }
+        Self { position: None, text: text.into(), hint: None }
     }
 
     /// The same, with advice.
@@ -79,8 +79,8 @@ impl Problem {
         self
     }
 
-    fn at(mut self, place: Place) -> Self {
-        self.place.get_or_insert(place);
+    fn at(mut self, position: Position) -> Self {
+        self.position.get_or_insert(position);
         self
     }
 }
@@ -123,10 +123,10 @@ pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&
 /// The first syntax error; a file that is not YAML has no second one worth showing.
 pub fn parse(text: &str) -> Result<Node, Problem> {
     serde_saphyr::from_str::<Node>(text).map_err(|error| {
-        let place = error.location().map(|l| Place { line: l.line(), column: l.column(), id: 0 });
+        let position = error.location().map(|l| Position { line: l.line(), column: l.column(), id: 0 });
         let text = error.to_string();
         let text = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        Problem { place, text, hint: None }
+        Problem { position, text, hint: None }
     })
 }
 
@@ -136,9 +136,9 @@ pub fn read<T: DeserializeOwned>(node: &Node, problems: &mut Vec<Problem>) -> Op
     loop {
         let problem = match T::deserialize(&node) {
             Ok(value) => return wounded.is_empty().then_some(value),
-            Err(problem) => problem.at(node.place),
+            Err(problem) => problem.at(node.position),
         };
-        let at = problem.place;
+        let at = problem.position;
         if !at.is_some_and(|at| wounded.contains(&at.id)) {
             problems.push(problem); // a key missing where one was taken out is our own doing
         }
@@ -171,27 +171,27 @@ impl Node {
     #[must_use]
     pub fn only(&self, keep: impl Fn(&str) -> bool) -> Node {
         let entries = self.entries().iter().filter(|(k, _)| k.text().is_some_and(&keep)).cloned().collect();
-        Node { value: Value::Map(entries), place: self.place }
+        Node { value: Value::Map(entries), position: self.position }
     }
 
     /// An empty map that stands where `self` does.
     #[must_use]
     pub fn empty(&self) -> Node {
-        Node { value: Value::Map(vec![]), place: self.place }
+        Node { value: Value::Map(vec![]), position: self.position }
     }
 
     /// Takes out the entry whose key or value is `id`; answers the number of the map or list that held it.
     fn remove(&mut self, id: u32) -> Option<u32> {
-        let own = self.place.id;
+        let own = self.position.id;
         match &mut self.value {
             Value::Map(entries) => {
                 let before = entries.len();
-                entries.retain(|(k, v)| k.place.id != id && v.place.id != id);
+                entries.retain(|(k, v)| k.position.id != id && v.position.id != id);
                 if entries.len() < before { Some(own) } else { entries.iter_mut().find_map(|(_, v)| v.remove(id)) }
             }
             Value::List(items) => {
                 let before = items.len();
-                items.retain(|v| v.place.id != id);
+                items.retain(|v| v.position.id != id);
                 if items.len() < before { Some(own) } else { items.iter_mut().find_map(|v| v.remove(id)) }
             }
             _ => None,
@@ -218,7 +218,7 @@ impl<'de> Deserialize<'de> for Node {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let Spanned { value, referenced: at, .. } = Spanned::<Value>::deserialize(d)?;
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { value, place: Place { line: at.line(), column: at.column(), id } })
+        Ok(Self { value, position: Position { line: at.line(), column: at.column(), id } })
     }
 }
 
@@ -292,7 +292,7 @@ impl<'de> Deserializer<'de> for &'de Node {
             Value::List(items) => visitor.visit_seq(Items(items.iter())),
             Value::Map(entries) => visitor.visit_map(Entries(entries.iter(), None)),
         }
-        .map_err(|p| p.at(self.place))
+        .map_err(|p| p.at(self.position))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
@@ -316,7 +316,7 @@ impl<'de> Deserializer<'de> for &'de Node {
             }
             _ => Err(de::Error::custom("expected a word or a single key")),
         }
-        .map_err(|p: Problem| p.at(self.place))
+        .map_err(|p: Problem| p.at(self.position))
     }
 
     forward_to_deserialize_any! {
@@ -333,12 +333,12 @@ impl<'de> MapAccess<'de> for Entries<'de> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Problem> {
         let Some((key, value)) = self.0.next() else { return Ok(None) };
         self.1 = Some(value);
-        seed.deserialize(key).map(Some).map_err(|p| p.at(key.place))
+        seed.deserialize(key).map(Some).map_err(|p| p.at(key.position))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Problem> {
         let value = self.1.take().ok_or_else(|| de::Error::custom("a value before its key"))?;
-        seed.deserialize(value).map_err(|p: Problem| p.at(value.place))
+        seed.deserialize(value).map_err(|p: Problem| p.at(value.position))
     }
 }
 
@@ -348,7 +348,7 @@ impl<'de> SeqAccess<'de> for Items<'de> {
     type Error = Problem;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Problem> {
-        self.0.next().map(|node| seed.deserialize(node).map_err(|p| p.at(node.place))).transpose()
+        self.0.next().map(|node| seed.deserialize(node).map_err(|p| p.at(node.position))).transpose()
     }
 }
 
@@ -372,7 +372,7 @@ mod tests {
         let node = parse("name: 3\ncuont: 1\ntags: [a, 7]\n").unwrap();
         let mut problems = vec![];
         assert!(read::<Sample>(&node, &mut problems).is_none());
-        let lines: Vec<_> = problems.iter().filter_map(|p| p.place.map(|at| (at.line, at.column))).collect();
+        let lines: Vec<_> = problems.iter().filter_map(|p| p.position.map(|at| (at.line, at.column))).collect();
         assert_eq!(lines, [(1, 7), (2, 1), (3, 11)], "{problems:?}");
         assert!(problems[1].to_string().contains("did you mean `count`?"), "{}", problems[1]);
     }
@@ -387,6 +387,6 @@ mod tests {
     #[test]
     fn a_broken_file_names_the_line() {
         let problem = parse("a: 1\nb: [1, 2\n").unwrap_err();
-        assert!(problem.place.is_some_and(|at| at.line >= 2), "{problem:?}");
+        assert!(problem.position.is_some_and(|at| at.line >= 2), "{problem:?}");
     }
 }

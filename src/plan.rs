@@ -4,7 +4,7 @@
 
 use crate::check::Check;
 use crate::engine::Engine;
-use crate::environment::{Inventory, Permission, Place};
+use crate::environment::{Environment, Inventory, Permission};
 use crate::fault::{Fault, Nature};
 use crate::kind::Chosen;
 use crate::model::{At, Phase, Span, Terms};
@@ -21,7 +21,7 @@ pub struct Plan {
     /// What was promised and how it is watched.
     pub terms: Terms,
     /// Where.
-    pub environment: Chosen<dyn Place>,
+    pub environment: Chosen<dyn Environment>,
     /// Size of the seed; 1 is 50 experiments of 40 runs.
     pub scale: f64,
     /// Backups, if any.
@@ -96,7 +96,7 @@ pub enum When {
 pub struct Limits {
     /// How long the steady state is watched before the fault.
     pub baseline: Span,
-    /// From the bite to a stable service.
+    /// From the onset to a stable service.
     pub recovery: Span,
     /// The whole drill, from the moment the platform serves.
     pub drill: Span,
@@ -131,13 +131,13 @@ impl Plan {
         missed.map(|(planned, _)| format!("the fault `{}` hits nothing that is there", planned.fault.name)).collect()
     }
 
-    /// What forbids it, whatever the place says: on a platform that is lent, damage needs a way back.
+    /// What forbids it, whatever the place says: on a standing platform, damage needs a way back.
     pub fn refusals(&self) -> Vec<String> {
         let damage = self.faults.iter().find(|planned| planned.fault.nature() == Nature::Damage);
-        let damage = damage.filter(|_| self.environment.borrowed() && self.protect.is_none());
+        let damage = damage.filter(|_| self.environment.standing() && self.protect.is_none());
         let text = |planned: &PlannedFault| {
             format!(
-                "the fault `{}` does damage to a platform that is lent, and the drill has no `protect`: \
+                "the fault `{}` does damage to a standing platform, and the drill has no `protect`: \
                  what is broken could not be mended",
                 planned.fault.name
             )

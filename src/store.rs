@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// The name of the timeline in a run's folder.
 pub const TIMELINE: &str = "timeline.jsonl";
 /// The version of the timeline's lines.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Where set-up keeps what it downloads and builds: `LIFEBOAT_CACHE`, else `/var/cache/lifeboat` for root (whose
 /// home others may not enter, and PostgreSQL runs as another user), else `~/.cache/lifeboat`.
@@ -154,6 +154,10 @@ pub fn read_timeline(folder: &Path) -> io::Result<Vec<Line>> {
         }
         let wrong =
             |why: String| io::Error::new(io::ErrorKind::InvalidData, format!("line {}: {why}", lines.len() + 1));
+        if let Some(schema) = other_schema(&text) {
+            let what = format!("it is of schema {schema}, and this Lifeboat reads schema {VERSION}");
+            return Err(wrong(format!("{what}: use the version of Lifeboat that recorded the run")));
+        }
         let line: Line = serde_json::from_slice(&text).map_err(|e| wrong(e.to_string()))?;
         if line.before != before {
             return Err(wrong("the line before it was changed".into()));
@@ -161,6 +165,16 @@ pub fn read_timeline(folder: &Path) -> io::Result<Vec<Line>> {
         before = digest(&text);
         lines.push(line);
     }
+}
+
+/// The schema of a line, if it is not the one that is read here.
+fn other_schema(line: &[u8]) -> Option<u32> {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        schema: u32,
+    }
+    let head: Head = serde_json::from_slice(line).ok()?;
+    Some(head.schema).filter(|schema| *schema != VERSION)
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -183,6 +197,14 @@ mod tests {
             before: String::new(),
             fact: Fact::Note(text.into()),
         }
+    }
+
+    #[test]
+    fn a_timeline_of_another_schema_is_told_and_not_misread() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(TIMELINE), "{\"schema\":1,\"fact\":{\"unheard_of\":1}}\n").unwrap();
+        let said = read_timeline(folder.path()).unwrap_err().to_string();
+        assert!(said.contains("line 1: it is of schema 1, and this Lifeboat reads schema 2"), "{said}");
     }
 
     #[test]

@@ -7,15 +7,15 @@ use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use lifeboat::client::versions::{self, Version};
-use lifeboat::client::{Trouble, s3};
-use lifeboat::clock::{Moment, wall};
-use lifeboat::environment::{Environment, Journal, Lent, Objects, Place, local};
+use lifeboat::client::{Error, s3};
+use lifeboat::clock::wall;
+use lifeboat::environment::{Environment, Journal, Objects, Platform, RunContext, local};
 use lifeboat::fault::{FAULTS, Fault};
 use lifeboat::kind::pick;
 use lifeboat::model::report::Report;
-use lifeboat::model::{Fate, Finding, Receipt, Verdict};
+use lifeboat::model::{Disaster, Fate, Finding, Onset, Receipt, Verdict};
 use lifeboat::node::parse;
-use lifeboat::recovery::{Hands, Lifts, STEPS, Step};
+use lifeboat::recovery::{Conditions, STEPS, Step, StepContext};
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Stdio};
@@ -26,7 +26,7 @@ struct Quiet;
 
 #[async_trait]
 impl Journal for Quiet {
-    async fn creating(&self, _: Receipt) -> Result<(), Trouble> {
+    async fn creating(&self, _: Receipt) -> Result<(), Error> {
         Ok(())
     }
     fn progress(&self, text: &str) {
@@ -35,29 +35,29 @@ impl Journal for Quiet {
 }
 
 #[async_trait]
-impl Lifts for Quiet {
-    async fn lift(&self) -> Result<(), Trouble> {
+impl Conditions for Quiet {
+    async fn lift(&self) -> Result<(), Error> {
         Ok(())
     }
 }
 
 /// A platform with nothing in its bucket.
-struct Stage {
-    env: Arc<dyn Environment>,
+struct Fixture {
+    platform: Arc<dyn Platform>,
     folder: tempfile::TempDir,
 }
 
-impl Stage {
+impl Fixture {
     async fn new(name: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let place: Box<dyn Place> = (local::KIND.parse)(&parse("{}").unwrap(), &mut vec![]).unwrap();
-        let lent = Lent { run: format!("{name}-{}", std::process::id()), folder: folder.path().into() };
-        let env = place.provision(&lent, Arc::new(Quiet)).await.map_err(|e| e.to_string()).unwrap();
-        Self { env, folder }
+        let environment: Box<dyn Environment> = (local::KIND.parse)(&parse("{}").unwrap(), &mut vec![]).unwrap();
+        let run_context = RunContext { run: format!("{name}-{}", std::process::id()), folder: folder.path().into() };
+        let platform = environment.provision(&run_context, Arc::new(Quiet)).await.map_err(|e| e.to_string()).unwrap();
+        Self { platform, folder }
     }
 
     fn objects(&self) -> &dyn Objects {
-        self.env.objects().unwrap()
+        self.platform.objects().unwrap()
     }
 
     async fn put(&self, paths: impl IntoIterator<Item = String>) {
@@ -87,33 +87,30 @@ impl Stage {
 
     /// Strikes; answers the receipt and when it struck.
     async fn strike(&self, fault: &dyn Fault) -> (Receipt, (Timestamp, Timestamp)) {
-        let receipt = fault.intend(&*self.env).await.map_err(|e| e.to_string()).unwrap();
-        let before = fault.confirm(&*self.env, &receipt).await;
+        let receipt = fault.intend(&*self.platform).await.map_err(|e| e.to_string()).unwrap();
+        let before = fault.confirm(&*self.platform, &receipt).await;
         assert_eq!(before.verdict, Verdict::Missed, "nothing has happened yet");
         let begun_at = wall();
-        fault.inject(&*self.env, &receipt).await.map_err(|e| e.to_string()).unwrap();
-        let finding = fault.confirm(&*self.env, &receipt).await;
+        fault.inject(&*self.platform, &receipt).await.map_err(|e| e.to_string()).unwrap();
+        let finding = fault.confirm(&*self.platform, &receipt).await;
         assert_eq!(finding.verdict, Verdict::Met, "{finding:?}");
         (receipt, (begun_at, wall()))
     }
 
-    async fn carry_out(&self, step: &dyn Step, (bite_at, bitten_at): (Timestamp, Timestamp)) -> Finding {
-        let hands = Hands {
-            env: &*self.env,
-            engine: None,
-            points: vec![],
-            bite: Moment::default(),
-            bite_at,
-            bitten_at,
+    async fn carry_out(&self, step: &dyn Step, (began_at, confirmed_at): (Timestamp, Timestamp)) -> Finding {
+        let context = StepContext {
+            platform: &*self.platform,
+            disaster: Disaster::of_one(Onset::default(), began_at, confirmed_at),
+            protection: None,
             outputs: &[].into(),
             folder: self.folder.path(),
-            lifts: &Quiet,
+            conditions: &Quiet,
         };
-        step.carry_out(&hands).await
+        step.carry_out(&context).await
     }
 
     async fn end(self) {
-        assert_eq!(self.env.remove().await, Vec::<String>::new());
+        assert_eq!(self.platform.remove().await, Vec::<String>::new());
     }
 }
 
@@ -139,81 +136,81 @@ const A_WHILE: Duration = Duration::from_millis(200);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_disaster_deleted_comes_back_and_what_users_deleted_does_not() {
-    let stage = Stage::new("test-undelete").await;
-    stage.put(["1/before", "1/drawn", "1/again", "1/after", "2/other"].map(str::to_owned)).await;
-    stage.delete("1/before").await;
+    let fixture = Fixture::new("test-undelete").await;
+    fixture.put(["1/before", "1/drawn", "1/again", "1/after", "2/other"].map(str::to_owned)).await;
+    fixture.delete("1/before").await;
     tokio::time::sleep(A_WHILE).await;
-    let (_, window) = stage.strike(&*fault("artifacts-deleted: { prefix: 1/ }")).await;
-    assert_eq!(stage.paths().await, set(&["2/other"]), "only those under the prefix are gone");
+    let (_, window) = fixture.strike(&*fault("artifacts-deleted: { prefix: 1/ }")).await;
+    assert_eq!(fixture.paths().await, set(&["2/other"]), "only those under the prefix are gone");
     tokio::time::sleep(A_WHILE).await;
-    stage.put(["1/again", "1/new", "1/late"].map(str::to_owned)).await;
-    stage.delete("1/late").await;
+    fixture.put(["1/again", "1/new", "1/late"].map(str::to_owned)).await;
+    fixture.delete("1/late").await;
 
-    let elsewhere = stage.carry_out(&*undelete("undelete: { prefix: 2/ }"), window).await;
+    let elsewhere = fixture.carry_out(&*undelete("undelete: { prefix: 2/ }"), window).await;
     assert_eq!((elsewhere.verdict, counts(&elsewhere)), (Verdict::Missed, ["0", "0", "0"]), "{elsewhere:?}");
-    let finding = stage.carry_out(&*undelete("undelete"), window).await;
+    let finding = fixture.carry_out(&*undelete("undelete"), window).await;
     assert_eq!((finding.verdict, counts(&finding)), (Verdict::Met, ["2", "2", "0"]), "{finding:?}");
-    assert_eq!(stage.paths().await, set(&["1/drawn", "1/again", "1/after", "1/new", "2/other"]));
-    let again = stage.carry_out(&*undelete("undelete"), window).await;
+    assert_eq!(fixture.paths().await, set(&["1/drawn", "1/again", "1/after", "1/new", "2/other"]));
+    let again = fixture.carry_out(&*undelete("undelete"), window).await;
     assert_eq!(again.verdict, Verdict::Missed, "there is nothing left to do: {again:?}");
-    stage.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_whose_versions_were_purged_is_named_and_the_others_come_back() {
-    let stage = Stage::new("test-purged").await;
-    stage.put((0..20).map(|n| format!("1/{n:02}"))).await;
+    let fixture = Fixture::new("test-purged").await;
+    fixture.put((0..20).map(|n| format!("1/{n:02}"))).await;
     let everything = fault("artifacts-deleted: {}");
-    let (receipt, window) = stage.strike(&*everything).await;
-    let purged = stage.versions().await.into_iter().find(|it| !it.marker && it.key.ends_with("/07")).unwrap();
+    let (receipt, window) = fixture.strike(&*everything).await;
+    let purged = fixture.versions().await.into_iter().find(|it| !it.marker && it.key.ends_with("/07")).unwrap();
     let doomed = [(purged.key.clone(), Some(purged.id))];
-    let objects = stage.objects();
+    let objects = fixture.objects();
     assert_eq!(versions::delete(objects.s3(), objects.bucket(), &doomed).await.unwrap(), []);
     for _ in 0..2 {
-        let finding = stage.carry_out(&*undelete("undelete"), window).await;
+        let finding = fixture.carry_out(&*undelete("undelete"), window).await;
         assert_eq!(finding.verdict, Verdict::Missed);
         let why = finding.reason.as_deref().unwrap();
         assert!(why.contains(&format!("`{}`: no version of it is left", purged.key)), "and again: {why}");
-        assert_eq!(stage.paths().await.len(), 19);
+        assert_eq!(fixture.paths().await.len(), 19);
     }
-    let finding = everything.confirm(&*stage.env, &receipt).await;
+    let finding = everything.confirm(&*fixture.platform, &receipt).await;
     assert_eq!(finding.verdict, Verdict::Missed, "what is back is not gone any more");
-    stage.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_could_not_be_undeleted_or_is_not_there_is_never_deleted() {
-    let stage = Stage::new("test-refused").await;
-    let objects = stage.objects();
-    let refused = async |text: &str| fault(text).intend(&*stage.env).await.unwrap_err().to_string();
+    let fixture = Fixture::new("test-refused").await;
+    let objects = fixture.objects();
+    let refused = async |text: &str| fault(text).intend(&*fixture.platform).await.unwrap_err().to_string();
     let why = refused("artifacts-deleted: {}").await;
     assert!(why.contains("0 objects are there"), "{why}");
-    stage.put(["1/a", "1/b", "1/c"].map(str::to_owned)).await;
+    fixture.put(["1/a", "1/b", "1/c"].map(str::to_owned)).await;
     let why = refused("artifacts-deleted: { count: 4 }").await;
     assert!(why.contains("3 objects are there"), "{why}");
 
     let two = fault("artifacts-deleted: { count: 2 }");
-    let [one, other] = [two.intend(&*stage.env).await.unwrap(), two.intend(&*stage.env).await.unwrap()];
+    let [one, other] = [two.intend(&*fixture.platform).await.unwrap(), two.intend(&*fixture.platform).await.unwrap()];
     assert_eq!(one, other, "the same seed draws the same");
-    let doomed: Vec<_> = stage.versions().await.into_iter().map(|it| (it.key, Some(it.id))).collect();
+    let doomed: Vec<_> = fixture.versions().await.into_iter().map(|it| (it.key, Some(it.id))).collect();
     versions::delete(objects.s3(), objects.bucket(), &doomed).await.unwrap();
-    stage.put(["1/a", "1/b", "1/c"].map(str::to_owned)).await;
-    let why = two.inject(&*stage.env, &one).await.unwrap_err().to_string();
+    fixture.put(["1/a", "1/b", "1/c"].map(str::to_owned)).await;
+    let why = two.inject(&*fixture.platform, &one).await.unwrap_err().to_string();
     assert!(why.contains("may not be the bucket that was meant"), "{why}");
-    assert_eq!(stage.paths().await.len(), 3, "objects of the same names are not those that were meant");
+    assert_eq!(fixture.paths().await.len(), 3, "objects of the same names are not those that were meant");
 
     let off = VersioningConfiguration::builder().status(BucketVersioningStatus::Suspended).build();
     let request = objects.s3().put_bucket_versioning().bucket(objects.bucket()).versioning_configuration(off);
     request.send().await.unwrap();
     let why = refused("artifacts-deleted: {}").await;
     assert!(why.contains("keeps no versions"), "{why}");
-    stage.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement: cargo test --test artifacts -- --ignored --nocapture"]
 async fn ten_thousand_objects_are_deleted_and_undeleted() {
-    let stage = Stage::new("test-speed").await;
+    let fixture = Fixture::new("test-speed").await;
     let count = 10_000;
     let paths = (0..count).map(|n| format!("{}/{n:05}/artifacts/model/note.txt", n % 50));
     let lap = |what: &str, began: Instant| {
@@ -221,30 +218,30 @@ async fn ten_thousand_objects_are_deleted_and_undeleted() {
         println!("{what}: {seconds:.2} s, {:.0}/s", f64::from(count) / seconds);
     };
     let began = Instant::now();
-    stage.put(paths).await;
+    fixture.put(paths).await;
     lap("put", began);
     let everything = fault("artifacts-deleted: {}");
     let began = Instant::now();
-    let receipt = everything.intend(&*stage.env).await.unwrap();
+    let receipt = everything.intend(&*fixture.platform).await.unwrap();
     lap("intend", began);
     let (began, begun_at) = (Instant::now(), wall());
-    everything.inject(&*stage.env, &receipt).await.map_err(|e| e.to_string()).unwrap();
+    everything.inject(&*fixture.platform, &receipt).await.map_err(|e| e.to_string()).unwrap();
     lap("inject", began);
     let began = Instant::now();
-    assert_eq!(everything.confirm(&*stage.env, &receipt).await.verdict, Verdict::Met);
+    assert_eq!(everything.confirm(&*fixture.platform, &receipt).await.verdict, Verdict::Met);
     lap("confirm", began);
     let (began, window) = (Instant::now(), (begun_at, wall()));
-    let finding = stage.carry_out(&*undelete("undelete"), window).await;
+    let finding = fixture.carry_out(&*undelete("undelete"), window).await;
     lap("undelete", began);
     assert_eq!(counts(&finding), ["10000", "10000", "0"], "{finding:?}");
-    stage.end().await;
+    fixture.end().await;
 }
 
 /// Everything is deleted, and then `recovery`. On a machine so busy that the platform never comes to a steady state
 /// nothing is harmed and nothing shown: then it is tried once more.
 fn drill(name: &str, recovery: &str, promised: &str) -> Report {
     let report = try_to(name, recovery, promised);
-    if judged(&report, "fault bit").0 == Verdict::Met { report } else { try_to(name, recovery, promised) }
+    if judged(&report, "fault took effect").0 == Verdict::Met { report } else { try_to(name, recovery, promised) }
 }
 
 /// Carries a drill out as a user does.

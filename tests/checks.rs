@@ -4,7 +4,7 @@
 mod support;
 
 use lifeboat::check::{CHECKS, Check};
-use lifeboat::environment::{Environment, Sql};
+use lifeboat::environment::{Platform, Sql};
 use lifeboat::kind::pick;
 use lifeboat::model::{Finding, Verdict};
 use lifeboat::node::parse;
@@ -33,10 +33,10 @@ async fn after(server: &Server, harm: &str) -> Finding {
     let client = server.client("mlflow").await.unwrap();
     client.batch_execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await.unwrap();
     client.batch_execute(TABLES).await.unwrap();
-    let (check, env) = (integrity(), server as &dyn Environment);
-    let planted = check.plant(env, "run").await.unwrap();
+    let (check, platform) = (integrity(), server as &dyn Platform);
+    let planted = check.plant(platform, "run").await.unwrap();
     client.batch_execute(harm).await.unwrap();
-    check.verify(env, &planted).await
+    check.verify(platform, &planted).await
 }
 
 #[tokio::test]
@@ -63,9 +63,9 @@ async fn each_broken_promise_of_the_database_is_named() {
 async fn a_database_that_cannot_be_asked_is_unknown_and_never_met() {
     let server = Server::start().await;
     after(&server, "").await;
-    let (check, env) = (integrity(), &server as &dyn Environment);
-    let planted = check.plant(env, "run").await.unwrap();
+    let (check, platform) = (integrity(), &server as &dyn Platform);
+    let planted = check.plant(platform, "run").await.unwrap();
     let administrator = server.connect("postgres").await.unwrap(); // the check's own session may not have ended yet
     administrator.batch_execute("DROP DATABASE mlflow WITH (FORCE)").await.unwrap();
-    assert_eq!(check.verify(env, &planted).await.verdict, Verdict::Unknown);
+    assert_eq!(check.verify(platform, &planted).await.verdict, Verdict::Unknown);
 }

@@ -6,12 +6,12 @@
 
 #[path = "support/notes.rs"]
 mod notes;
-#[path = "support/places.rs"]
-mod places;
+#[path = "support/services.rs"]
+mod services;
 
 use lifeboat::client::mlflow::Mlflow;
 use lifeboat::client::s3;
-use lifeboat::environment::{Environment, Lent, Place, containers};
+use lifeboat::environment::{Environment, Platform, RunContext, containers};
 use lifeboat::model::{Receipt, Verdict};
 use lifeboat::node;
 use lifeboat::workload::seed;
@@ -31,33 +31,34 @@ use testcontainers::bollard::query_parameters::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-fn place(yaml: &str) -> Box<dyn Place> {
+fn environment(yaml: &str) -> Box<dyn Environment> {
     (containers::KIND.parse)(&node::parse(yaml).unwrap(), &mut vec![]).unwrap()
 }
 
-struct Stage {
+struct Fixture {
     docker: Docker,
-    place: Box<dyn Place>,
-    lent: Lent,
+    environment: Box<dyn Environment>,
+    run_context: RunContext,
     notes: Arc<Notes>,
     folder: tempfile::TempDir,
 }
 
-impl Stage {
+impl Fixture {
     async fn new(name: &str) -> Option<Self> {
-        let docker = places::engine().await?;
+        let docker = services::engine().await?;
         let folder = tempfile::tempdir().unwrap();
-        let lent = Lent { run: format!("{name}-{}", std::process::id()), folder: folder.path().into() };
-        Some(Self { docker, place: place("{ images: built }"), lent, notes: Arc::default(), folder })
+        let run_context = RunContext { run: format!("{name}-{}", std::process::id()), folder: folder.path().into() };
+        Some(Self { docker, environment: environment("{ images: built }"), run_context, notes: Arc::default(), folder })
     }
 
-    async fn provision(&self) -> Arc<dyn Environment> {
-        let survey = self.place.survey(&[]).await;
+    async fn provision(&self) -> Arc<dyn Platform> {
+        let survey = self.environment.survey(&[]).await;
         assert!(survey.problems.is_empty(), "{:?}", survey.problems);
         let journal = Arc::clone(&self.notes);
         let began = Instant::now();
-        let environment = self.place.provision(&self.lent, journal).await.map_err(|e| e.to_string()).unwrap();
-        eprintln!("{}: ready after {:.1} s", self.lent.run, began.elapsed().as_secs_f64());
+        let environment =
+            self.environment.provision(&self.run_context, journal).await.map_err(|e| e.to_string()).unwrap();
+        eprintln!("{}: ready after {:.1} s", self.run_context.run, began.elapsed().as_secs_f64());
         environment
     }
 
@@ -67,7 +68,7 @@ impl Stage {
 
     /// What of the run is on the engine.
     async fn left(&self) -> Vec<String> {
-        places::on_engine(&self.docker, &self.lent.run).await
+        services::on_engine(&self.docker, &self.run_context.run).await
     }
 
     async fn assert_nothing_left(&self) {
@@ -79,10 +80,11 @@ impl Stage {
 }
 
 /// Whatever became of the test.
-impl Drop for Stage {
+impl Drop for Fixture {
     fn drop(&mut self) {
-        let (place, lent, receipts) = (place("{ images: built }"), self.lent.clone(), self.receipts());
-        let clean = async move { place.remove(&lent, &receipts).await };
+        let (environment, run_context, receipts) =
+            (environment("{ images: built }"), self.run_context.clone(), self.receipts());
+        let clean = async move { environment.remove(&run_context, &receipts).await };
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(clean));
     }
 }
@@ -93,100 +95,100 @@ async fn make_run(mlflow: &Mlflow) -> String {
     answer["run"]["info"]["run_id"].as_str().unwrap().to_owned()
 }
 
-fn client(environment: &dyn Environment) -> Mlflow {
-    Mlflow::fresh(environment.doors().mlflow.as_ref().unwrap(), Duration::from_secs(3)).unwrap()
+fn client(environment: &dyn Platform) -> Mlflow {
+    Mlflow::fresh(environment.endpoints().mlflow.as_ref().unwrap(), Duration::from_secs(3)).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_platform_survives_what_is_done_to_it_and_leaves_nothing() {
-    let Some(stage) = Stage::new("test-survives").await else { return };
-    let env = stage.provision().await;
+    let Some(fixture) = Fixture::new("test-survives").await else { return };
+    let platform = fixture.provision().await;
     let began = Instant::now();
-    seed::plant(&*env, 1.0).await.unwrap();
+    seed::plant(&*platform, 1.0).await.unwrap();
     eprintln!("seed: {:.1} s", began.elapsed().as_secs_f64());
-    let (hands, mlflow) = (env.components().unwrap(), client(&*env));
+    let (step_context, mlflow) = (platform.components().unwrap(), client(&*platform));
     let run = make_run(&mlflow).await;
     let path = format!("0/{run}/artifacts/a.txt");
     mlflow.put_artifact(&path, b"bytes".to_vec()).await.unwrap();
-    let objects = env.objects().unwrap();
+    let objects = platform.objects().unwrap();
     let key = format!("{}/{path}", objects.prefix());
     assert_eq!(s3::get(objects.s3(), objects.bucket(), &key).await.unwrap(), b"bytes");
 
     for component in ["mlflow", "postgres", "s3"] {
-        let before = hands.instance(component).await.unwrap().unwrap();
+        let before = step_context.instance(component).await.unwrap().unwrap();
         let began = Instant::now();
-        hands.kill(component).await.unwrap();
-        hands.kill(component).await.unwrap();
-        assert_eq!(hands.alive(component).await.verdict, Verdict::Missed);
-        assert_eq!(hands.instance(component).await.unwrap(), None, "what was killed stays down");
-        hands.start(component).await.unwrap();
+        step_context.kill(component).await.unwrap();
+        step_context.kill(component).await.unwrap();
+        assert_eq!(step_context.alive(component).await.verdict, Verdict::Missed);
+        assert_eq!(step_context.instance(component).await.unwrap(), None, "what was killed stays down");
+        step_context.start(component).await.unwrap();
         eprintln!("{component}: killed, started and serving within {:.1} s", began.elapsed().as_secs_f64());
-        hands.start(component).await.unwrap();
-        assert_eq!(hands.alive(component).await.verdict, Verdict::Met);
-        assert_ne!(hands.instance(component).await.unwrap().unwrap(), before);
+        step_context.start(component).await.unwrap();
+        assert_eq!(step_context.alive(component).await.verdict, Verdict::Met);
+        assert_ne!(step_context.instance(component).await.unwrap().unwrap(), before);
     }
     mlflow.get("runs/get", &[("run_id", &run)]).await.unwrap();
     assert_eq!(mlflow.artifact(&path).await.unwrap(), b"bytes");
 
     for component in ["postgres", "mlflow"] {
-        hands.pause(component).await.unwrap();
-        hands.pause(component).await.unwrap();
-        assert_eq!(hands.alive(component).await.verdict, Verdict::Missed);
+        step_context.pause(component).await.unwrap();
+        step_context.pause(component).await.unwrap();
+        assert_eq!(step_context.alive(component).await.verdict, Verdict::Missed);
         assert!(mlflow.get("runs/get", &[("run_id", &run)]).await.is_err());
-        assert_eq!(hands.start(component).await.unwrap_err().hint.unwrap(), "resume it");
-        hands.resume(component).await.unwrap();
-        hands.resume(component).await.unwrap();
+        assert_eq!(step_context.start(component).await.unwrap_err().hint.unwrap(), "resume it");
+        step_context.resume(component).await.unwrap();
+        step_context.resume(component).await.unwrap();
         mlflow.get("runs/get", &[("run_id", &run)]).await.unwrap();
     }
     for component in ["mlflow", "postgres"] {
         let began = Instant::now();
-        hands.stop(component).await.unwrap();
-        hands.stop(component).await.unwrap();
+        step_context.stop(component).await.unwrap();
+        step_context.stop(component).await.unwrap();
         eprintln!("{component}: stopped within {:.1} s", began.elapsed().as_secs_f64());
     }
-    hands.start("postgres").await.unwrap();
-    hands.start("mlflow").await.unwrap();
+    step_context.start("postgres").await.unwrap();
+    step_context.start("mlflow").await.unwrap();
     mlflow.get("runs/get", &[("run_id", &run)]).await.unwrap();
 
-    hands.pause("postgres").await.unwrap(); // and removed while frozen
+    step_context.pause("postgres").await.unwrap(); // and removed while frozen
     let began = Instant::now();
-    assert_eq!(env.remove().await, Vec::<String>::new());
+    assert_eq!(platform.remove().await, Vec::<String>::new());
     eprintln!("removed within {:.1} s", began.elapsed().as_secs_f64());
-    assert_eq!(env.remove().await, Vec::<String>::new());
-    stage.assert_nothing_left().await;
-    let log = std::fs::read_to_string(stage.folder.path().join("logs/postgres.log")).unwrap();
+    assert_eq!(platform.remove().await, Vec::<String>::new());
+    fixture.assert_nothing_left().await;
+    let log = std::fs::read_to_string(fixture.folder.path().join("logs/postgres.log")).unwrap();
     assert!(log.contains("ready to accept connections"), "{log}");
-    assert!(stage.folder.path().join("logs/mlflow.log").metadata().unwrap().len() > 0);
+    assert!(fixture.folder.path().join("logs/mlflow.log").metadata().unwrap().len() > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_cables_and_memory_are_in_our_hands() {
-    let Some(stage) = Stage::new("test-hands").await else { return };
-    let env = stage.provision().await;
-    commands(&*env).await;
-    cables(&*env).await;
-    memory(&*env).await;
-    let shown = Command::new("docker").args(["inspect", &format!("{}-postgres", stage.lent.run)]).output();
+async fn commands_networks_and_memory_can_be_controlled() {
+    let Some(fixture) = Fixture::new("test-step_context").await else { return };
+    let platform = fixture.provision().await;
+    commands(&*platform).await;
+    cables(&*platform).await;
+    memory(&*platform).await;
+    let shown = Command::new("docker").args(["inspect", &format!("{}-postgres", fixture.run_context.run)]).output();
     if let Ok(shown) = shown {
-        let passfile = std::fs::read_to_string(env.doors().passfile.as_ref().unwrap()).unwrap();
+        let passfile = std::fs::read_to_string(platform.endpoints().passfile.as_ref().unwrap()).unwrap();
         let password = passfile.trim().rsplit(':').next().unwrap();
         let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
         assert!(shown.contains("POSTGRES_PASSWORD_FILE") && !shown.contains(password), "a password is for all to see");
     }
-    let mine = env.components().unwrap().instance("mlflow").await.unwrap().unwrap();
+    let mine = platform.components().unwrap().instance("mlflow").await.unwrap().unwrap();
     // a process that dies by itself comes back
-    env.exec().unwrap().exec("mlflow", &["bash", "-c", "kill -TERM 1"]).await.unwrap().finish().await.unwrap();
+    platform.exec().unwrap().exec("mlflow", &["bash", "-c", "kill -TERM 1"]).await.unwrap().finish().await.unwrap();
     let deadline = Instant::now() + Duration::from_mins(1);
-    while env.components().unwrap().instance("mlflow").await.unwrap().is_none_or(|now| now == mine) {
+    while platform.components().unwrap().instance("mlflow").await.unwrap().is_none_or(|now| now == mine) {
         assert!(Instant::now() < deadline, "it did not come back");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!(env.remove().await, Vec::<String>::new());
-    stage.assert_nothing_left().await;
+    assert_eq!(platform.remove().await, Vec::<String>::new());
+    fixture.assert_nothing_left().await;
 }
 
-async fn commands(env: &dyn Environment) {
-    let exec = env.exec().unwrap();
+async fn commands(platform: &dyn Platform) {
+    let exec = platform.exec().unwrap();
     let mut running = exec.exec("postgres", &["sh", "-c", "cat; echo bad >&2; exit 7"]).await.unwrap();
     let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
     let (mut input, copy, mut back) = (running.input, bytes.clone(), vec![]);
@@ -203,7 +205,7 @@ async fn commands(env: &dyn Environment) {
     let whoami = exec.exec("mlflow", &["id", "-u"]).await.unwrap().text("who").await.unwrap();
     assert_eq!(whoami, "0\n");
 
-    let sql = env.sql().unwrap();
+    let sql = platform.sql().unwrap();
     sql.connect(sql.database()).await.unwrap().query_one("select 1", &[]).await.unwrap();
     let (ended, dump) = sql.tool("pg_dump", &["-Fc", "mlflow"]).await.unwrap().finish().await.unwrap();
     assert!(ended.success() && dump.starts_with(b"PGDMP"), "{ended}");
@@ -213,9 +215,9 @@ async fn commands(env: &dyn Environment) {
     assert!(list.contains("alembic_version"), "{list}");
 }
 
-async fn cables(env: &dyn Environment) {
-    let (network, mlflow) = (env.network().unwrap(), client(env));
-    let mut rows = client(env);
+async fn cables(platform: &dyn Platform) {
+    let (network, mlflow) = (platform.network().unwrap(), client(platform));
+    let mut rows = client(platform);
     assert_eq!(network.reaches("mlflow", "postgres").await.verdict, Verdict::Met);
     assert_eq!(network.reaches("mlflow", "s3").await.verdict, Verdict::Met);
     assert_eq!(network.reaches("postgres", "s3").await.verdict, Verdict::Missed, "they never talk");
@@ -228,7 +230,7 @@ async fn cables(env: &dyn Environment) {
     assert_eq!(network.reaches("postgres", "mlflow").await.verdict, Verdict::Missed);
     assert_eq!(network.reaches("mlflow", "s3").await.verdict, Verdict::Met);
     mlflow.health().await.unwrap();
-    let sql = env.sql().unwrap();
+    let sql = platform.sql().unwrap();
     sql.connect(sql.database()).await.unwrap().query_one("select 1", &[]).await.unwrap();
     assert!(rows.get("experiments/get", &[("experiment_id", "0")]).await.is_err());
     for _ in 0..2 {
@@ -236,17 +238,17 @@ async fn cables(env: &dyn Environment) {
     }
     assert_eq!(network.reaches("mlflow", "postgres").await.verdict, Verdict::Met);
     let deadline = Instant::now() + Duration::from_mins(1);
-    while let Err(trouble) = rows.get("experiments/get", &[("experiment_id", "0")]).await {
-        assert!(Instant::now() < deadline, "{trouble}");
-        rows = client(env);
+    while let Err(error) = rows.get("experiments/get", &[("experiment_id", "0")]).await {
+        assert!(Instant::now() < deadline, "{error}");
+        rows = client(platform);
     }
     eprintln!("mended: MLflow answers {:.1} s later", began.elapsed().as_secs_f64());
     assert!(network.cut("postgres", "s3").await.unwrap_err().why.contains("never talk"));
     assert!(network.cut("postgres", "minio").await.unwrap_err().why.contains("known: postgres"));
 }
 
-async fn memory(env: &dyn Environment) {
-    let memory = env.memory().unwrap();
+async fn memory(platform: &dyn Platform) {
+    let memory = platform.memory().unwrap();
     let before = memory.memory("s3").await.unwrap();
     assert!(before.limit.is_none() && !before.killed && before.used > 1 << 20, "{before:?}");
     for bytes in [256 << 20, 128 << 20, 512 << 20] {
@@ -258,14 +260,14 @@ async fn memory(env: &dyn Environment) {
         assert_eq!(memory.memory("s3").await.unwrap().limit, None);
     }
     memory.limit("s3", Some(128 << 20)).await.unwrap();
-    let exec = env.exec().unwrap();
+    let exec = platform.exec().unwrap();
     let hog = ["bash", "-c", "head -c 400000000 /dev/zero | tail"];
     exec.exec("s3", &hog).await.unwrap().finish().await.unwrap();
-    let hands = env.components().unwrap();
+    let step_context = platform.components().unwrap();
     assert!(memory.memory("s3").await.unwrap().killed, "a child that was killed counts");
     memory.limit("s3", None).await.unwrap();
-    hands.stop("s3").await.unwrap();
-    hands.start("s3").await.unwrap();
+    step_context.stop("s3").await.unwrap();
+    step_context.start("s3").await.unwrap();
     let after = memory.memory("s3").await.unwrap();
     assert!(after.killed && after.limit.is_none(), "one before this instance counts: {after:?}");
     assert!(!memory.memory("postgres").await.unwrap().killed);
@@ -273,46 +275,48 @@ async fn memory(env: &dyn Environment) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_runs_platform_is_removed_by_its_receipts_alone_and_no_other() {
-    let Some(stage) = Stage::new("test-dead").await else { return };
-    let other = format!("{}-other", stage.lent.run);
+    let Some(fixture) = Fixture::new("test-dead").await else { return };
+    let other = format!("{}-other", fixture.run_context.run);
     let labels = HashMap::from([("dev.lifeboat.run".to_owned(), other.clone())]);
     let volume = VolumeCreateRequest { name: Some(other.clone()), labels: Some(labels), ..Default::default() };
-    stage.docker.create_volume(volume).await.unwrap();
-    let env = stage.provision().await;
-    env.components().unwrap().pause("mlflow").await.unwrap();
-    std::mem::forget(env);
-    let receipts = stage.receipts();
-    assert_eq!(stage.place.remove(&stage.lent, &receipts).await, Vec::<String>::new());
-    stage.assert_nothing_left().await;
-    assert!(stage.folder.path().join("logs/mlflow.log").metadata().unwrap().len() > 0);
-    assert_eq!(stage.place.remove(&stage.lent, &receipts).await, Vec::<String>::new());
-    assert_eq!(places::on_engine(&stage.docker, &other).await, [other.as_str()], "another run's things stay");
-    stage.docker.remove_volume(&other, None::<RemoveVolumeOptions>).await.unwrap();
+    fixture.docker.create_volume(volume).await.unwrap();
+    let platform = fixture.provision().await;
+    platform.components().unwrap().pause("mlflow").await.unwrap();
+    std::mem::forget(platform);
+    let receipts = fixture.receipts();
+    assert_eq!(fixture.environment.remove(&fixture.run_context, &receipts).await, Vec::<String>::new());
+    fixture.assert_nothing_left().await;
+    assert!(fixture.folder.path().join("logs/mlflow.log").metadata().unwrap().len() > 0);
+    assert_eq!(fixture.environment.remove(&fixture.run_context, &receipts).await, Vec::<String>::new());
+    assert_eq!(services::on_engine(&fixture.docker, &other).await, [other.as_str()], "another run's things stay");
+    fixture.docker.remove_volume(&other, None::<RemoveVolumeOptions>).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_is_taken_is_told_and_its_owner_keeps_it() {
-    let Some(stage) = Stage::new("test-name").await else { return };
-    let taken = format!("{}-s3", stage.lent.run);
-    let images = stage.docker.list_images(None::<ListImagesOptions>).await.unwrap();
+    let Some(fixture) = Fixture::new("test-name").await else { return };
+    let taken = format!("{}-s3", fixture.run_context.run);
+    let images = fixture.docker.list_images(None::<ListImagesOptions>).await.unwrap();
     let body = ContainerCreateBody { image: Some(images[0].id.clone()), ..Default::default() };
     let named = CreateContainerOptionsBuilder::new().name(&taken).build();
-    stage.docker.create_container(Some(named), body).await.unwrap();
-    let journal = Arc::clone(&stage.notes);
-    let Err(trouble) = stage.place.provision(&stage.lent, journal).await else { panic!("the name was taken") };
-    let left = stage.place.remove(&stage.lent, &stage.receipts()).await;
-    let there = stage.docker.inspect_container(&taken, None).await;
+    fixture.docker.create_container(Some(named), body).await.unwrap();
+    let journal = Arc::clone(&fixture.notes);
+    let Err(error) = fixture.environment.provision(&fixture.run_context, journal).await else {
+        panic!("the name was taken")
+    };
+    let left = fixture.environment.remove(&fixture.run_context, &fixture.receipts()).await;
+    let there = fixture.docker.inspect_container(&taken, None).await;
     let forced = RemoveContainerOptionsBuilder::new().force(true).build();
-    stage.docker.remove_container(&taken, Some(forced)).await.unwrap();
-    assert!(trouble.to_string().contains(&taken), "{trouble}");
+    fixture.docker.remove_container(&taken, Some(forced)).await.unwrap();
+    assert!(error.to_string().contains(&taken), "{error}");
     assert!(there.is_ok(), "somebody else's container is gone");
-    println!("told: {trouble}; left: {left:?}");
-    stage.assert_nothing_left().await;
+    println!("told: {error}; left: {left:?}");
+    fixture.assert_nothing_left().await;
 }
 
 #[tokio::test]
 async fn a_socket_that_one_may_not_use_is_told() {
-    let (Some(docker), Some(nobody)) = (places::engine().await, nobody()) else { return };
+    let (Some(docker), Some(nobody)) = (services::engine().await, nobody()) else { return };
     drop(docker);
     let Some(socket) = std::env::var("DOCKER_HOST").unwrap_or_default().strip_prefix("unix://").map(PathBuf::from)
     else {
@@ -344,11 +348,11 @@ fn nobody() -> Option<u32> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_is_named_with_the_ways_out_of_it() {
-    if places::engine().await.is_none() {
+    if services::engine().await.is_none() {
         return;
     }
     let images = "{ images: { postgres: 'nowhere.invalid/postgres:1', mlflow: 'nowhere.invalid/mlflow:2' } }";
-    let survey = place(images).survey(&[]).await;
+    let survey = environment(images).survey(&[]).await;
     for wanted in ["nowhere.invalid/postgres:1", "nowhere.invalid/mlflow:2"] {
         let problem = survey.problems.iter().find(|problem| problem.contains(wanted)).unwrap();
         assert!(problem.contains(&format!("docker pull {wanted}")), "{problem}");
@@ -360,11 +364,11 @@ async fn what_is_missing_is_named_with_the_ways_out_of_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_is_gone_is_never_taken_for_a_clean_one() {
     let folder = tempfile::tempdir().unwrap();
-    let lent = Lent { run: "test-gone".into(), folder: folder.path().into() };
+    let run_context = RunContext { run: "test-gone".into(), folder: folder.path().into() };
     let receipts = [Receipt(json!({ "container": "test-gone-s3", "engine": "unix:///nowhere/docker.sock" }))];
-    let left = place("{}").remove(&lent, &receipts).await;
+    let left = environment("{}").remove(&run_context, &receipts).await;
     assert!(left.len() == 1 && left[0].contains("test-gone-s3"), "{left:?}");
-    assert_eq!(place("{}").remove(&lent, &[]).await, Vec::<String>::new());
+    assert_eq!(environment("{}").remove(&run_context, &[]).await, Vec::<String>::new());
 
     let mut lifeboat = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
     lifeboat.args(["plan", "drills/mlflow-crash.yaml", "--environment", "containers: { images: built }"]);

@@ -91,8 +91,8 @@ async fn a_dropped_database_comes_back_as_it_was() {
     assert_eq!(fault.confirm(&server, &receipt).await, Finding::met());
     assert!(connected.batch_execute("SELECT 1").await.is_err());
 
-    let trouble = engine().backup(&server, repository, "2", &clock).await.unwrap_err();
-    assert!(trouble.to_string().contains("does not exist"), "{trouble}");
+    let error = engine().backup(&server, repository, "2", &clock).await.unwrap_err();
+    assert!(error.to_string().contains("does not exist"), "{error}");
     assert_eq!(std::fs::read_dir(repository).unwrap().count(), 1, "a failed backup leaves nothing");
 
     let restored = engine().restore(&server, repository, &point).await;
@@ -201,7 +201,7 @@ async fn a_dump_that_fails_leaves_no_point() {
     let admin = lifeboat::environment::Sql::connect(&server, "mlflow").await.unwrap();
     let torn = "UPDATE pg_proc SET prolang = 999999 WHERE proname = 'broken'";
     admin.batch_execute(&format!("SET allow_system_table_mods = on; {torn}")).await.unwrap();
-    let trouble = engine().backup(&server, folder.path(), "1", &clock).await.unwrap_err();
-    assert!(trouble.to_string().contains("pg_dump"), "{trouble}");
+    let error = engine().backup(&server, folder.path(), "1", &clock).await.unwrap_err();
+    assert!(error.to_string().contains("pg_dump"), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -8,8 +8,8 @@
 
 #[path = "support/binary.rs"]
 mod binary;
-#[path = "support/places.rs"]
-mod places;
+#[path = "support/services.rs"]
+mod services;
 
 use binary::{Home, stderr};
 use std::fs;
@@ -34,10 +34,10 @@ impl Drop for Back {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drill_whose_engine_goes_away_ends_unknown_and_is_cleaned_up_when_it_is_back() {
-    let Some(docker) = places::engine().await else { return };
+    let Some(docker) = services::engine().await else { return };
     let ours = format!("unix://{}", engine("socket").trim());
     if std::env::var("DOCKER_HOST").ok() != Some(ours) {
-        places::skipped("the loss of the container engine: it is not the one of deploy/images/engine");
+        services::skipped("the loss of the container engine: it is not the one of deploy/images/engine");
         return;
     }
     let home = Home::new(None);
@@ -59,9 +59,9 @@ async fn a_drill_whose_engine_goes_away_ends_unknown_and_is_cleaned_up_when_it_i
     let early = home.lifeboat(&["cleanup", &run]);
     assert!(!early.status.success(), "an engine that is gone is not clean: {}", stderr(&early));
     drop(back);
-    assert!(!places::on_engine(&docker, &run).await.is_empty(), "the containers came back with the engine");
+    assert!(!services::on_engine(&docker, &run).await.is_empty(), "the containers came back with the engine");
     let cleaned = home.lifeboat(&["cleanup", &run]);
     assert_eq!(cleaned.status.code(), Some(0), "{}", stderr(&cleaned));
-    assert_eq!(places::on_engine(&docker, &run).await, Vec::<String>::new());
+    assert_eq!(services::on_engine(&docker, &run).await, Vec::<String>::new());
     home.assert_nothing_left(&[&run]);
 }

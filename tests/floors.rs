@@ -78,7 +78,7 @@ fn named<'a>(text: &str, kinds: &'a [&str]) -> impl Iterator<Item = &'a str> {
 #[test]
 fn an_import_upwards_is_seen() {
     assert!(floor("run") > floor("measure"));
-    assert_eq!(imports("use crate::run::Stage;\nuse crate::{clock, model::Fact};"), ["run", "clock", "model"]);
+    assert_eq!(imports("use crate::run::Fixture;\nuse crate::{clock, model::Fact};"), ["run", "clock", "model"]);
 }
 
 #[test]

@@ -5,8 +5,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-#[path = "support/places.rs"]
-mod places;
+#[path = "support/services.rs"]
+mod services;
 #[path = "support/steps.rs"]
 mod steps;
 
@@ -16,11 +16,11 @@ use k8s_openapi::api::core::v1::{Namespace, Pod, ResourceQuota};
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::core::DynamicObject;
 use kube::{Client, ResourceExt};
-use lifeboat::client::Trouble;
+use lifeboat::client::Error;
 use lifeboat::clock::{Clock, Moment};
 use lifeboat::engine::ENGINES;
 use lifeboat::environment::cluster::running;
-use lifeboat::environment::{Cluster, Doors, Environment, RUN};
+use lifeboat::environment::{Cluster, Endpoints, Platform, RUN};
 use lifeboat::kind::pick;
 use lifeboat::model::{Finding, Verdict};
 use lifeboat::node::parse;
@@ -34,15 +34,15 @@ struct Bare {
     client: Client,
     namespace: String,
     folder: tempfile::TempDir,
-    doors: Doors,
+    endpoints: Endpoints,
 }
 
 #[async_trait]
-impl Environment for Bare {
-    fn doors(&self) -> &Doors {
-        &self.doors
+impl Platform for Bare {
+    fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
-    fn cluster(&self) -> Result<&dyn Cluster, Trouble> {
+    fn cluster(&self) -> Result<&dyn Cluster, Error> {
         Ok(self)
     }
     async fn remove(&self) -> Vec<String> {
@@ -79,11 +79,11 @@ impl Cluster for Bare {
 
 impl Bare {
     async fn make() -> Option<Self> {
-        let client = places::cluster().await?;
+        let client = services::cluster().await?;
         let namespace = format!("lifeboat-test-job-{:04x}", rand::random::<u16>());
         let made = serde_json::from_value(json!({ "metadata": { "name": namespace } })).unwrap();
         Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &made).await.unwrap();
-        Some(Self { client, namespace, folder: tempfile::tempdir().unwrap(), doors: Doors::default() })
+        Some(Self { client, namespace, folder: tempfile::tempdir().unwrap(), endpoints: Endpoints::default() })
     }
 
     /// A suspended cron job whose jobs run a command.
@@ -135,7 +135,7 @@ fn spec(image: &str, command: &str) -> Value {
 async fn a_cron_jobs_job_runs_and_its_log_is_kept() {
     let Some(bare) = Bare::make().await else { return };
     bare.cron_job("dump", "echo dumping; echo the run is $WHICH").await;
-    let finding = bare.carry_out("job: { cron_job: dump, env: { WHICH: mine } }").await;
+    let finding = bare.carry_out("job: { cron_job: dump, platform: { WHICH: mine } }").await;
     assert_eq!(finding, Finding::met());
     let log = bare.log("dump");
     assert!(log.contains("/main] dumping\n") && log.contains("/main] the run is mine\n"), "{log}");
@@ -230,7 +230,7 @@ async fn an_engine_of_jobs_tells_each_job_its_point_and_dates_it_at_the_end() {
         assert!(bare.log(log).ends_with(&format!("/main] {said} {}\n", point.id)), "{}", bare.log(log));
     }
     let bad = engine("job: { backup: { cron_job: broken }, restore: { cron_job: broken } }");
-    let trouble = bad.backup(&bare, &repository, "0002", &clock).await.unwrap_err();
-    assert!(trouble.why.ends_with("its log ends: disk full"), "{trouble}");
+    let error = bad.backup(&bare, &repository, "0002", &clock).await.unwrap_err();
+    assert!(error.why.ends_with("its log ends: disk full"), "{error}");
     assert_eq!(bad.restore(&bare, &repository, &point).await.verdict, Verdict::Missed);
 }

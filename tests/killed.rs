@@ -1,12 +1,12 @@
 //! SIGKILL at random moments of a real drill, then `lifeboat cleanup`: nothing may be left of it, all of a live run beside
 //! it, and the next drill is met.
 //!
-//! In each place. `LIFEBOAT_TEST_KILLS` sets how many moments; `make test-full` takes ten.
+//! In each environment. `LIFEBOAT_TEST_KILLS` sets how many moments; `make test-full` takes ten.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-#[path = "support/places.rs"]
-mod places;
+#[path = "support/services.rs"]
+mod services;
 
 use kube::Client;
 use lifeboat::client::process::Born;
@@ -27,7 +27,7 @@ const DROP: &str = "scenario: drop\nfaults: [database-drop: { component: postgre
     recovery:\n- stop: { component: mlflow }\n- restore: { component: postgres }\n- start: { component: mlflow }\n";
 
 /// Where drills happen, and how one sees what they leave there.
-enum Place {
+enum Target {
     Processes,
     Engine(Docker),
     Cluster(Client),
@@ -35,15 +35,15 @@ enum Place {
 
 struct Site {
     folder: tempfile::TempDir,
-    place: Place,
+    target: Target,
 }
 
 impl Site {
-    fn new(place: Place, environment: &str) -> Self {
+    fn new(target: Target, environment: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("killed.yaml"), format!("{DRILL}environment: {environment}\n")).unwrap();
         fs::write(folder.path().join("drop.yaml"), DROP).unwrap();
-        Self { folder, place }
+        Self { folder, target }
     }
 
     fn lifeboat(&self, args: &[&str]) -> Child {
@@ -87,10 +87,10 @@ impl Site {
         left.extend(ours.map(|file| format!("`{}`", file.path().display())));
         let points = folder.join("points");
         left.extend(points.exists().then(|| format!("folder {}", points.display())));
-        left.extend(match &self.place {
-            Place::Processes => vec![],
-            Place::Engine(docker) => places::on_engine(docker, run).await,
-            Place::Cluster(client) => places::in_cluster(client, run).await,
+        left.extend(match &self.target {
+            Target::Processes => vec![],
+            Target::Engine(docker) => services::on_engine(docker, run).await,
+            Target::Cluster(client) => services::in_cluster(client, run).await,
         });
         left.sort();
         left.dedup();
@@ -174,18 +174,18 @@ async fn kill_at_random(site: Site, kills: u32) {
 
 #[tokio::test]
 async fn whenever_it_is_killed_cleanup_leaves_no_process_and_no_folder() {
-    kill_at_random(Site::new(Place::Processes, "{ local: {} }"), 2).await;
+    kill_at_random(Site::new(Target::Processes, "{ local: {} }"), 2).await;
 }
 
 #[tokio::test]
 async fn whenever_it_is_killed_cleanup_leaves_nothing_on_a_container_engine() {
-    let Some(docker) = places::engine().await else { return };
-    kill_at_random(Site::new(Place::Engine(docker), "{ containers: { images: built } }"), 1).await;
+    let Some(docker) = services::engine().await else { return };
+    kill_at_random(Site::new(Target::Engine(docker), "{ containers: { images: built } }"), 1).await;
 }
 
 #[tokio::test]
 async fn whenever_it_is_killed_cleanup_leaves_nothing_in_a_cluster() {
-    let (Some(client), Some(kubeconfig)) = (places::cluster().await, places::kubeconfig()) else { return };
+    let (Some(client), Some(kubeconfig)) = (services::cluster().await, services::kubeconfig()) else { return };
     let environment = format!("{{ kubernetes: {{ images: built, kubeconfig: {} }} }}", kubeconfig.display());
-    kill_at_random(Site::new(Place::Cluster(client), &environment), 1).await;
+    kill_at_random(Site::new(Target::Cluster(client), &environment), 1).await;
 }

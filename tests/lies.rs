@@ -12,7 +12,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// An honest restore by one's own commands: filled at the side, then in the live one's place. `$from` is the point.
+/// An honest restore by one's own commands: filled at the side, then in the live one's environment. `$from` is the point.
 const RESTORE: &str = r#"
     server="${LIFEBOAT_POSTGRES%/*}"
     psql -qX -v ON_ERROR_STOP=1 "$server/postgres" \
@@ -110,7 +110,7 @@ impl Drill {
             Verdict::Unknown => 4,
         };
         assert_eq!(output.status.code(), Some(expected), "{said}");
-        let bit = report.judgements.iter().find(|judgement| judgement.what == "fault bit").unwrap();
+        let bit = report.judgements.iter().find(|judgement| judgement.what == "fault took effect").unwrap();
         if bit.verdict == Verdict::Met { Ok(report) } else { Err(said) }
     }
 }
@@ -132,11 +132,11 @@ fn judged(report: &Report, what: &str) -> (Verdict, String) {
     (found.verdict, found.reason.clone().unwrap_or_default())
 }
 
-fn restored(report: &Report) -> &lifeboat::model::report::Step {
+fn restored(report: &Report) -> &lifeboat::model::report::StepReport {
     report.steps.iter().find(|step| step.kind == "restore").unwrap()
 }
 
-/// The point that was restored, and when the fault can have bitten at the earliest.
+/// The point that was restored, and when the fault can have taken effect at the earliest.
 fn chosen(report: &Report) -> (&RecoveryPoint, f64) {
     let (_, id) = restored(report).figures.iter().find(|(name, _)| name == "point").unwrap();
     (report.points.iter().find(|point| point.id == *id).unwrap(), report.moments["injecting"])
@@ -167,8 +167,8 @@ fn a_restore_of_an_older_backup_misses_the_recovery_point_that_the_right_one_kee
     drill.objectives = "rto: 20s, rpo: 4s, at: read";
     drill.limits = "baseline: 8s, recovery: 30s, drill: 3m";
     let report = drill.run();
-    let (point, bite) = chosen(&report);
-    assert!(point.id != "0001" && bite - point.snapshot.seconds() < 4.0, "the right one was in reach: {point:?}");
+    let (point, onset) = chosen(&report);
+    assert!(point.id != "0001" && onset - point.snapshot.seconds() < 4.0, "the right one was in reach: {point:?}");
     let rpa = &report.measurements.rpa.strict;
     assert!(rpa.low.unwrap() > 4.0 && report.writes.lost.unwrap() > 20, "{rpa:?}: {:?}", report.writes);
     assert!(rpa.high.is_some(), "already the first point holds a write: {rpa:?}");
@@ -214,11 +214,11 @@ fn a_restore_that_does_nothing_and_says_it_did_is_missed() {
 fn a_backup_of_the_empty_database_made_anew_is_never_what_is_restored() {
     let empty = "psql -qX \"${LIFEBOAT_POSTGRES%/*}/postgres\" -c 'CREATE DATABASE mlflow' && sleep 5";
     let report = Drill::new("ruins", BUILTIN).after(empty).run();
-    let (point, bite) = chosen(&report);
-    let (bitten, begin) = (report.moments["bite"], restored(&report).begin);
-    let of_ruins = |other: &RecoveryPoint| bitten < other.snapshot.seconds() && other.snapshot.seconds() < begin;
+    let (point, onset) = chosen(&report);
+    let (confirmed, begin) = (report.moments["onset"], restored(&report).begin);
+    let of_ruins = |other: &RecoveryPoint| confirmed < other.snapshot.seconds() && other.snapshot.seconds() < begin;
     assert!(report.points.iter().any(of_ruins), "no backup was taken of the ruins: {:?}", report.points);
-    assert!(point.snapshot.seconds() < bite, "{point:?}");
+    assert!(point.snapshot.seconds() < onset, "{point:?}");
     assert!(report.writes.survived.unwrap() > 0, "{:?}", report.writes);
     assert_eq!(report.verdict, Verdict::Met, "{:#?}", report.judgements);
 }

@@ -7,8 +7,8 @@ mod notes;
 
 use lifeboat::check::CHECKS;
 use lifeboat::client::mlflow::Mlflow;
-use lifeboat::client::{Trouble, canary, process, s3};
-use lifeboat::environment::{Environment, Lent, Place, local};
+use lifeboat::client::{Error, process, s3, tasks};
+use lifeboat::environment::{Environment, Platform, RunContext, local};
 use lifeboat::kind::pick;
 use lifeboat::model::Verdict;
 use lifeboat::workload::seed;
@@ -18,36 +18,36 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-struct Stage {
-    place: Box<dyn Place>,
-    lent: Lent,
+struct Fixture {
+    environment: Box<dyn Environment>,
+    run_context: RunContext,
     notes: Arc<Notes>,
     _folder: tempfile::TempDir,
 }
 
-impl Stage {
+impl Fixture {
     fn new(name: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let place = (local::KIND.parse)(&node::parse("{}").unwrap(), &mut vec![]).unwrap();
-        let lent = Lent { run: format!("{name}-{}", std::process::id()), folder: folder.path().into() };
-        Self { place, lent, notes: Arc::default(), _folder: folder }
+        let environment = (local::KIND.parse)(&node::parse("{}").unwrap(), &mut vec![]).unwrap();
+        let run_context = RunContext { run: format!("{name}-{}", std::process::id()), folder: folder.path().into() };
+        Self { environment, run_context, notes: Arc::default(), _folder: folder }
     }
 
-    async fn provision(&self) -> Arc<dyn Environment> {
-        let survey = self.place.survey(&[]).await;
+    async fn provision(&self) -> Arc<dyn Platform> {
+        let survey = self.environment.survey(&[]).await;
         assert!(survey.problems.is_empty(), "{:?}", survey.problems);
         let journal = Arc::clone(&self.notes);
-        self.place.provision(&self.lent, journal).await.map_err(|e| e.to_string()).unwrap()
+        self.environment.provision(&self.run_context, journal).await.map_err(|e| e.to_string()).unwrap()
     }
 
     fn assert_nothing_left(&self) {
-        let left = process::marked("LIFEBOAT_RUN", &self.lent.run, "LIFEBOAT_COMPONENT");
+        let left = process::marked("LIFEBOAT_RUN", &self.run_context.run, "LIFEBOAT_COMPONENT");
         assert!(left.is_empty(), "{left:?}");
         for receipt in self.notes.0.lock().unwrap().iter() {
             let born: Option<process::Born> = serde_json::from_value(receipt.0["process"].clone()).ok();
             assert!(!born.is_some_and(process::Born::lives), "{receipt:?}");
         }
-        assert!(!store::state().join(&self.lent.run).exists());
+        assert!(!store::state().join(&self.run_context.run).exists());
     }
 }
 
@@ -57,83 +57,83 @@ async fn make_run(mlflow: &Mlflow) -> String {
     answer["run"]["info"]["run_id"].as_str().unwrap().to_owned()
 }
 
-async fn read_run(mlflow: &Mlflow, id: &str) -> Result<Value, Trouble> {
+async fn read_run(mlflow: &Mlflow, id: &str) -> Result<Value, Error> {
     mlflow.get("runs/get", &[("run_id", id)]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_platform_survives_what_is_done_to_it_and_leaves_nothing() {
-    let stage = Stage::new("test-survives");
-    let env = stage.provision().await;
-    let hands = env.components().unwrap();
-    let mlflow = Mlflow::fresh(env.doors().mlflow.as_ref().unwrap(), Duration::from_secs(3)).unwrap();
-    let scratch = canary::experiment(&mlflow, "scratch").await.unwrap();
+    let fixture = Fixture::new("test-survives");
+    let platform = fixture.provision().await;
+    let step_context = platform.components().unwrap();
+    let mlflow = Mlflow::fresh(platform.endpoints().mlflow.as_ref().unwrap(), Duration::from_secs(3)).unwrap();
+    let scratch = tasks::experiment(&mlflow, "scratch").await.unwrap();
     mlflow.post("experiments/delete", &json!({ "experiment_id": scratch })).await.unwrap();
-    assert_eq!(canary::experiment(&mlflow, "scratch").await.unwrap(), scratch);
-    canary::round_trip(&mlflow, &scratch, "in a restored experiment").await.unwrap();
+    assert_eq!(tasks::experiment(&mlflow, "scratch").await.unwrap(), scratch);
+    tasks::round_trip(&mlflow, &scratch, "in a restored experiment").await.unwrap();
     let run = make_run(&mlflow).await;
     let path = format!("0/{run}/artifacts/a.txt");
     mlflow.put_artifact(&path, b"bytes".to_vec()).await.unwrap();
-    let objects = env.objects().unwrap();
+    let objects = platform.objects().unwrap();
     let keys = s3::list(objects.s3(), objects.bucket(), objects.prefix()).await.unwrap();
     assert_eq!(keys, [(format!("{}/{path}", objects.prefix()), 5)]);
     assert_eq!(s3::get(objects.s3(), objects.bucket(), &keys[0].0).await.unwrap(), b"bytes");
 
     for component in ["mlflow", "postgres", "s3"] {
-        let before = hands.instance(component).await.unwrap().unwrap();
-        hands.kill(component).await.unwrap();
-        hands.kill(component).await.unwrap();
-        assert_eq!(hands.alive(component).await.verdict, Verdict::Missed);
-        assert_eq!(hands.instance(component).await.unwrap(), None);
-        hands.start(component).await.unwrap();
-        hands.start(component).await.unwrap();
-        assert_eq!(hands.alive(component).await.verdict, Verdict::Met);
-        assert_ne!(hands.instance(component).await.unwrap().unwrap(), before);
+        let before = step_context.instance(component).await.unwrap().unwrap();
+        step_context.kill(component).await.unwrap();
+        step_context.kill(component).await.unwrap();
+        assert_eq!(step_context.alive(component).await.verdict, Verdict::Missed);
+        assert_eq!(step_context.instance(component).await.unwrap(), None);
+        step_context.start(component).await.unwrap();
+        step_context.start(component).await.unwrap();
+        assert_eq!(step_context.alive(component).await.verdict, Verdict::Met);
+        assert_ne!(step_context.instance(component).await.unwrap().unwrap(), before);
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     read_run(&mlflow, &run).await.unwrap();
     assert_eq!(mlflow.artifact(&path).await.unwrap(), b"bytes");
 
     for component in ["postgres", "mlflow"] {
-        hands.pause(component).await.unwrap();
-        assert_eq!(hands.alive(component).await.verdict, Verdict::Missed);
+        step_context.pause(component).await.unwrap();
+        assert_eq!(step_context.alive(component).await.verdict, Verdict::Missed);
         assert!(read_run(&mlflow, &run).await.is_err());
-        hands.resume(component).await.unwrap();
-        hands.resume(component).await.unwrap();
+        step_context.resume(component).await.unwrap();
+        step_context.resume(component).await.unwrap();
         read_run(&mlflow, &run).await.unwrap();
     }
-    hands.stop("mlflow").await.unwrap();
-    hands.stop("postgres").await.unwrap();
-    hands.start("postgres").await.unwrap();
-    hands.start("mlflow").await.unwrap();
+    step_context.stop("mlflow").await.unwrap();
+    step_context.stop("postgres").await.unwrap();
+    step_context.start("postgres").await.unwrap();
+    step_context.start("mlflow").await.unwrap();
     read_run(&mlflow, &run).await.unwrap();
 
-    let sql = env.sql().unwrap();
+    let sql = platform.sql().unwrap();
     let rows = sql.connect(sql.database()).await.unwrap().query("select 1 from runs", &[]).await.unwrap();
     assert_eq!(rows.len(), 2);
     let dump = sql.tool("pg_dump", &["--schema-only"]).await.unwrap().finish().await.unwrap();
     assert!(dump.0.success() && dump.1.len() > 1000, "{}", dump.0);
 
-    hands.pause("postgres").await.unwrap(); // and removed while frozen
-    assert_eq!(env.remove().await, Vec::<String>::new());
-    assert_eq!(env.remove().await, Vec::<String>::new());
-    stage.assert_nothing_left();
+    step_context.pause("postgres").await.unwrap(); // and removed while frozen
+    assert_eq!(platform.remove().await, Vec::<String>::new());
+    assert_eq!(platform.remove().await, Vec::<String>::new());
+    fixture.assert_nothing_left();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_registry_says_and_the_bucket_holds_are_compared_by_name() {
-    let stage = Stage::new("test-registry");
-    let env = stage.provision().await;
-    seed::plant(&*env, 0.1).await.unwrap();
+    let fixture = Fixture::new("test-registry");
+    let platform = fixture.provision().await;
+    seed::plant(&*platform, 0.1).await.unwrap();
     let check = pick("check", CHECKS, &node::parse("registry-artifacts").unwrap(), &mut vec![]).unwrap().it;
-    let planted = check.plant(&*env, "run").await.unwrap();
+    let planted = check.plant(&*platform, "run").await.unwrap();
     let reason = async || {
-        let finding = check.verify(&*env, &planted).await;
+        let finding = check.verify(&*platform, &planted).await;
         (finding.verdict, finding.reason.unwrap_or_default())
     };
     assert_eq!(reason().await, (Verdict::Met, String::new()));
 
-    let (sql, objects) = (env.sql().unwrap(), env.objects().unwrap());
+    let (sql, objects) = (platform.sql().unwrap(), platform.objects().unwrap());
     let client = sql.connect(sql.database()).await.unwrap();
     let keys = s3::list(objects.s3(), objects.bucket(), objects.prefix()).await.unwrap();
     let model = &keys.iter().find(|(key, _)| key.ends_with("/model/MLmodel")).unwrap().0;
@@ -152,12 +152,12 @@ async fn what_the_registry_says_and_the_bucket_holds_are_compared_by_name() {
         .await
         .unwrap();
     assert_eq!(reason().await.1, "seed-model-01@champion: there is no seed-model-01 version 99");
-    env.components().unwrap().kill("s3").await.unwrap();
+    platform.components().unwrap().kill("s3").await.unwrap();
     assert_eq!(reason().await.0, Verdict::Unknown, "what cannot be looked at is never met");
     client.batch_execute("DROP TABLE registered_model_aliases").await.unwrap();
     assert_eq!(reason().await.1, "the table `registered_model_aliases` is gone");
-    assert_eq!(env.remove().await, Vec::<String>::new());
-    stage.assert_nothing_left();
+    assert_eq!(platform.remove().await, Vec::<String>::new());
+    fixture.assert_nothing_left();
 }
 
 const KEPT: &str = "drill: kept\nscenario: ./nothing.yaml\nenvironment: { local: { keep: true } }\nscale: 0.02\n\
@@ -177,8 +177,8 @@ fn a_platform_that_is_kept_stays_up_until_it_is_cleaned_up() {
     };
     let (code, said) = lifeboat(&["run", "kept.yaml"]);
     assert_eq!(code, Some(0), "{said}");
-    let door = said.split("the platform stays up: MLflow http://").nth(1).and_then(|text| text.split(',').next());
-    let up = || std::net::TcpStream::connect(door.unwrap()).is_ok();
+    let endpoint = said.split("the platform stays up: MLflow http://").nth(1).and_then(|text| text.split(',').next());
+    let up = || std::net::TcpStream::connect(endpoint.unwrap()).is_ok();
     assert!(up(), "{said}");
     let (code, said) = lifeboat(&["cleanup"]);
     assert_eq!((code, up()), (Some(0), false), "{said}");
@@ -188,12 +188,12 @@ fn a_platform_that_is_kept_stays_up_until_it_is_cleaned_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_runs_platform_is_removed_by_its_receipts_alone() {
-    let stage = Stage::new("test-dead");
-    let env = stage.provision().await;
-    env.components().unwrap().pause("mlflow").await.unwrap();
-    std::mem::forget(env);
-    let receipts = stage.notes.0.lock().unwrap().clone();
-    assert_eq!(stage.place.remove(&stage.lent, &receipts).await, Vec::<String>::new());
-    stage.assert_nothing_left();
-    assert_eq!(stage.place.remove(&stage.lent, &receipts).await, Vec::<String>::new());
+    let fixture = Fixture::new("test-dead");
+    let platform = fixture.provision().await;
+    platform.components().unwrap().pause("mlflow").await.unwrap();
+    std::mem::forget(platform);
+    let receipts = fixture.notes.0.lock().unwrap().clone();
+    assert_eq!(fixture.environment.remove(&fixture.run_context, &receipts).await, Vec::<String>::new());
+    fixture.assert_nothing_left();
+    assert_eq!(fixture.environment.remove(&fixture.run_context, &receipts).await, Vec::<String>::new());
 }

@@ -1,17 +1,17 @@
-//! The identity lock on a standing platform in a real cluster: what was not lent, or is not what was meant, is refused
+//! The identity lock on a standing platform in a real cluster: what was not opted in, or is not what was meant, is refused
 //! with 7 and not touched; what was is broken, mended and left standing.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "support/notes.rs"]
 mod notes;
-#[path = "support/places.rs"]
-mod places;
+#[path = "support/services.rs"]
+mod services;
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
-use lifeboat::environment::{Environment, Lent, Place, kubernetes};
+use lifeboat::environment::{Environment, Platform, RunContext, kubernetes};
 use lifeboat::model::{Fact, Phase};
 use lifeboat::{node, store};
 use notes::Notes;
@@ -22,7 +22,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-const DRILL: &str = "drill: lent\nscenario: ./crash.yaml\nenvironment: { kubernetes: {} }\nscale: 0.02\n\
+const DRILL: &str = "drill: opted-in\nscenario: ./crash.yaml\nenvironment: { kubernetes: {} }\nscale: 0.02\n\
     protect: { engine: { builtin: { postgres: logical } }, every: 3s }\n\
     workload: { mlflow: { runs: 2/s, artifacts: 1/s } }\n\
     probes: [mlflow: { depth: read, every: 200ms, timeout: 4s }]\nchecks: [sql-integrity]\n\
@@ -38,32 +38,34 @@ struct Standing {
     client: Client,
     kubeconfig: PathBuf,
     folder: tempfile::TempDir,
-    place: Box<dyn Place>,
-    lent: Lent,
+    environment: Box<dyn Environment>,
+    run_context: RunContext,
     notes: Arc<Notes>,
-    env: Arc<dyn Environment>,
+    platform: Arc<dyn Platform>,
 }
 
 impl Standing {
     async fn new() -> Option<Self> {
-        let (kubeconfig, client) = (places::kubeconfig()?, places::cluster().await?);
+        let (kubeconfig, client) = (services::kubeconfig()?, services::cluster().await?);
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("lent.yaml"), DRILL).unwrap();
+        fs::write(folder.path().join("opted-in.yaml"), DRILL).unwrap();
         fs::write(folder.path().join("bare.yaml"), DRILL.replace("protect:", "# protect:")).unwrap();
         fs::write(folder.path().join("crash.yaml"), CRASH).unwrap();
         let lost = DRILL.replace("./crash.yaml", "./disk.yaml").replace("baseline: 4s", "baseline: 10s");
         fs::write(folder.path().join("lost.yaml"), lost).unwrap();
         fs::write(folder.path().join("disk.yaml"), LOST).unwrap();
         let settings = format!("{{ images: built, kubeconfig: {} }}", kubeconfig.display());
-        let place = (kubernetes::KIND.parse)(&node::parse(&settings).unwrap(), &mut vec![]).unwrap();
-        let lent = Lent { run: format!("standing-{:04x}", rand::random::<u16>()), folder: folder.path().into() };
+        let environment = (kubernetes::KIND.parse)(&node::parse(&settings).unwrap(), &mut vec![]).unwrap();
+        let run_context =
+            RunContext { run: format!("standing-{:04x}", rand::random::<u16>()), folder: folder.path().into() };
         let notes = Arc::<Notes>::default();
-        let env = place.provision(&lent, Arc::clone(&notes) as _).await.map_err(|e| e.to_string()).unwrap();
-        Some(Self { client, kubeconfig, folder, place, lent, notes, env })
+        let platform =
+            environment.provision(&run_context, Arc::clone(&notes) as _).await.map_err(|e| e.to_string()).unwrap();
+        Some(Self { client, kubeconfig, folder, environment, run_context, notes, platform })
     }
 
     fn namespace(&self) -> String {
-        format!("lifeboat-{}", self.lent.run)
+        format!("lifeboat-{}", self.run_context.run)
     }
 
     /// The environment of a drill that attaches here: the namespace, the token, and four fingerprints.
@@ -108,7 +110,7 @@ impl Standing {
         pods.iter().map(|pod| format!("{} {} {}", pod.name_any(), pod.uid().unwrap_or_default(), starts(pod))).collect()
     }
 
-    async fn lend(&self, token: Option<&str>) {
+    async fn opt_in(&self, token: Option<&str>) {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let patch = Patch::Merge(json!({ "metadata": { "labels": { TOKEN: token } } }));
         namespaces.patch(&self.namespace(), &PatchParams::default(), &patch).await.unwrap();
@@ -125,7 +127,7 @@ impl Standing {
 impl Drop for Standing {
     fn drop(&mut self) {
         let receipts = self.notes.0.lock().unwrap().clone();
-        let left = async { self.place.remove(&self.lent, &receipts).await };
+        let left = async { self.environment.remove(&self.run_context, &receipts).await };
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(left));
     }
 }
@@ -144,13 +146,14 @@ fn found<'a>(said: &'a str, name: &str) -> &'a str {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_platform_that_was_lent_and_meant_is_touched() {
     let Some(standing) = Standing::new().await else { return };
-    let (own, token) = (standing.namespace(), standing.lent.run.clone());
-    let (code, said) = standing.lifeboat("plan", "lent.yaml", &standing.attach(&own, &token, ["x", "x", "x", "x"], ""));
+    let (own, token) = (standing.namespace(), standing.run_context.run.clone());
+    let (code, said) =
+        standing.lifeboat("plan", "opted-in.yaml", &standing.attach(&own, &token, ["x", "x", "x", "x"], ""));
     assert_eq!(code, Some(7), "{said}");
     let names = ["cluster", "namespace", "postgres", "bucket"];
     let right = names.map(|name| found(&said, name));
-    let lent = standing.attach(&own, &token, right, "");
-    let (code, said) = standing.lifeboat("plan", "lent.yaml", &lent);
+    let run_context = standing.attach(&own, &token, right, "");
+    let (code, said) = standing.lifeboat("plan", "opted-in.yaml", &run_context);
     assert_eq!(code, Some(0), "{said}");
 
     let before = standing.state().await;
@@ -158,46 +161,46 @@ async fn only_the_platform_that_was_lent_and_meant_is_touched() {
         let mut wrong = right;
         wrong[index] = "another";
         let environment = standing.attach(&own, &token, wrong, "");
-        standing.refused("lent.yaml", &environment, &format!("the fingerprint `{name}` is"));
+        standing.refused("opted-in.yaml", &environment, &format!("the fingerprint `{name}` is"));
         let environment = standing.attach(&own, &token, right, &format!("'{}'", right[index]));
-        standing.refused("lent.yaml", &environment, "is on the deny list");
+        standing.refused("opted-in.yaml", &environment, "is on the deny list");
     }
-    standing.refused("lent.yaml", &standing.attach(&own, "other", right, ""), "not as `other`");
+    standing.refused("opted-in.yaml", &standing.attach(&own, "other", right, ""), "not as `other`");
     let store = format!("{own}-store");
-    standing.refused("lent.yaml", &standing.attach(&store, &token, right, ""), "the fingerprint `namespace` is");
-    standing.refused("bare.yaml", &lent, "what is broken could not be mended");
-    standing.lend(None).await;
-    standing.refused("lent.yaml", &lent, "carries no drill token");
-    standing.lend(Some(&token)).await;
+    standing.refused("opted-in.yaml", &standing.attach(&store, &token, right, ""), "the fingerprint `namespace` is");
+    standing.refused("bare.yaml", &run_context, "what is broken could not be mended");
+    standing.opt_in(None).await;
+    standing.refused("opted-in.yaml", &run_context, "carries no drill token");
+    standing.opt_in(Some(&token)).await;
     assert_eq!(standing.state().await, before, "nothing was touched");
 
-    let run = standing.start("run", "lent.yaml", &lent);
+    let run = standing.start("run", "opted-in.yaml", &run_context);
     while !standing.facts().contains(&Fact::Phase(Phase::Baseline)) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    standing.lend(None).await;
+    standing.opt_in(None).await;
     let (code, said) = told(&tokio::task::block_in_place(|| run.wait_with_output()).unwrap());
     assert_eq!(code, Some(7), "{said}");
     assert!(!standing.facts().iter().any(|fact| matches!(fact, Fact::Intended { .. })), "no intent, no harm");
     assert_eq!(standing.state().await, before, "nothing was touched");
 
-    standing.lend(Some(&token)).await;
-    let (code, said) = standing.lifeboat("run", "lent.yaml", &lent);
+    standing.opt_in(Some(&token)).await;
+    let (code, said) = standing.lifeboat("run", "opted-in.yaml", &run_context);
     assert_eq!(code, Some(0), "{said}");
     assert_ne!(standing.state().await, before, "this time it was");
-    standing.env.sql().unwrap().connect("mlflow").await.unwrap(); // and it stands
+    standing.platform.sql().unwrap().connect("mlflow").await.unwrap(); // and it stands
 
-    let (code, said) = standing.lifeboat("run", "lost.yaml", &lent);
+    let (code, said) = standing.lifeboat("run", "lost.yaml", &run_context);
     assert_eq!(code, Some(0), "{said}");
-    standing.refused("lent.yaml", &lent, "the fingerprint `postgres` is"); // its disk is another, by our own hand
+    standing.refused("opted-in.yaml", &run_context, "the fingerprint `postgres` is"); // its disk is another, by our own hand
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_made_anew_under_the_same_name_is_another_one() {
-    let (Some(kubeconfig), Some(client)) = (places::kubeconfig(), places::cluster().await) else { return };
+    let (Some(kubeconfig), Some(client)) = (services::kubeconfig(), services::cluster().await) else { return };
     let namespaces: Api<Namespace> = Api::all(client);
     let name = format!("lock-{:04x}", rand::random::<u16>());
-    let body = json!({ "metadata": { "name": name, "labels": { TOKEN: "lent" } } });
+    let body = json!({ "metadata": { "name": name, "labels": { TOKEN: "mine" } } });
     let body: Namespace = serde_json::from_value(body).unwrap();
     let first = namespaces.create(&PostParams::default(), &body).await.unwrap().uid().unwrap();
     namespaces.delete(&name, &DeleteParams::default()).await.unwrap();
@@ -207,12 +210,12 @@ async fn a_namespace_made_anew_under_the_same_name_is_another_one() {
     let second = namespaces.create(&PostParams::default(), &body).await.unwrap().uid().unwrap();
 
     let settings = format!(
-        "{{ kubeconfig: {}, attach: {{ namespace: {name}, store: {name}, token: lent, \
+        "{{ kubeconfig: {}, attach: {{ namespace: {name}, store: {name}, token: mine, \
          fingerprints: {{ cluster: x, namespace: {first}, postgres: x, bucket: x }} }} }}",
         kubeconfig.display()
     );
-    let place = (kubernetes::KIND.parse)(&node::parse(&settings).unwrap(), &mut vec![]).unwrap();
-    let refusals = place.survey(&[]).await.refusals;
+    let environment = (kubernetes::KIND.parse)(&node::parse(&settings).unwrap(), &mut vec![]).unwrap();
+    let refusals = environment.survey(&[]).await.refusals;
     namespaces.delete(&name, &DeleteParams::default()).await.unwrap();
     let said = format!("the fingerprint `namespace` is {second}, not {first}");
     assert!(refusals.contains(&said), "{refusals:?}");

@@ -1,4 +1,4 @@
-//! Nodes of a real cluster are lost, by cable and by power: each loss bites and is mended, and a node that is given up
+//! Nodes of a real cluster are lost, by cable and by power: each loss takes effect and is mended, and a node that is given up
 //! holds nobody up.
 //!
 //! The cluster is the one that `LIFEBOAT_TEST_KUBECONFIG` names, and `LIFEBOAT_TEST_NODES` is the switch of its nodes;
@@ -7,67 +7,67 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "support/fixture.rs"]
+mod fixture;
 #[path = "support/notes.rs"]
 mod notes;
-#[path = "support/places.rs"]
-mod places;
-#[path = "support/stage.rs"]
-mod stage;
+#[path = "support/services.rs"]
+mod services;
 #[path = "support/steps.rs"]
 mod steps;
 #[path = "support/strike.rs"]
 mod strike;
 
+use fixture::Fixture;
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, ResourceExt};
 use lifeboat::environment::cluster;
 use serde_json::json;
-use stage::Stage;
 use std::time::{Duration, Instant};
 use steps::mend;
-use strike::{bite, strike};
+use strike::{onset, strike};
 
-/// The cluster itself forgets the pods of a node that was deleted, but not before.
+/// the cluster itself force-deletes the pods of a node that was deleted, but not before.
 const QUARANTINE: Duration = Duration::from_secs(40);
 
 /// Two of MLflow, which leave a lost node soon, and a disk that follows its pod.
-fn place() -> Option<String> {
-    let (config, switch) = (places::kubeconfig()?, places::switch()?);
+fn environment() -> Option<String> {
+    let (config, switch) = (services::kubeconfig()?, services::switch()?);
     let verb = |verb: &str| format!("{switch} {verb} \"$LIFEBOAT_NODE\"");
     let nodes =
         json!({ "power_off": verb("kill"), "power_on": verb("up"), "cut_off": verb("cut"), "connect": verb("heal") });
     let mlflow = json!({ "replicas": 2, "toleration": "5s" });
-    let place = json!({ "kubernetes": { "kubeconfig": config, "images": "built", "doors": "forward",
+    let environment = json!({ "kubernetes": { "kubeconfig": config, "images": "built", "access": "forward",
         "storage_class": "network", "mlflow": mlflow, "nodes": nodes } });
-    Some(place.to_string())
+    Some(environment.to_string())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_lost_comes_back_and_one_that_is_given_up_holds_nobody_up() {
-    let Some(place) = place() else { return };
-    let stage = Stage::new("test-nodes", &place);
-    let env = stage.provision().await;
-    let (env, folder) = (env.as_ref(), stage.folder());
-    let cluster = env.cluster().unwrap();
+    let Some(environment) = environment() else { return };
+    let fixture = Fixture::new("test-nodes", &environment);
+    let platform = fixture.provision().await;
+    let (platform, folder) = (platform.as_ref(), fixture.folder());
+    let cluster = platform.cluster().unwrap();
 
-    strike(env, "node-lost: { carries: mlflow, spares: postgres, how: cable }").await;
-    mend(env, folder, "wait-for: { healthy: mlflow, within: 2m }").await;
+    strike(platform, "node-lost: { carries: mlflow, spares: postgres, how: cable }").await;
+    mend(platform, folder, "wait-for: { healthy: mlflow, within: 2m }").await;
 
-    let (fault, receipt) = bite(env, "node-lost: { carries: postgres, how: power }").await;
-    let drained = mend(env, folder, "drain: { carries: postgres }").await;
+    let (fault, receipt) = onset(platform, "node-lost: { carries: postgres, how: power }").await;
+    let drained = mend(platform, folder, "drain: { carries: postgres }").await;
     let node = drained.figures.iter().find(|(figure, _)| figure == "node").unwrap().1.clone();
     let began = Instant::now();
-    mend(env, folder, &format!("delete-node: {{ node: {node} }}")).await;
+    mend(platform, folder, &format!("delete-node: {{ node: {node} }}")).await;
     let pods = cluster::pods(cluster, "").await.unwrap();
     let left = pods.iter().find(|pod| pod.spec.as_ref().unwrap().node_name.as_ref() == Some(&node));
     assert_eq!(left.map(ResourceExt::name_any), None, "it is still on `{node}`");
     assert!(Api::<Node>::all(cluster.client()).get_opt(&node).await.unwrap().is_none());
-    mend(env, folder, "wait-for: { healthy: postgres, within: 2m }").await;
-    mend(env, folder, "stop: { component: mlflow }").await;
-    assert!(began.elapsed() < QUARANTINE, "{:?}: the cluster had to forget its pods", began.elapsed());
+    mend(platform, folder, "wait-for: { healthy: postgres, within: 2m }").await;
+    mend(platform, folder, "stop: { component: mlflow }").await;
+    assert!(began.elapsed() < QUARANTINE, "{:?}: the cluster had to force-delete its pods", began.elapsed());
 
-    fault.lift(env, &receipt).await.unwrap();
+    fault.lift(platform, &receipt).await.unwrap();
     let back = Api::<Node>::all(cluster.client()).get(&node).await.unwrap();
     assert!(cluster::ready(&back), "{back:?}");
-    assert_eq!(env.remove().await, Vec::<String>::new());
+    assert_eq!(platform.remove().await, Vec::<String>::new());
 }

@@ -4,7 +4,7 @@
 
 use lifeboat::model::report::Report;
 use lifeboat::model::{Depth, Fact, Line, Verdict};
-use lifeboat::run::{Outcome, Watcher, run};
+use lifeboat::run::{Observer, Outcome, run};
 use lifeboat::spec;
 use lifeboat::store::read_timeline;
 use std::fs;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 struct Nobody;
 
-impl Watcher for Nobody {
+impl Observer for Nobody {
     fn line(&self, _: &Line) {}
     fn progress(&self, _: &str) {}
 }
@@ -92,7 +92,7 @@ async fn the_phases_follow_each_other_and_intent_comes_before_the_act() {
 async fn the_rta_is_exact_on_a_paused_clock() {
     let (report, _) = drill(CRASH, "").await;
     let rta = &report.measurements.rta[&Depth::Health];
-    // Noticed at the third failed answer, at most 0.3 s after the bite; the start takes 2 s; ticks are 0.1 s apart.
+    // Noticed at the third failed answer, at most 0.3 s after the onset; the start takes 2 s; ticks are 0.1 s apart.
     let (low, seconds, high) = (rta.low.unwrap(), rta.seconds.unwrap(), rta.high.unwrap());
     assert!(low <= 2.3 && 2.0 <= high && high - low <= 0.11, "{rta:?}");
     assert!((2.1..=2.4).contains(&seconds), "{rta:?}");
@@ -253,10 +253,10 @@ async fn a_service_that_is_stable_before_a_late_fault_is_not_called_back_yet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_fault_that_does_not_bite_or_never_strikes_makes_the_drill_unknown() {
+async fn a_late_fault_that_does_not_take_effect_or_never_strikes_makes_the_drill_unknown() {
     let start = "recovery: [ { start: { component: mlflow } } ]";
     for (late, why) in [
-        ("noop: {}, at: recovery", "the fault `noop` did not bite"),
+        ("noop: {}, at: recovery", "the fault `noop` did not take effect"),
         ("kill: { component: mlflow }, at: recovery+1s", "at recovery+1s did not strike: cannot kill `mlflow`"),
         ("kill: { component: mlflow }, at: recovery+1m", "at recovery+1m did not strike: the limit of 20s"),
     ] {
@@ -282,7 +282,7 @@ async fn the_faults_of_the_disaster_strike_in_the_order_of_their_times_and_time_
 }
 
 #[tokio::test]
-async fn a_step_hands_its_outputs_to_a_later_command() {
+async fn a_step_passes_its_outputs_to_a_later_command() {
     let folder = tempfile::tempdir().unwrap();
     let said = folder.path().join("said");
     let command = format!(

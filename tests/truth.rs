@@ -11,7 +11,7 @@ use lifeboat::measure::measure;
 use lifeboat::model::report::Measurement;
 use lifeboat::model::{Answer, Depth, Fact, Finding, Line, Objectives, Phase, Span, Terms, Verdict, Watch};
 use lifeboat::probe::Question;
-use lifeboat::run::{Scribe, Watcher, watch};
+use lifeboat::run::{Observer, Recorder, watch};
 use lifeboat::store::{VERSION, read_timeline};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rustix::process::{Pid, Signal, kill_process};
@@ -39,7 +39,7 @@ fn raw() -> f64 {
 }
 
 /// What is measured of one service.
-struct Seen {
+struct Observed {
     rta: Measurement,
     /// Ticks that were not asked in time.
     unasked: u64,
@@ -47,7 +47,7 @@ struct Seen {
     latest: f64,
 }
 
-/// When a service is down: from, to, on the raw clock; the first begins with the bite.
+/// When a service is down: from, to, on the raw clock; the first begins with the onset.
 #[derive(Debug, Clone)]
 struct Truth {
     down: Vec<(f64, f64)>,
@@ -56,10 +56,10 @@ struct Truth {
 
 impl Truth {
     /// An outage of 0 to 2 s, in a third of the cases with relapses, which are long enough to be seen.
-    fn draw(rng: &mut StdRng, bite: f64) -> Self {
+    fn draw(rng: &mut StdRng, onset: f64) -> Self {
         let seen = (EVERY + TIMEOUT).as_secs_f64() + 0.1;
-        let bite = bite + rng.random_range(0.0..0.2);
-        let mut down = vec![(bite, bite + if rng.random_bool(0.15) { 0.0 } else { rng.random_range(0.0..2.0) })];
+        let onset = onset + rng.random_range(0.0..0.2);
+        let mut down = vec![(onset, onset + if rng.random_bool(0.15) { 0.0 } else { rng.random_range(0.0..2.0) })];
         while rng.random_bool(0.33) && down.len() < 3 {
             let from = down[down.len() - 1].1 + rng.random_range(0.05..0.6);
             down.push((from, from + rng.random_range(seen..seen + 0.4)));
@@ -114,7 +114,7 @@ impl Question for Port {
 
 struct Nobody;
 
-impl Watcher for Nobody {
+impl Observer for Nobody {
     fn line(&self, _: &Line) {}
     fn progress(&self, _: &str) {}
 }
@@ -133,13 +133,13 @@ fn harness_process() {
         let clock = Clock::start();
         // The largest of a few: we may be put aside between the two readings, which makes one too small.
         let origin = (0..20).map(|_| raw() - clock.now().seconds()).fold(f64::MIN, f64::max);
-        let (scribe, _) = Scribe::begin(Path::new(&folder), clock, Arc::new(Nobody)).unwrap();
+        let (recorder, _) = Recorder::begin(Path::new(&folder), clock, Arc::new(Nobody)).unwrap();
         let questions = ports.split(',').map(|p| (one(), Arc::new(Port(p.parse().unwrap())) as Arc<dyn Question>));
-        let watching = watch(&scribe, questions.collect(), &(Arc::new(|| 0_u64) as _));
+        let watching = watch(&recorder, questions.collect(), &(Arc::new(|| 0_u64) as _));
         println!("origin {origin}");
         tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await.unwrap().unwrap();
         drop(watching);
-        scribe.swear(Fact::Ended).await.unwrap();
+        recorder.append_durable(Fact::Ended).await.unwrap();
         println!("done");
     });
 }
@@ -166,16 +166,16 @@ fn line(at: f64, fact: Fact) -> Line {
     Line { schema: VERSION, number: 0, at: Moment::at(at), wall: wall(), before: String::new(), fact }
 }
 
-/// What is measured of one service: its own answers, with the bite where the truth has it.
-fn measured(lines: &[Line], service: usize, truth: &Truth, origin: f64) -> Seen {
-    let bite = truth.down[0].0 - origin;
+/// What is measured of one service: its own answers, with the onset where the truth has it.
+fn measured(lines: &[Line], service: usize, truth: &Truth, origin: f64) -> Observed {
+    let onset = truth.down[0].0 - origin;
     let mut own = vec![line(
         0.0,
         Fact::Began { run: "r".into(), version: "0".into(), plan: String::new(), terms: Box::new(terms()) },
     )];
     let mut rest = vec![
-        line(bite, Fact::Injecting { fault: 0 }),
-        line(bite, Fact::Confirmed { fault: 0, finding: Finding::met() }),
+        line(onset, Fact::Injecting { fault: 0 }),
+        line(onset, Fact::Confirmed { fault: 0, finding: Finding::met() }),
     ];
     for l in lines {
         let mut l = l.clone();
@@ -196,7 +196,7 @@ fn measured(lines: &[Line], service: usize, truth: &Truth, origin: f64) -> Seen 
     let latest = late.fold(0.0, f64::max);
     let mut report = measure(&own);
     let rta = report.measurements.rta.remove(&Depth::Read).unwrap();
-    Seen { rta, unasked: report.probes[0].unasked, latest }
+    Observed { rta, unasked: report.probes[0].unasked, latest }
 }
 
 fn start(ports: &[u16], folder: &Path) -> (Child, f64, BufReader<std::process::ChildStdout>) {
@@ -229,10 +229,10 @@ fn end(child: &mut Child, out: &mut impl Read) {
 }
 
 /// One round: many services at once, watched by one harness, which is perhaps stopped for a second.
-fn round(seed: u64, stop: bool) -> Vec<(Truth, Seen)> {
+fn round(seed: u64, stop: bool) -> Vec<(Truth, Observed)> {
     let mut rng = StdRng::seed_from_u64(seed);
-    let bite = raw() + 1.5;
-    let truths: Vec<_> = (0..SERVICES).map(|_| Truth::draw(&mut rng, bite)).collect();
+    let onset = raw() + 1.5;
+    let truths: Vec<_> = (0..SERVICES).map(|_| Truth::draw(&mut rng, onset)).collect();
     let listeners: Vec<_> = (0..SERVICES).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let ports: Vec<_> = listeners.iter().map(|l| l.local_addr().unwrap().port()).collect();
     for (n, (listener, truth)) in listeners.into_iter().zip(&truths).enumerate() {
@@ -242,7 +242,7 @@ fn round(seed: u64, stop: bool) -> Vec<(Truth, Seen)> {
     let (mut child, origin, mut out) = start(&ports, folder.path());
     let sleep_until = |moment: f64| thread::sleep(Duration::from_secs_f64((moment - raw()).max(0.0)));
     if stop {
-        sleep_until(bite + rng.random_range(0.0..2.5));
+        sleep_until(onset + rng.random_range(0.0..2.5));
         let pid = Pid::from_child(&child);
         kill_process(pid, Signal::STOP).unwrap();
         thread::sleep(Duration::from_secs(1));
@@ -261,7 +261,7 @@ fn the_band_contains_the_truth_in_two_hundred_random_outages() {
     let (mut count, mut widths, mut stopped_count) = (0, vec![], 0);
     for seed in 0..8 {
         let stop = seed % 2 == 1;
-        for (truth, Seen { rta: m, unasked, latest }) in round(seed, stop) {
+        for (truth, Observed { rta: m, unasked, latest }) in round(seed, stop) {
             let (real, low) = (truth.seconds(), m.low.unwrap_or_else(|| panic!("{truth:?}: {m:?}")));
             let high = m.high.unwrap_or_else(|| panic!("{truth:?}: {m:?}"));
             assert!(

@@ -35,27 +35,27 @@ need() {
 
 # Folders of this machine that namespaces of ours mount something on. One that is removed while it is mounted on in some
 # namespace is gone there too, so what was made for the first user is removed with the last.
-BORROWED=/run/lifeboat
-borrow() { # USER FOLDER...
+MADE=/run/lifeboat
+claim_folders() { # USER FOLDER...
   local user=$1 folder; shift
   (
     flock 8
-    mkdir -p $BORROWED/users
-    : >"$BORROWED/users/$user"
-    for folder; do [ -d "$folder" ] || { mkdir -p "$folder"; echo "$folder" >>$BORROWED/made; }; done
+    mkdir -p $MADE/users
+    : >"$MADE/users/$user"
+    for folder; do [ -d "$folder" ] || { mkdir -p "$folder"; echo "$folder" >>$MADE/made; }; done
   ) 8</run
 }
-give_back() { # USER
+release_folders() { # USER
   local folder
   (
     flock 8
-    rm -f "$BORROWED/users/$1"
-    [ -d $BORROWED ] && [ -z "$(ls $BORROWED/users)" ] || exit 0
+    rm -f "$MADE/users/$1"
+    [ -d $MADE ] && [ -z "$(ls $MADE/users)" ] || exit 0
     while read -r folder; do
       # `ip netns` mounts its folder on itself
       if [ "$folder" = /run/netns ] && [ -z "$(ls "$folder")" ]; then umount "$folder" || true; fi
       rmdir "$folder" 2>/dev/null || true # unless somebody else uses it by now
-    done < <(cat $BORROWED/made 2>/dev/null)
-    rm -rf $BORROWED
+    done < <(cat $MADE/made 2>/dev/null)
+    rm -rf $MADE
   ) 8</run
 }

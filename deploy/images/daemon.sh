@@ -13,7 +13,7 @@ daemon_start() { # FOLDER FLAG...
   need docker.io:dockerd containerd:containerd runc:runc iptables:iptables
   daemon_stop "$at" # what a killed one left
   mkdir -p "$at/own"/{containerd,docker,etc}
-  borrow "$(family "$at")" /run/containerd /run/docker /etc/docker
+  claim_folders "$(family "$at")" /run/containerd /run/docker /etc/docker
   echo '{}' >"$at/config.json" # not the machine's own configuration
   # A session of its own: Ctrl-C where it was started is not meant for it. Mounts of its own: nothing stays mounted here.
   # shellcheck disable=SC2016 # for the inner shell
@@ -49,5 +49,5 @@ daemon_stop() { # FOLDER: ends the daemon, its containers and containerd; its da
   for pid in $(pgrep -f "^(/usr/bin/)?containerd.* $at/(data|run)/"); do kill -KILL "$pid" 2>/dev/null || true; await 5 gone "$pid" || true; done
   for group in $(groups_of "$at"); do find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || say "not empty: $group"; done
   rm -f "$at/docker.pid" "$at/docker.sock"
-  give_back "$(family "$at")"
+  release_folders "$(family "$at")"
 }

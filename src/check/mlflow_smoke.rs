@@ -4,8 +4,8 @@
 //! restore that forgot one of them fails by name.
 
 use super::Check;
-use crate::client::{Trouble, canary, mlflow::Mlflow};
-use crate::environment::Environment;
+use crate::client::{Error, mlflow::Mlflow, tasks};
+use crate::environment::Platform;
 use crate::kind::Kind;
 use crate::model::{Finding, Planted};
 use crate::node::read;
@@ -48,33 +48,36 @@ struct Artifact {
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-fn door(env: &dyn Environment) -> Result<Mlflow, Trouble> {
-    let base = env.doors().mlflow.as_deref();
-    Mlflow::fresh(base.ok_or_else(|| Trouble::new("cannot ask `mlflow`", "the environment has no such door"))?, TIMEOUT)
+fn endpoint(platform: &dyn Platform) -> Result<Mlflow, Error> {
+    let base = platform.endpoints().mlflow.as_deref();
+    Mlflow::fresh(
+        base.ok_or_else(|| Error::new("cannot ask `mlflow`", "the environment has no such endpoint"))?,
+        TIMEOUT,
+    )
 }
 
 #[async_trait]
 impl Check for Smoke {
-    async fn plant(&self, env: &dyn Environment, run: &str) -> Result<Planted, Trouble> {
-        let mlflow = door(env)?;
+    async fn plant(&self, platform: &dyn Platform, run: &str) -> Result<Planted, Error> {
+        let mlflow = endpoint(platform)?;
         let models = names(&mlflow, "registered-models", "registered_models").await?;
         let artifact = if models.is_empty() { None } else { Some(artifact(&mlflow).await?) };
         let experiments = names(&mlflow, "experiments", "experiments").await?.len();
         let before = Before { scratch: format!("lifeboat-smoke-{run}"), experiments, models, artifact };
-        serde_json::to_value(before).map(Planted).map_err(|e| Trouble::new("cannot write down what was planted", e))
+        serde_json::to_value(before).map(Planted).map_err(|e| Error::caused_by("cannot write down what was planted", e))
     }
 
-    async fn verify(&self, env: &dyn Environment, planted: &Planted) -> Finding {
+    async fn verify(&self, platform: &dyn Platform, planted: &Planted) -> Finding {
         let before: Before = match serde_json::from_value(planted.0.clone()) {
             Ok(before) => before,
             Err(error) => return Finding::unknown(format!("what was planted cannot be read: {error}")),
         };
-        let mlflow = match door(env) {
+        let mlflow = match endpoint(platform) {
             Ok(mlflow) => mlflow,
-            Err(trouble) => return Finding::unknown(trouble.to_string()),
+            Err(error) => return Finding::unknown(error.to_string()),
         };
         let answers = [
-            ("health", mlflow.health().await.map(|()| "OK".to_owned()).map_err(|trouble| canary::short(&trouble))),
+            ("health", mlflow.health().await.map(|()| "OK".to_owned()).map_err(|error| tasks::short(&error))),
             ("experiments", experiments(&mlflow, &before).await),
             ("registry", registry(&mlflow, &before).await),
             ("artifact", download(&mlflow, &before).await),
@@ -83,13 +86,13 @@ impl Check for Smoke {
         judge(&answers)
     }
 
-    async fn clear(&self, env: &dyn Environment, planted: &Planted) -> Result<(), Trouble> {
-        let mlflow = door(env)?;
+    async fn clear(&self, platform: &dyn Platform, planted: &Planted) -> Result<(), Error> {
+        let mlflow = endpoint(platform)?;
         let Some(scratch) = planted.0["scratch"].as_str() else { return Ok(()) };
-        if let Some(id) = canary::known_experiment(&mlflow, scratch).await? {
+        if let Some(id) = tasks::known_experiment(&mlflow, scratch).await? {
             let gone = mlflow.post("experiments/delete", &json!({ "experiment_id": id })).await;
             // One that was deleted before is still found by its name.
-            return gone.map(|_| ()).or_else(|trouble| if canary::missing(&trouble) { Ok(()) } else { Err(trouble) });
+            return gone.map(|_| ()).or_else(|error| if tasks::missing(&error) { Ok(()) } else { Err(error) });
         }
         Ok(())
     }
@@ -106,14 +109,13 @@ fn judge(answers: &[(&str, Result<String, String>)]) -> Finding {
 }
 
 async fn experiments(mlflow: &Mlflow, before: &Before) -> Result<String, String> {
-    let found = names(mlflow, "experiments", "experiments").await.map_err(|trouble| canary::short(&trouble))?.len();
+    let found = names(mlflow, "experiments", "experiments").await.map_err(|error| tasks::short(&error))?.len();
     let said = format!("{found} listed, {} before", before.experiments);
     if found == 0 && before.experiments > 0 { Err(said) } else { Ok(said) }
 }
 
 async fn registry(mlflow: &Mlflow, before: &Before) -> Result<String, String> {
-    let found =
-        names(mlflow, "registered-models", "registered_models").await.map_err(|trouble| canary::short(&trouble))?;
+    let found = names(mlflow, "registered-models", "registered_models").await.map_err(|error| tasks::short(&error))?;
     let missing: Vec<_> = before.models.difference(&found).collect();
     match missing.first() {
         None => Ok(format!("{} of {} models", before.models.len(), before.models.len())),
@@ -125,7 +127,7 @@ async fn registry(mlflow: &Mlflow, before: &Before) -> Result<String, String> {
 
 async fn download(mlflow: &Mlflow, before: &Before) -> Result<String, String> {
     let Some(Artifact { path, digest }) = &before.artifact else { return Ok("none before".to_owned()) };
-    let bytes = mlflow.artifact(path).await.map_err(|trouble| canary::short(&trouble))?;
+    let bytes = mlflow.artifact(path).await.map_err(|error| tasks::short(&error))?;
     if blake3::hash(&bytes).to_hex().as_str() == digest {
         Ok(format!("{} bytes as before", bytes.len()))
     } else {
@@ -135,21 +137,21 @@ async fn download(mlflow: &Mlflow, before: &Before) -> Result<String, String> {
 
 async fn write(mlflow: &Mlflow, before: &Before) -> Result<String, String> {
     let written = async {
-        let experiment = canary::experiment(mlflow, &before.scratch).await?;
-        let run = canary::round_trip(mlflow, &experiment, "smoke").await?;
+        let experiment = tasks::experiment(mlflow, &before.scratch).await?;
+        let run = tasks::round_trip(mlflow, &experiment, "smoke").await?;
         mlflow.post("runs/delete", &json!({ "run_id": run })).await
     };
-    written.await.map(|_| "written and read back".to_owned()).map_err(|trouble| canary::short(&trouble))
+    written.await.map(|_| "written and read back".to_owned()).map_err(|error| tasks::short(&error))
 }
 
-async fn artifact(mlflow: &Mlflow) -> Result<Artifact, Trouble> {
-    let path = canary::production_file(mlflow).await?;
+async fn artifact(mlflow: &Mlflow) -> Result<Artifact, Error> {
+    let path = tasks::production_file(mlflow).await?;
     let digest = blake3::hash(&mlflow.artifact(&path).await?).to_hex().to_string();
     Ok(Artifact { path, digest })
 }
 
 /// All names of a list, page after page.
-async fn names(mlflow: &Mlflow, list: &str, key: &str) -> Result<BTreeSet<String>, Trouble> {
+async fn names(mlflow: &Mlflow, list: &str, key: &str) -> Result<BTreeSet<String>, Error> {
     let (mut names, mut page) = (BTreeSet::new(), String::new());
     loop {
         let mut query = vec![("max_results", "1000")];

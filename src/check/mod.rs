@@ -1,15 +1,15 @@
 //! The seam of checks: plant before the fault, verify after the recovery, clear.
 //!
 //! Rules of conduct. What is planted is plain data and goes onto the timeline. `verify` looks through SQL, S3 and
-//! MLflow's REST, never through an engine's own books. What cannot be looked at is unknown, never met.
+//! MLflow's REST, never through what an engine says of itself. What cannot be looked at is unknown, never met.
 
 pub mod mlflow_smoke;
 pub mod performance;
 pub mod registry_artifacts;
 pub mod sql_integrity;
 
-use crate::client::Trouble;
-use crate::environment::{Environment, Power};
+use crate::client::Error;
+use crate::environment::{Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Planted};
 use async_trait::async_trait;
@@ -26,9 +26,9 @@ pub trait Check: Send + Sync {
         &[]
     }
     /// Before the fault: notes what is there, plants what will be looked for.
-    async fn plant(&self, env: &dyn Environment, run: &str) -> Result<Planted, Trouble>;
+    async fn plant(&self, platform: &dyn Platform, run: &str) -> Result<Planted, Error>;
     /// After the recovery: looks.
-    async fn verify(&self, env: &dyn Environment, planted: &Planted) -> Finding;
+    async fn verify(&self, platform: &dyn Platform, planted: &Planted) -> Finding;
     /// Takes away what was planted.
-    async fn clear(&self, env: &dyn Environment, planted: &Planted) -> Result<(), Trouble>;
+    async fn clear(&self, platform: &dyn Platform, planted: &Planted) -> Result<(), Error>;
 }

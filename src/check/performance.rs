@@ -3,9 +3,9 @@
 //! A restore that forgot the planner's statistics or an index gives right answers, late.
 
 use super::Check;
-use crate::client::{Trouble, canary, mlflow::Mlflow};
+use crate::client::{Error, mlflow::Mlflow, tasks};
 use crate::clock::Clock;
-use crate::environment::Environment;
+use crate::environment::Platform;
 use crate::kind::Kind;
 use crate::model::{Finding, Planted, Span};
 use crate::node::read;
@@ -42,30 +42,30 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[async_trait]
 impl Check for Performance {
-    async fn plant(&self, _: &dyn Environment, _: &str) -> Result<Planted, Trouble> {
+    async fn plant(&self, _: &dyn Platform, _: &str) -> Result<Planted, Error> {
         Ok(Planted(Value::Null))
     }
 
-    async fn verify(&self, env: &dyn Environment, _: &Planted) -> Finding {
-        let Some(base) = env.doors().mlflow.as_deref() else {
+    async fn verify(&self, platform: &dyn Platform, _: &Planted) -> Finding {
+        let Some(base) = platform.endpoints().mlflow.as_deref() else {
             return Finding::unknown("the environment has no MLflow to ask");
         };
         let mlflow = match Mlflow::pooled(base, TIMEOUT) {
             Ok(mlflow) => mlflow,
-            Err(trouble) => return Finding::unknown(trouble.to_string()),
+            Err(error) => return Finding::unknown(error.to_string()),
         };
         let (clock, mut slowest) = (Clock::start(), 0.0_f64);
         for number in 1..=SEARCHES {
             let asked = clock.now();
-            if let Err(trouble) = mlflow.post("experiments/search", &json!({ "max_results": 100 })).await {
-                return Finding::missed(format!("search {number} of {SEARCHES} failed: {}", canary::short(&trouble)));
+            if let Err(error) = mlflow.post("experiments/search", &json!({ "max_results": 100 })).await {
+                return Finding::missed(format!("search {number} of {SEARCHES} failed: {}", tasks::short(&error)));
             }
             slowest = slowest.max(clock.now().since(asked));
         }
         judge(slowest, self.within).figure("slowest search", format!("{slowest:.3} s"))
     }
 
-    async fn clear(&self, _: &dyn Environment, _: &Planted) -> Result<(), Trouble> {
+    async fn clear(&self, _: &dyn Platform, _: &Planted) -> Result<(), Error> {
         Ok(())
     }
 }

@@ -5,8 +5,8 @@
 //! together is no disagreement; the recovery point tells of that.
 
 use super::Check;
-use crate::client::{Trouble, postgres, s3};
-use crate::environment::{Environment, Objects, Power};
+use crate::client::{Error, postgres, s3};
+use crate::environment::{Objects, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Planted};
 use crate::node::read;
@@ -62,22 +62,22 @@ impl Check for Agreement {
         &[Power::Sql, Power::Objects]
     }
 
-    async fn plant(&self, env: &dyn Environment, _: &str) -> Result<Planted, Trouble> {
-        let registry = Registry::read(env).await?;
-        let versions = digests(env.objects()?, &registry.versions).await?;
+    async fn plant(&self, platform: &dyn Platform, _: &str) -> Result<Planted, Error> {
+        let registry = Registry::read(platform).await?;
+        let versions = digests(platform.objects()?, &registry.versions).await?;
         let before = serde_json::to_value(Before { versions });
-        before.map(Planted).map_err(|e| Trouble::new("cannot write down what was planted", e))
+        before.map(Planted).map_err(|e| Error::caused_by("cannot write down what was planted", e))
     }
 
-    async fn verify(&self, env: &dyn Environment, planted: &Planted) -> Finding {
+    async fn verify(&self, platform: &dyn Platform, planted: &Planted) -> Finding {
         let before: Before = match serde_json::from_value(planted.0.clone()) {
             Ok(before) => before,
             Err(error) => return Finding::unknown(format!("what was planted cannot be read: {error}")),
         };
-        look(env, &before).await.unwrap_or_else(|trouble| Finding::unknown(trouble.to_string()))
+        look(platform, &before).await.unwrap_or_else(|error| Finding::unknown(error.to_string()))
     }
 
-    async fn clear(&self, _: &dyn Environment, _: &Planted) -> Result<(), Trouble> {
+    async fn clear(&self, _: &dyn Platform, _: &Planted) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -90,8 +90,8 @@ struct Registry {
 }
 
 impl Registry {
-    async fn read(env: &dyn Environment) -> Result<Self, Trouble> {
-        let client = connect(env).await?;
+    async fn read(platform: &dyn Platform) -> Result<Self, Error> {
+        let client = connect(platform).await?;
         let versions = postgres::rows(&client, VERSIONS).await?;
         let version = |name: String, version: i32| format!("{name} version {version}");
         let versions =
@@ -103,13 +103,13 @@ impl Registry {
     }
 }
 
-async fn look(env: &dyn Environment, before: &Before) -> Result<Finding, Trouble> {
-    let gone = postgres::absent(&connect(env).await?, TABLES).await?;
+async fn look(platform: &dyn Platform, before: &Before) -> Result<Finding, Error> {
+    let gone = postgres::absent(&connect(platform).await?, TABLES).await?;
     if !gone.is_empty() {
         return Ok(Finding::missed(format!("the table `{}` is gone", gone.join("`, `"))));
     }
-    let registry = Registry::read(env).await?;
-    let now = digests(env.objects()?, &registry.versions).await?;
+    let registry = Registry::read(platform).await?;
+    let now = digests(platform.objects()?, &registry.versions).await?;
     Ok(judge(before, &now, &registry.aliases))
 }
 
@@ -149,7 +149,7 @@ fn judge(before: &Before, now: &Digests, aliases: &[(String, String)]) -> Findin
 }
 
 /// Lists and reads the objects of every version.
-async fn digests(objects: &dyn Objects, versions: &[Version]) -> Result<Digests, Trouble> {
+async fn digests(objects: &dyn Objects, versions: &[Version]) -> Result<Digests, Error> {
     let lists: Vec<_> = versions.iter().map(|version| list(objects, version)).collect();
     let lists: Vec<_> = stream::iter(lists).buffer_unordered(AT_ONCE).try_collect().await?;
     let mut digests: Digests = lists.iter().map(|(name, _)| (name.clone(), BTreeMap::new())).collect();
@@ -162,31 +162,31 @@ async fn digests(objects: &dyn Objects, versions: &[Version]) -> Result<Digests,
     Ok(digests)
 }
 
-async fn list(objects: &dyn Objects, version: &Version) -> Result<(String, Vec<String>), Trouble> {
+async fn list(objects: &dyn Objects, version: &Version) -> Result<(String, Vec<String>), Error> {
     let keys = s3::list(objects.s3(), objects.bucket(), &prefix(objects, version)?).await?;
     Ok((version.name.clone(), keys.into_iter().map(|(key, _)| key).collect()))
 }
 
-async fn digest(objects: &dyn Objects, name: String, key: String) -> Result<(String, String, String), Trouble> {
+async fn digest(objects: &dyn Objects, name: String, key: String) -> Result<(String, String, String), Error> {
     let digest = s3::digest(objects.s3(), objects.bucket(), &key).await?;
     Ok((name, key, digest))
 }
 
 /// Under which keys a version's objects lie, with a slash at the end.
-fn prefix(objects: &dyn Objects, version: &Version) -> Result<String, Trouble> {
+fn prefix(objects: &dyn Objects, version: &Version) -> Result<String, Error> {
     let own = format!("s3://{}/", objects.bucket());
     let location = version.location.trim_end_matches('/');
     let key = match (location.strip_prefix("mlflow-artifacts:/"), location.strip_prefix(&own)) {
         (Some(path), _) if objects.prefix().is_empty() => path.trim_matches('/').to_owned(),
         (Some(path), _) => format!("{}/{}", objects.prefix(), path.trim_matches('/')),
         (_, Some(key)) => key.to_owned(),
-        _ => return Err(Trouble::new(&version.name, format!("its location `{location}` is not in the bucket"))),
+        _ => return Err(Error::new(&version.name, format!("its location `{location}` is not in the bucket"))),
     };
     Ok(key + "/")
 }
 
-async fn connect(env: &dyn Environment) -> Result<tokio_postgres::Client, Trouble> {
-    let sql = env.sql()?;
+async fn connect(platform: &dyn Platform) -> Result<tokio_postgres::Client, Error> {
+    let sql = platform.sql()?;
     sql.connect(sql.database()).await
 }
 

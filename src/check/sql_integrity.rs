@@ -6,8 +6,8 @@
 //! a version's run has none (MLflow 3.17) and can dangle by itself.
 
 use super::Check;
-use crate::client::{Trouble, postgres};
-use crate::environment::{Environment, Power};
+use crate::client::{Error, postgres};
+use crate::environment::{Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Planted};
 use crate::node::read;
@@ -69,27 +69,27 @@ impl Check for Integrity {
         &[Power::Sql]
     }
 
-    async fn plant(&self, env: &dyn Environment, _: &str) -> Result<Planted, Trouble> {
-        let client = connect(env).await?;
+    async fn plant(&self, platform: &dyn Platform, _: &str) -> Result<Planted, Error> {
+        let client = connect(platform).await?;
         let before = Before { recent: count(&client, RECENT).await?, tables: tables(&client).await? };
-        serde_json::to_value(before).map(Planted).map_err(|e| Trouble::new("cannot write down what was planted", e))
+        serde_json::to_value(before).map(Planted).map_err(|e| Error::caused_by("cannot write down what was planted", e))
     }
 
-    async fn verify(&self, env: &dyn Environment, planted: &Planted) -> Finding {
-        match look(env, planted).await {
+    async fn verify(&self, platform: &dyn Platform, planted: &Planted) -> Finding {
+        match look(platform, planted).await {
             Ok(finding) => finding,
-            Err(trouble) => Finding::unknown(trouble.to_string()),
+            Err(error) => Finding::unknown(error.to_string()),
         }
     }
 
-    async fn clear(&self, _: &dyn Environment, _: &Planted) -> Result<(), Trouble> {
+    async fn clear(&self, _: &dyn Platform, _: &Planted) -> Result<(), Error> {
         Ok(())
     }
 }
 
-async fn look(env: &dyn Environment, planted: &Planted) -> Result<Finding, Trouble> {
-    let before = Before::deserialize(&planted.0).map_err(|e| Trouble::new("cannot read what was planted", e))?;
-    let client = connect(env).await?;
+async fn look(platform: &dyn Platform, planted: &Planted) -> Result<Finding, Error> {
+    let before = Before::deserialize(&planted.0).map_err(|e| Error::caused_by("cannot read what was planted", e))?;
+    let client = connect(platform).await?;
     let now = tables(&client).await?;
     let lost: Vec<_> = before.tables.keys().filter(|table| !now.contains_key(*table)).collect();
     if let Some(first) = lost.first() {
@@ -115,13 +115,13 @@ async fn look(env: &dyn Environment, planted: &Planted) -> Result<Finding, Troub
     Ok(figures.into_iter().fold(finding, |finding, (what, found)| finding.figure(what, found)))
 }
 
-async fn connect(env: &dyn Environment) -> Result<Client, Trouble> {
-    let sql = env.sql()?;
+async fn connect(platform: &dyn Platform) -> Result<Client, Error> {
+    let sql = platform.sql()?;
     sql.connect(sql.database()).await
 }
 
 /// The tables that are there, and whether they have rows.
-async fn tables(client: &Client) -> Result<BTreeMap<String, bool>, Trouble> {
+async fn tables(client: &Client) -> Result<BTreeMap<String, bool>, Error> {
     let mut tables = BTreeMap::new();
     for row in postgres::rows(client, TABLES).await? {
         let name: String = row.get(0);
@@ -131,6 +131,6 @@ async fn tables(client: &Client) -> Result<BTreeMap<String, bool>, Trouble> {
     Ok(tables)
 }
 
-async fn count(client: &Client, query: &str) -> Result<i64, Trouble> {
+async fn count(client: &Client, query: &str) -> Result<i64, Error> {
     Ok(postgres::one(client, query).await?.get(0))
 }

@@ -28,7 +28,7 @@ pub(super) async fn main(args: &Args, reports: &Path) -> Answer {
         eprintln!("cleaning up after {name}");
         match crate::run::cleanup(folder, Arc::new(Console::plain())).await {
             Ok(things) => left.extend(things.into_iter().map(|thing| format!("{name}: {thing}"))),
-            Err(trouble) => left.push(format!("{name}: {trouble}")),
+            Err(error) => left.push(format!("{name}: {error}")),
         }
     }
     for thing in &left {

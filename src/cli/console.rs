@@ -4,7 +4,7 @@
 //! worth saying. Which facts are worth saying is decided here and nowhere else.
 
 use crate::model::{Answer, Depth, Fact, Line, Phase, Terms};
-use crate::run::Watcher;
+use crate::run::Observer;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use std::fmt::Write;
 use std::io::{IsTerminal, Write as _};
@@ -27,12 +27,12 @@ pub(super) fn width() -> usize {
 /// Watches a run for people.
 pub(super) struct Console {
     live: Option<ProgressBar>,
-    seen: Mutex<Seen>,
+    seen: Mutex<LiveLine>,
 }
 
 /// What the live line says.
 #[derive(Default)]
-struct Seen {
+struct LiveLine {
     phase: Option<Phase>,
     acknowledged: u64,
     answers: Vec<(Depth, Option<bool>)>,
@@ -53,7 +53,7 @@ impl Console {
             bar
         });
         let answers = terms.probes.iter().map(|watch| (watch.depth, None)).collect();
-        Self { live, seen: Mutex::new(Seen { answers, ..Seen::default() }) }
+        Self { live, seen: Mutex::new(LiveLine { answers, ..LiveLine::default() }) }
     }
 
     /// Without a live line.
@@ -76,7 +76,7 @@ impl Console {
     }
 }
 
-impl Watcher for Console {
+impl Observer for Console {
     fn line(&self, line: &Line) {
         let shown = {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,7 +96,7 @@ impl Watcher for Console {
     }
 }
 
-impl Seen {
+impl LiveLine {
     fn take(&mut self, line: &Line) {
         match &line.fact {
             Fact::Phase(phase) => self.phase = Some(*phase),
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_live_line_shows_the_last_answer_of_each_depth() {
-        let mut seen = Seen { answers: vec![(Depth::Health, None), (Depth::Read, None)], ..Seen::default() };
+        let mut seen = LiveLine { answers: vec![(Depth::Health, None), (Depth::Read, None)], ..LiveLine::default() };
         let at = Moment::at(12.3);
         let answer = Answered { probe: 1, due: at, asked: at, ended: at, answer: Answer::Failed("500".into()) };
         for fact in [Fact::Phase(Phase::Recovery), Fact::Answered(answer), Fact::Acknowledged { mark: 1, at: None }] {

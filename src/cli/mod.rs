@@ -13,7 +13,7 @@ mod runs;
 mod schema;
 mod series;
 
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::environment::Survey;
 use crate::model::report::Report;
 use crate::node::nearest;
@@ -26,8 +26,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// A report as bytes, in a format.
-fn rendered(format: &Format, report: &Report) -> Result<Vec<u8>, Trouble> {
-    (format.render)(report).map_err(|error| Trouble::new("cannot show the report", error))
+fn rendered(format: &Format, report: &Report) -> Result<Vec<u8>, Error> {
+    (format.render)(report).map_err(|error| Error::caused_by("cannot show the report", error))
 }
 
 /// How a command ends, as others may rely on it.
@@ -96,7 +96,7 @@ pub(crate) enum Failure {
     /// What was asked for cannot be done; and what to do about it.
     Usage(String, Option<String>),
     /// The harness failed.
-    Trouble(Trouble),
+    Error(Error),
 }
 
 impl From<Wrong> for Failure {
@@ -105,9 +105,9 @@ impl From<Wrong> for Failure {
     }
 }
 
-impl From<Trouble> for Failure {
-    fn from(trouble: Trouble) -> Self {
-        Self::Trouble(trouble)
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
     }
 }
 
@@ -124,7 +124,7 @@ pub fn main() -> ExitCode {
             runtime.shutdown_background(); // a slow answer that nobody waits for must not hold the program up
             answer
         }
-        Err(error) => Err(Trouble::new("cannot start", error).into()),
+        Err(error) => Err(Error::caused_by("cannot start", error).into()),
     };
     ExitCode::from(answer.unwrap_or_else(|failure| complain(&failure)))
 }
@@ -152,9 +152,7 @@ fn complain(failure: &Failure) -> u8 {
             return exit::USAGE;
         }
         Failure::Usage(text, hint) => (exit::USAGE, text.clone(), hint.as_ref()),
-        Failure::Trouble(trouble) => {
-            (exit::FAILED, format!("{}: {}", trouble.what, trouble.why), trouble.hint.as_ref())
-        }
+        Failure::Error(error) => (exit::FAILED, format!("{}: {}", error.what, error.why), error.hint.as_ref()),
     };
     eprintln!("error: {text}");
     if let Some(hint) = hint {
@@ -192,7 +190,9 @@ fn find_run(reports: &Path, run: &str) -> Result<PathBuf, Failure> {
     let is_run = |path: &PathBuf| path.join(store::TIMELINE).is_file();
     let given = [PathBuf::from(run), reports.join(run), reports.join(run).join("latest")];
     if let Some(path) = given.into_iter().find(is_run) {
-        return path.canonicalize().map_err(|e| Trouble::new(format!("cannot open `{}`", path.display()), e).into());
+        return path
+            .canonicalize()
+            .map_err(|e| Error::caused_by(format!("cannot open `{}`", path.display()), e).into());
     }
     let all = store::runs(reports);
     let found = all.iter().find(|path| run_name(path) == run || path.file_name().is_some_and(|name| name == run));

@@ -2,7 +2,7 @@
 
 use super::console::{out, width};
 use super::{Answer, exit, find_run, rendered};
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::measure::measure;
 use crate::{report, store};
 use std::path::Path;
@@ -27,9 +27,9 @@ enum Format {
 pub(super) fn main(args: &Args, reports: &Path) -> Answer {
     let folder = find_run(reports, &args.run)?;
     let what = || format!("cannot read the timeline in `{}`", folder.display());
-    let lines = store::read_timeline(&folder).map_err(|error| Trouble::new(what(), error))?;
+    let lines = store::read_timeline(&folder).map_err(|error| Error::caused_by(what(), error))?;
     if lines.is_empty() {
-        return Err(Trouble::new(what(), "the run ended before its first line").into());
+        return Err(Error::new(what(), "the run ended before its first line").into());
     }
     let judged = measure(&lines);
     match args.format {

@@ -2,7 +2,7 @@
 
 use super::console::out;
 use super::{Answer, exit};
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::spec::schema;
 use serde_json::json;
 
@@ -29,6 +29,6 @@ pub(super) fn main(args: &Args) -> Answer {
         Some(Of::Kinds) => schema::kinds(),
         None => json!({ "drill": schema::drill(), "scenario": schema::scenario(), "report": schema::report() }),
     };
-    out(serde_json::to_string_pretty(&value).map_err(|e| Trouble::new("cannot write the schema", e))?);
+    out(serde_json::to_string_pretty(&value).map_err(|e| Error::caused_by("cannot write the schema", e))?);
     Ok(exit::MET)
 }

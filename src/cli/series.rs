@@ -6,7 +6,7 @@
 use super::console::out;
 use super::run::{Ending, carry_out};
 use super::{Answer, Failure, exit};
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::measure::series;
 use crate::model::Verdict;
 use crate::model::report::Report;
@@ -79,7 +79,7 @@ fn severity(report: &Report) -> u8 {
 fn keep(reports: &Path, row: Option<&Row>) -> Result<(), Failure> {
     let Some(row) = row else { return Ok(()) };
     let path = reports.join(TABLE);
-    let cannot = |e: &dyn std::fmt::Display| Trouble::new(format!("cannot keep `{}`", path.display()), e);
+    let cannot = |e: &dyn std::fmt::Display| Error::new(format!("cannot keep `{}`", path.display()), e);
     let mut rows: Vec<Row> = match fs::read(&path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| cannot(&e).hint("remove that file"))?,
         Err(_) => vec![],

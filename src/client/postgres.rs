@@ -2,7 +2,7 @@
 //!
 //! Not here: SQL about the platform. Callers say what they ask.
 
-use super::{Trouble, chain};
+use super::Error;
 use std::time::Duration;
 use tokio_postgres::{Client, Config, NoTls, Row};
 
@@ -10,14 +10,14 @@ use tokio_postgres::{Client, Config, NoTls, Row};
 pub const CONNECT: Duration = Duration::from_secs(5);
 
 /// Connects; what the server says on the side is dropped. The connection ends with the client.
-pub async fn connect(config: &Config) -> Result<Client, Trouble> {
+pub async fn connect(config: &Config) -> Result<Client, Error> {
     let name = config.get_dbname().unwrap_or("postgres");
     let what = || format!("cannot connect to the database `{name}`");
     // The crate's own time limit covers the TCP handshake only; a stopped server completes that one.
     let connected = tokio::time::timeout(CONNECT, config.connect(NoTls)).await;
     let limit = format!("no answer within {} s", CONNECT.as_secs());
     let (client, connection) =
-        connected.map_err(|_| Trouble::new(what(), limit))?.map_err(|e| Trouble::new(what(), chain(&e)))?;
+        connected.map_err(|_| Error::new(what(), limit))?.map_err(|e| Error::caused_by(what(), e))?;
     tokio::spawn(async move {
         let _ = connection.await; // the client gets the same error with its next question
     });
@@ -25,19 +25,19 @@ pub async fn connect(config: &Config) -> Result<Client, Trouble> {
 }
 
 /// All rows that a query answers.
-pub async fn rows(client: &Client, query: &str) -> Result<Vec<Row>, Trouble> {
-    client.query(query, &[]).await.map_err(|e| Trouble::new("cannot ask the database", chain(&e)))
+pub async fn rows(client: &Client, query: &str) -> Result<Vec<Row>, Error> {
+    client.query(query, &[]).await.map_err(|e| Error::caused_by("cannot ask the database", e))
 }
 
 /// The one row that a query answers.
-pub async fn one(client: &Client, query: &str) -> Result<Row, Trouble> {
-    client.query_one(query, &[]).await.map_err(|e| Trouble::new("cannot ask the database", chain(&e)))
+pub async fn one(client: &Client, query: &str) -> Result<Row, Error> {
+    client.query_one(query, &[]).await.map_err(|e| Error::caused_by("cannot ask the database", e))
 }
 
 /// Which of these tables are not there.
-pub async fn absent(client: &Client, tables: &[&str]) -> Result<Vec<String>, Trouble> {
+pub async fn absent(client: &Client, tables: &[&str]) -> Result<Vec<String>, Error> {
     let query = "SELECT name FROM unnest($1::text[]) name WHERE to_regclass(name) IS NULL";
     let found = client.query(query, &[&tables]).await;
-    let found = found.map_err(|e| Trouble::new("cannot ask the database", chain(&e)))?;
+    let found = found.map_err(|e| Error::caused_by("cannot ask the database", e))?;
     Ok(found.iter().map(|row| row.get(0)).collect())
 }

@@ -2,8 +2,8 @@
 //!
 //! Apart from processes because whoever reads a dump does not care on which side of a wall it is made.
 
+use super::Error;
 use super::shell::last;
-use super::{Trouble, chain};
 use futures::future::BoxFuture;
 use std::fmt;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ pub struct Running {
     /// Its standard output.
     pub output: Pin<Box<dyn AsyncRead + Send>>,
     /// How it ends. To be waited for while its output is read, or a talkative program waits for ever.
-    pub ended: BoxFuture<'static, Result<Ended, Trouble>>,
+    pub ended: BoxFuture<'static, Result<Ended, Error>>,
 }
 
 /// How a program ended.
@@ -50,16 +50,16 @@ impl fmt::Display for Ended {
 
 impl Running {
     /// Starts a process of this machine.
-    pub fn process(mut command: Command) -> Result<Self, Trouble> {
+    pub fn process(mut command: Command) -> Result<Self, Error> {
         let program = command.as_std().get_program().to_string_lossy().into_owned();
         let what = format!("cannot start `{program}`");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().map_err(|e| Trouble::new(&what, e))?;
+        let mut child = command.spawn().map_err(|e| Error::caused_by(&what, e))?;
         let pipes = child.stdin.take().zip(child.stdout.take()).zip(child.stderr.take());
-        let ((input, output), mut errors) = pipes.ok_or_else(|| Trouble::new(&what, "no pipe"))?;
+        let ((input, output), mut errors) = pipes.ok_or_else(|| Error::new(&what, "no pipe"))?;
         let ended = async move {
             let mut said = vec![];
-            let failed = |e: std::io::Error| Trouble::new(format!("`{program}`"), chain(&e));
+            let failed = |e: std::io::Error| Error::caused_by(format!("`{program}`"), e);
             errors.read_to_end(&mut said).await.map_err(failed)?;
             let status = child.wait().await.map_err(failed)?;
             Ok(Ended { code: status.code().map(i64::from), said: String::from_utf8_lossy(&said).into_owned() })
@@ -68,22 +68,22 @@ impl Running {
     }
 
     /// Gives it nothing and waits for its end: how it ended, and all it put out.
-    pub async fn finish(self) -> Result<(Ended, Vec<u8>), Trouble> {
+    pub async fn finish(self) -> Result<(Ended, Vec<u8>), Error> {
         let Self { input, mut output, ended } = self;
         drop(input);
         let read = async {
             let mut bytes = vec![];
             let read = output.read_to_end(&mut bytes).await;
-            read.map(|_| bytes).map_err(|e| Trouble::new("cannot read what it put out", chain(&e)))
+            read.map(|_| bytes).map_err(|e| Error::caused_by("cannot read what it put out", e))
         };
         let (ended, bytes) = tokio::join!(ended, read);
         Ok((ended?, bytes?))
     }
 
     /// As [`Self::finish`], for a command that must succeed: what it put out, as text.
-    pub async fn text(self, what: &str) -> Result<String, Trouble> {
+    pub async fn text(self, what: &str) -> Result<String, Error> {
         let (ended, bytes) = self.finish().await?;
-        if ended.success() { Ok(String::from_utf8_lossy(&bytes).into_owned()) } else { Err(Trouble::new(what, ended)) }
+        if ended.success() { Ok(String::from_utf8_lossy(&bytes).into_owned()) } else { Err(Error::new(what, ended)) }
     }
 }
 

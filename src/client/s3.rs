@@ -2,7 +2,7 @@
 //!
 //! The time limits are here because the crate has none for an answer: a frozen server would hang it for good.
 
-use super::{Trouble, chain};
+use super::{Error, chain};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
@@ -39,44 +39,44 @@ pub fn key(prefix: &str, path: &str) -> String {
 }
 
 /// Puts an object.
-pub async fn put(client: &Client, bucket: &str, key: &str, body: Vec<u8>) -> Result<(), Trouble> {
+pub async fn put(client: &Client, bucket: &str, key: &str, body: Vec<u8>) -> Result<(), Error> {
     let request = client.put_object().bucket(bucket).key(key).body(ByteStream::from(body));
-    request.send().await.map(|_| ()).map_err(|e| trouble(format!("cannot put `{bucket}/{key}`"), &e))
+    request.send().await.map(|_| ()).map_err(|e| failure(format!("cannot put `{bucket}/{key}`"), &e))
 }
 
 /// Gets an object.
-pub async fn get(client: &Client, bucket: &str, key: &str) -> Result<Vec<u8>, Trouble> {
+pub async fn get(client: &Client, bucket: &str, key: &str) -> Result<Vec<u8>, Error> {
     let what = || format!("cannot get `{bucket}/{key}`");
-    let answer = client.get_object().bucket(bucket).key(key).send().await.map_err(|e| trouble(what(), &e))?;
-    let body = answer.body.collect().await.map_err(|e| Trouble::new(what(), chain(&e)))?;
+    let answer = client.get_object().bucket(bucket).key(key).send().await.map_err(|e| failure(what(), &e))?;
+    let body = answer.body.collect().await.map_err(|e| Error::caused_by(what(), e))?;
     Ok(body.to_vec())
 }
 
 /// The BLAKE3 digest of an object's bytes, read as a stream.
-pub async fn digest(client: &Client, bucket: &str, key: &str) -> Result<String, Trouble> {
+pub async fn digest(client: &Client, bucket: &str, key: &str) -> Result<String, Error> {
     let what = || format!("cannot read `{bucket}/{key}`");
-    let answer = client.get_object().bucket(bucket).key(key).send().await.map_err(|e| trouble(what(), &e))?;
+    let answer = client.get_object().bucket(bucket).key(key).send().await.map_err(|e| failure(what(), &e))?;
     let (mut body, mut hasher) = (answer.body, blake3::Hasher::new());
-    while let Some(bytes) = body.try_next().await.map_err(|e| Trouble::new(what(), chain(&e)))? {
+    while let Some(bytes) = body.try_next().await.map_err(|e| Error::caused_by(what(), e))? {
         hasher.update(&bytes);
     }
     Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// All keys under a prefix with their sizes, in the order of the server.
-pub async fn list(client: &Client, bucket: &str, prefix: &str) -> Result<Vec<(String, u64)>, Trouble> {
+pub async fn list(client: &Client, bucket: &str, prefix: &str) -> Result<Vec<(String, u64)>, Error> {
     let mut pages = client.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
     let mut keys = vec![];
     while let Some(page) = pages.next().await {
-        let page = page.map_err(|e| trouble(format!("cannot list `{bucket}/{prefix}`"), &e))?;
+        let page = page.map_err(|e| failure(format!("cannot list `{bucket}/{prefix}`"), &e))?;
         let found = page.contents.unwrap_or_default().into_iter();
         keys.extend(found.filter_map(|o| Some((o.key?, o.size.and_then(|s| u64::try_from(s).ok()).unwrap_or(0)))));
     }
     Ok(keys)
 }
 
-/// An error of the client as trouble: the server's code and message, or the whole chain of causes.
-pub fn trouble<E, R>(what: impl Into<String>, error: &SdkError<E, R>) -> Trouble
+/// An error of the client as error: the server's code and message, or the whole chain of causes.
+pub fn failure<E, R>(what: impl Into<String>, error: &SdkError<E, R>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug + 'static,
@@ -85,7 +85,7 @@ where
         Some(code) => format!("{code}: {}", error.message().unwrap_or("no message")),
         None => chain(error),
     };
-    Trouble::new(what, why)
+    Error::new(what, why)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Apart because engines and runbook steps both take commands. Output goes straight into the file and not through
 //! a pipe: a server that the command leaves running would hold the pipe open for ever.
 
-use super::Trouble;
+use super::Error;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -17,9 +17,9 @@ pub type Variable = (String, OsString);
 
 /// Runs `sh -c COMMAND` to its end, appending its output to `log`. Dropped before that, it dies with its children;
 /// after a regular end, what it left running goes on.
-pub async fn run(command: &str, variables: &[Variable], log: &Path) -> Result<(), Trouble> {
+pub async fn run(command: &str, variables: &[Variable], log: &Path) -> Result<(), Error> {
     let what = || format!("command `{}`", command.lines().next().unwrap_or_default());
-    let open = |e| Trouble::new(format!("cannot write `{}`", log.display()), e);
+    let open = |e| Error::caused_by(format!("cannot write `{}`", log.display()), e);
     if let Some(folder) = log.parent() {
         std::fs::create_dir_all(folder).map_err(open)?;
     }
@@ -29,15 +29,15 @@ pub async fn run(command: &str, variables: &[Variable], log: &Path) -> Result<()
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(command).envs(variables.iter().map(|(name, value)| (name, value)));
     shell.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0).kill_on_drop(true);
-    let mut child = shell.spawn().map_err(|e| Trouble::new(what(), e))?;
+    let mut child = shell.spawn().map_err(|e| Error::caused_by(what(), e))?;
     let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
-    let status = child.wait().await.map_err(|e| Trouble::new(what(), e))?;
+    let status = child.wait().await.map_err(|e| Error::caused_by(what(), e))?;
     group.0 = None;
     if status.success() {
         return Ok(());
     }
     let said = last_line(log, from).map(|line| format!(": {line}")).unwrap_or_default();
-    Err(Trouble::new(what(), format!("{status}{said}")))
+    Err(Error::new(what(), format!("{status}{said}")))
 }
 
 /// The last line that says something.
@@ -76,8 +76,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("logs/command.log");
         run("echo $GREETING", &[("GREETING".into(), "hello".into())], &log).await.unwrap();
-        let trouble = run("echo some; echo it broke >&2; exit 3", &[], &log).await.unwrap_err();
-        assert!(trouble.to_string().ends_with("exit status: 3: it broke"), "{trouble}");
+        let error = run("echo some; echo it broke >&2; exit 3", &[], &log).await.unwrap_err();
+        assert!(error.to_string().ends_with("exit status: 3: it broke"), "{error}");
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "hello\nsome\nit broke\n");
     }
 

@@ -3,8 +3,8 @@
 //! Apart from the few plain calls because servers differ here. Seen with VersityGW 1.8: entries twice at the ends of
 //! pages, pages that never end, and delete markers that bear the time of the object they hide.
 
-use super::s3::trouble;
-use super::{Trouble, chain};
+use super::Error;
+use super::s3::failure;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{BucketVersioningStatus, Delete, DeleteMarkerEntry, ObjectIdentifier, ObjectVersion};
@@ -39,21 +39,21 @@ pub struct Version {
 pub type Doomed = (String, Option<String>);
 
 /// Does the bucket keep versions of what is deleted?
-pub async fn kept(client: &Client, bucket: &str) -> Result<bool, Trouble> {
+pub async fn kept(client: &Client, bucket: &str) -> Result<bool, Error> {
     let asked = client.get_bucket_versioning().bucket(bucket).send().await;
-    let asked = asked.map_err(|e| trouble(format!("cannot ask whether `{bucket}` keeps versions"), &e))?;
+    let asked = asked.map_err(|e| failure(format!("cannot ask whether `{bucket}` keeps versions"), &e))?;
     Ok(asked.status == Some(BucketVersioningStatus::Enabled))
 }
 
 /// All versions and delete markers under a prefix, each once.
-pub async fn list(client: &Client, bucket: &str, prefix: &str) -> Result<Vec<Version>, Trouble> {
+pub async fn list(client: &Client, bucket: &str, prefix: &str) -> Result<Vec<Version>, Error> {
     let what = || format!("cannot list the versions in `{bucket}/{prefix}`");
     let (mut found, mut seen) = (vec![], HashSet::new());
     let mut after: (Option<String>, Option<String>) = (None, None);
     loop {
         let request = client.list_object_versions().bucket(bucket).prefix(prefix);
         let request = request.set_key_marker(after.0.clone()).set_version_id_marker(after.1.clone());
-        let page = request.send().await.map_err(|e| trouble(what(), &e))?;
+        let page = request.send().await.map_err(|e| failure(what(), &e))?;
         let versions = page.versions.unwrap_or_default().into_iter().filter_map(version);
         let markers = page.delete_markers.unwrap_or_default().into_iter().filter_map(marker);
         found.extend(versions.chain(markers).filter(|it| seen.insert((it.key.clone(), it.id.clone()))));
@@ -62,28 +62,28 @@ pub async fn list(client: &Client, bucket: &str, prefix: &str) -> Result<Vec<Ver
         }
         let next = (page.next_key_marker, page.next_version_id_marker.filter(|id| !id.is_empty()));
         if next.0.is_none() || next == after {
-            return Err(Trouble::new(what(), "the server's pages do not go on"));
+            return Err(Error::new(what(), "the server's pages do not go on"));
         }
         after = next;
     }
 }
 
 /// Deletes objects, many at once; answers those that the server refused, each with its reason.
-pub async fn delete(client: &Client, bucket: &str, doomed: &[Doomed]) -> Result<Vec<(String, String)>, Trouble> {
+pub async fn delete(client: &Client, bucket: &str, doomed: &[Doomed]) -> Result<Vec<(String, String)>, Error> {
     let batches: Vec<_> = doomed.chunks(BATCH).map(|batch| delete_batch(client, bucket, batch)).collect();
     let refused: Vec<_> = stream::iter(batches).buffer_unordered(AT_ONCE).try_collect().await?;
     Ok(refused.concat())
 }
 
-async fn delete_batch(client: &Client, bucket: &str, batch: &[Doomed]) -> Result<Vec<(String, String)>, Trouble> {
+async fn delete_batch(client: &Client, bucket: &str, batch: &[Doomed]) -> Result<Vec<(String, String)>, Error> {
     let what = || format!("cannot delete objects in `{bucket}`");
     let mut delete = Delete::builder().quiet(true);
     for (key, version) in batch {
         let object = ObjectIdentifier::builder().key(key).set_version_id(version.clone()).build();
-        delete = delete.objects(object.map_err(|e| Trouble::new(what(), chain(&e)))?);
+        delete = delete.objects(object.map_err(|e| Error::caused_by(what(), e))?);
     }
-    let delete = delete.build().map_err(|e| Trouble::new(what(), chain(&e)))?;
-    let answer = client.delete_objects().bucket(bucket).delete(delete).send().await.map_err(|e| trouble(what(), &e))?;
+    let delete = delete.build().map_err(|e| Error::caused_by(what(), e))?;
+    let answer = client.delete_objects().bucket(bucket).delete(delete).send().await.map_err(|e| failure(what(), &e))?;
     let refused = answer.errors.unwrap_or_default().into_iter();
     Ok(refused.map(|e| (e.key.unwrap_or_default(), e.message.or(e.code).unwrap_or_default())).collect())
 }

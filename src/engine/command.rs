@@ -5,10 +5,10 @@
 
 use super::Engine;
 use super::builtin::Unfinished;
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::client::shell::{self, Variable};
 use crate::clock::{self, Clock};
-use crate::environment::{Doors, Environment, Power};
+use crate::environment::{Endpoints, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, RecoveryPoint};
 use crate::node::read;
@@ -38,16 +38,16 @@ struct Command {
 }
 
 /// Where clients knock, as variables for a user's command.
-pub fn variables(doors: &Doors) -> Vec<Variable> {
+pub fn variables(endpoints: &Endpoints) -> Vec<Variable> {
     let mut variables: Vec<Variable> = vec![];
     let texts = [
-        ("LIFEBOAT_MLFLOW", &doors.mlflow),
-        ("LIFEBOAT_POSTGRES", &doors.postgres),
-        ("LIFEBOAT_S3_ENDPOINT", &doors.s3),
-        ("LIFEBOAT_BUCKET", &doors.bucket),
+        ("LIFEBOAT_MLFLOW", &endpoints.mlflow),
+        ("LIFEBOAT_POSTGRES", &endpoints.postgres),
+        ("LIFEBOAT_S3_ENDPOINT", &endpoints.s3),
+        ("LIFEBOAT_BUCKET", &endpoints.bucket),
     ];
     variables.extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.as_ref()?.into()))));
-    variables.extend(doors.passfile.as_ref().map(|path| ("PGPASSFILE".to_owned(), path.into())));
+    variables.extend(endpoints.passfile.as_ref().map(|path| ("PGPASSFILE".to_owned(), path.into())));
     variables
 }
 
@@ -59,15 +59,15 @@ impl Engine for Command {
 
     async fn backup(
         &self,
-        env: &dyn Environment,
+        platform: &dyn Platform,
         repository: &Path,
         id: &str,
         clock: &Clock,
-    ) -> Result<RecoveryPoint, Trouble> {
+    ) -> Result<RecoveryPoint, Error> {
         let path = repository.join(id);
         let folder = Unfinished::create(path.clone())
-            .map_err(|e| Trouble::new(format!("cannot make the folder `{}`", path.display()), e))?;
-        let mut variables = variables(env.doors());
+            .map_err(|e| Error::caused_by(format!("cannot make the folder `{}`", path.display()), e))?;
+        let mut variables = variables(platform.endpoints());
         variables.push(("LIFEBOAT_POINT".to_owned(), path.clone().into()));
         shell::run(&self.backup, &variables, &repository.join("backup.log")).await?;
         let (snapshot, taken_at) = (clock.now(), clock::wall());
@@ -75,12 +75,12 @@ impl Engine for Command {
         Ok(RecoveryPoint { id: id.to_owned(), snapshot, taken_at, bytes: size(&path).filter(|n| *n > 0) })
     }
 
-    async fn restore(&self, env: &dyn Environment, repository: &Path, point: &RecoveryPoint) -> Finding {
-        let mut variables = variables(env.doors());
+    async fn restore(&self, platform: &dyn Platform, repository: &Path, point: &RecoveryPoint) -> Finding {
+        let mut variables = variables(platform.endpoints());
         variables.push(("LIFEBOAT_POINT".to_owned(), repository.join(&point.id).into()));
         match shell::run(&self.restore, &variables, &repository.join("restore.log")).await {
             Ok(()) => Finding::met(),
-            Err(trouble) => Finding::missed(trouble.to_string()),
+            Err(error) => Finding::missed(error.to_string()),
         }
     }
 }
@@ -101,11 +101,11 @@ fn size(folder: &Path) -> Option<u64> {
 mod tests {
     use super::*;
 
-    struct Nowhere(Doors);
+    struct Nowhere(Endpoints);
 
     #[async_trait]
-    impl Environment for Nowhere {
-        fn doors(&self) -> &Doors {
+    impl Platform for Nowhere {
+        fn endpoints(&self) -> &Endpoints {
             &self.0
         }
         async fn remove(&self) -> Vec<String> {
@@ -116,17 +116,17 @@ mod tests {
     #[tokio::test]
     async fn a_command_that_fails_leaves_no_point_and_one_that_works_can_be_restored() {
         let folder = tempfile::tempdir().unwrap();
-        let env = Nowhere(Doors { mlflow: Some("http://there".into()), ..Doors::default() });
+        let platform = Nowhere(Endpoints { mlflow: Some("http://there".into()), ..Endpoints::default() });
         let engine = |backup: &str, restore: &str| Command { backup: backup.into(), restore: restore.into() };
         let clock = Clock::start();
         let bad = engine("echo half > $LIFEBOAT_POINT/x; echo no space >&2; exit 1", "true");
-        let trouble = bad.backup(&env, folder.path(), "1", &clock).await.unwrap_err();
-        assert!(trouble.why.ends_with("no space") && !folder.path().join("1").exists(), "{trouble}");
+        let error = bad.backup(&platform, folder.path(), "1", &clock).await.unwrap_err();
+        assert!(error.why.ends_with("no space") && !folder.path().join("1").exists(), "{error}");
         let good = engine("echo $LIFEBOAT_MLFLOW > $LIFEBOAT_POINT/x", "grep -q http $LIFEBOAT_POINT/x");
-        let point = good.backup(&env, folder.path(), "2", &clock).await.unwrap();
+        let point = good.backup(&platform, folder.path(), "2", &clock).await.unwrap();
         assert_eq!((point.bytes, point.snapshot <= clock.now()), (Some(13), true));
-        assert_eq!(good.restore(&env, folder.path(), &point).await, Finding::met());
-        let missed = engine("true", "exit 7").restore(&env, folder.path(), &point).await;
+        assert_eq!(good.restore(&platform, folder.path(), &point).await, Finding::met());
+        let missed = engine("true", "exit 7").restore(&platform, folder.path(), &point).await;
         assert!(missed.reason.unwrap().contains("exit status: 7"));
     }
 }

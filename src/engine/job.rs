@@ -6,10 +6,10 @@
 //! last one, and how far apart the jobs' snapshots lie, at least and at most, is told with each restore.
 
 use super::Engine;
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::clock::{self, Clock, Moment};
-use crate::environment::job::{self, Asked, Manifest, five_minutes};
-use crate::environment::{Environment, Permission, Power, RUN};
+use crate::environment::job::{self, JobRequest, Manifest, five_minutes};
+use crate::environment::{Permission, Platform, Power, RUN};
 use crate::kind::Kind;
 use crate::model::{Finding, RecoveryPoint, Span, Verdict};
 use crate::node::read;
@@ -68,7 +68,7 @@ struct StageFile {
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "StageFile")]
 struct Stage {
-    job: Asked,
+    job: JobRequest,
     delay: Span,
 }
 
@@ -79,7 +79,7 @@ fn none() -> Span {
 impl TryFrom<StageFile> for Stage {
     type Error = String;
     fn try_from(StageFile { manifest, cron_job, within, delay }: StageFile) -> Result<Self, String> {
-        Ok(Self { job: Asked::of(manifest, cron_job, within)?, delay })
+        Ok(Self { job: JobRequest::of(manifest, cron_job, within)?, delay })
     }
 }
 
@@ -132,8 +132,8 @@ struct Ran {
 
 impl Several {
     /// Runs them one after the other; when each ran, or why one did not end well.
-    async fn run(&self, env: &dyn Environment, point: &str, clock: &Clock) -> Result<Vec<Ran>, Finding> {
-        let cluster = env.cluster().map_err(|trouble| Finding::unknown(trouble.to_string()))?;
+    async fn run(&self, platform: &dyn Platform, point: &str, clock: &Clock) -> Result<Vec<Ran>, Finding> {
+        let cluster = platform.cluster().map_err(|error| Finding::unknown(error.to_string()))?;
         let mut all = vec![];
         for Stage { job, delay } in &self.0 {
             tokio::time::sleep(delay.0).await;
@@ -160,26 +160,26 @@ impl Engine for Jobs {
 
     async fn backup(
         &self,
-        env: &dyn Environment,
+        platform: &dyn Platform,
         repository: &Path,
         id: &str,
         clock: &Clock,
-    ) -> Result<RecoveryPoint, Trouble> {
+    ) -> Result<RecoveryPoint, Error> {
         // Where the jobs keep their backups there may be those of other runs.
-        let run = env.cluster()?.labels().remove(RUN).unwrap_or_default();
+        let run = platform.cluster()?.labels().remove(RUN).unwrap_or_default();
         let id = format!("{run}-{id}");
-        let all = self.backup.run(env, &id, clock).await;
-        let all = all.map_err(|finding| Trouble::new("the backup", finding.reason.unwrap_or_default()))?;
+        let all = self.backup.run(platform, &id, clock).await;
+        let all = all.map_err(|finding| Error::new("the backup", finding.reason.unwrap_or_default()))?;
         let (snapshot, taken_at) = (clock.now(), clock::wall());
         let path = book(repository, &id);
-        let cannot = |e: &dyn fmt::Display| Trouble::new(format!("cannot write `{}`", path.display()), e);
+        let cannot = |e: &dyn fmt::Display| Error::new(format!("cannot write `{}`", path.display()), e);
         let text = serde_json::to_vec(&all).map_err(|e| cannot(&e))?;
         tokio::fs::write(&path, text).await.map_err(|e| cannot(&e))?;
         Ok(RecoveryPoint { id, snapshot, taken_at, bytes: None })
     }
 
-    async fn restore(&self, env: &dyn Environment, repository: &Path, point: &RecoveryPoint) -> Finding {
-        let restored = self.restore.run(env, &point.id, &Clock::start()).await;
+    async fn restore(&self, platform: &dyn Platform, repository: &Path, point: &RecoveryPoint) -> Finding {
+        let restored = self.restore.run(platform, &point.id, &Clock::start()).await;
         let finding = restored.map_or_else(|missed| missed, |_| Finding::met());
         let all = tokio::fs::read(book(repository, &point.id)).await.unwrap_or_default();
         let all: Vec<Ran> = serde_json::from_slice(&all).unwrap_or_default(); // then nothing is said of it
@@ -213,7 +213,7 @@ mod tests {
         read::<Jobs>(&parse(text).unwrap(), &mut problems).ok_or_else(|| {
             problems
                 .iter()
-                .map(|problem| format!("{} {problem}", problem.place.unwrap().line))
+                .map(|problem| format!("{} {problem}", problem.position.unwrap().line))
                 .collect::<Vec<_>>()
                 .join("\n")
         })

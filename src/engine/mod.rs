@@ -2,16 +2,16 @@
 //!
 //! Rules of conduct. `backup` leaves a complete, verified point or none: what is half-written is never listed.
 //! The point says the latest moment at which its snapshot can have been taken. `restore` never shows clients a
-//! half-restored state. Both may be dropped in the middle. An engine keeps its points in the folder it is lent,
+//! half-restored state. Both may be dropped in the middle. An engine keeps its points in the folder it is given,
 //! outside the blast radius, and is never asked whether it did well: checks are.
 
 pub mod builtin;
 pub mod command;
 pub mod job;
 
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::clock::Clock;
-use crate::environment::{Environment, Permission, Power};
+use crate::environment::{Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, RecoveryPoint};
 use async_trait::async_trait;
@@ -32,11 +32,11 @@ pub trait Engine: Send + Sync {
     /// Takes a backup into `repository`, under the name `id`.
     async fn backup(
         &self,
-        env: &dyn Environment,
+        platform: &dyn Platform,
         repository: &Path,
         id: &str,
         clock: &Clock,
-    ) -> Result<RecoveryPoint, Trouble>;
+    ) -> Result<RecoveryPoint, Error>;
     /// Restores the platform's database to a point. A restore that did not work is a missed finding.
-    async fn restore(&self, env: &dyn Environment, repository: &Path, point: &RecoveryPoint) -> Finding;
+    async fn restore(&self, platform: &dyn Platform, repository: &Path, point: &RecoveryPoint) -> Finding;
 }

@@ -1,16 +1,16 @@
 //! What faults and steps ask of a cluster's API alike: a component's pods and workload, a node's health.
 //!
 //! Apart from the power `Cluster`, which is what a place gives: this is what can be had by it, the same in each place
-//! that has it. Every trouble is one sentence; the API's own words are kept.
+//! that has it. Every error is one sentence; the API's own words are kept.
 
 use super::{COMPONENT, Cluster, Permission, RUN};
-use crate::client::{Trouble, chain};
+use crate::client::{Error, chain};
 use crate::model::Finding;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::Request;
-use kube::{Client, Error, ResourceExt};
+use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -24,27 +24,27 @@ pub const LOSING_A_DISK: [Permission; 3] = [
     Permission::within("delete", "", "pods"),
 ];
 
-/// The label of a node that was closed for a run, with that run's name: what the drill closed it opens again.
-pub const CLOSED: &str = "lifeboat.dev/closed-by";
+/// The label of a node that was cordoned for a run, with the run's name: the drill uncordons only what it cordoned.
+pub const CORDONED: &str = "lifeboat.dev/cordoned-by";
 
-/// Closes a node for new pods, with the mark of the run; one that is closed already stays whose it is.
-pub async fn close(cluster: &dyn Cluster, name: &str) -> Result<(), Trouble> {
-    let what = format!("cannot close the node `{name}`");
+/// Cordons a node and labels it with the run; a node that is cordoned already keeps its owner.
+pub async fn cordon(cluster: &dyn Cluster, name: &str) -> Result<(), Error> {
+    let what = format!("cannot cordon the node `{name}`");
     let nodes = Api::<Node>::all(cluster.client());
     let node = nodes.get(name).await.map_err(cannot(&what))?;
     if node.spec.is_some_and(|spec| spec.unschedulable == Some(true)) {
         return Ok(());
     }
     let mark =
-        json!({ "metadata": { "labels": { CLOSED: cluster.labels().get(RUN) } }, "spec": { "unschedulable": true } });
+        json!({ "metadata": { "labels": { CORDONED: cluster.labels().get(RUN) } }, "spec": { "unschedulable": true } });
     nodes.patch(name, &PatchParams::default(), &Patch::Merge(mark)).await.map(drop).map_err(cannot(what))
 }
 
-/// Opens a node for new pods, and takes the mark away.
-pub async fn reopen(client: &Client, name: &str) -> Result<(), Trouble> {
-    let open = json!({ "metadata": { "labels": { CLOSED: null } }, "spec": { "unschedulable": null } });
+/// Uncordons a node and removes the label.
+pub async fn uncordon(client: &Client, name: &str) -> Result<(), Error> {
+    let open = json!({ "metadata": { "labels": { CORDONED: null } }, "spec": { "unschedulable": null } });
     let opened = Api::<Node>::all(client.clone()).patch(name, &PatchParams::default(), &Patch::Merge(open)).await;
-    opened.map(drop).map_err(cannot(format!("cannot open the node `{name}`")))
+    opened.map(drop).map_err(cannot(format!("cannot uncordon the node `{name}`")))
 }
 
 /// Does a pod run, as far as the cluster knows? Whether it serves is another question.
@@ -53,23 +53,23 @@ pub fn running(pod: &Pod) -> bool {
 }
 
 /// Why the API refused or did not answer, in its own words.
-pub fn why(error: &Error) -> String {
+pub fn why(error: &kube::Error) -> String {
     match error {
-        Error::Api(status) if !status.message.is_empty() => status.message.clone(),
-        Error::Api(status) => format!("the API answers {} {}", status.code, status.reason),
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        kube::Error::Api(status) => format!("the API answers {} {}", status.code, status.reason),
         other => chain(other),
     }
 }
 
-/// The trouble of an act that the API refused.
-pub fn cannot(what: impl Into<String>) -> impl FnOnce(Error) -> Trouble {
+/// The error of an act that the API refused.
+pub fn cannot(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Error {
     let what = what.into();
-    move |error| Trouble::new(what, why(&error))
+    move |error| Error::new(what, why(&error))
 }
 
 /// Did the API answer with this code?
-pub fn says(error: &Error, code: u16) -> bool {
-    matches!(error, Error::Api(status) if status.code == code)
+pub fn says(error: &kube::Error, code: u16) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == code)
 }
 
 /// The selector of a component's things.
@@ -78,7 +78,7 @@ pub fn of_component(component: &str) -> String {
 }
 
 /// The pods of the platform's namespace that a selector meets, in the order of their names; all for an empty one.
-pub async fn pods(cluster: &dyn Cluster, selector: &str) -> Result<Vec<Pod>, Trouble> {
+pub async fn pods(cluster: &dyn Cluster, selector: &str) -> Result<Vec<Pod>, Error> {
     let api: Api<Pod> = Api::namespaced(cluster.client(), cluster.namespace());
     let listed = api.list(&ListParams::default().labels(selector)).await;
     let mut pods = listed.map_err(cannot(format!("cannot list the pods `{selector}`")))?.items;
@@ -112,7 +112,7 @@ pub struct Workload {
 
 impl Workload {
     /// The one workload that carries the component's label.
-    pub async fn of(cluster: &dyn Cluster, component: &str) -> Result<Self, Trouble> {
+    pub async fn of(cluster: &dyn Cluster, component: &str) -> Result<Self, Error> {
         let what = || format!("the workload of `{component}`");
         let mut found = vec![];
         for (kind, resource) in [
@@ -126,24 +126,24 @@ impl Workload {
         }
         match found.len() {
             1 => Ok(found.remove(0)),
-            0 => Err(Trouble::new(what(), format!("nothing in `{}` has its label", cluster.namespace()))),
-            n => Err(Trouble::new(what(), format!("{n} workloads have its label"))),
+            0 => Err(Error::new(what(), format!("nothing in `{}` has its label", cluster.namespace()))),
+            n => Err(Error::new(what(), format!("{n} workloads have its label"))),
         }
     }
 
     /// As it is now.
-    pub async fn look(&self) -> Result<DynamicObject, Trouble> {
+    pub async fn look(&self) -> Result<DynamicObject, Error> {
         self.api.get(&self.name).await.map_err(cannot(format!("cannot read {self}")))
     }
 
     /// Changes parts of it, like `kubectl patch --type merge`.
-    pub async fn change(&self, patch: Value) -> Result<(), Trouble> {
+    pub async fn change(&self, patch: Value) -> Result<(), Error> {
         let patched = self.api.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await;
         patched.map(drop).map_err(cannot(format!("cannot change {self}")))
     }
 
     /// Asks for new pods in place of all the old ones, like `kubectl rollout restart`.
-    pub async fn restart(&self) -> Result<(), Trouble> {
+    pub async fn restart(&self) -> Result<(), Error> {
         let now = json!({ "kubectl.kubernetes.io/restartedAt": jiff::Timestamp::now().to_string() });
         self.change(json!({ "spec": { "template": { "metadata": { "annotations": now } } } })).await
     }
@@ -195,7 +195,7 @@ pub async fn reaches(cluster: &dyn Cluster, node: &str) -> Finding {
     match answer {
         Ok(Ok(_)) => Finding::met(),
         // The API's own refusals say nothing of the node; what it says of its way there does.
-        Ok(Err(Error::Api(status))) if matches!(status.code, 500 | 502..=504) => Finding::missed(status.message),
+        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 500 | 502..=504) => Finding::missed(status.message),
         Ok(Err(error)) => Finding::unknown(why(&error)),
         Err(_) => match tokio::time::timeout(REACH, cluster.client().apiserver_version()).await {
             Ok(Ok(_)) => Finding::missed(format!("`{node}` does not answer within {REACH:?}")),

@@ -35,7 +35,7 @@ pub enum Images {
     /// A set by its name.
     Set(Set),
     /// Images by component; the official one where none is named.
-    Named(Named),
+    Named(ImageNames),
 }
 
 /// Images that belong together.
@@ -51,7 +51,7 @@ pub enum Set {
 /// Images by component.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Named {
+pub struct ImageNames {
     /// PostgreSQL's.
     #[serde(default)]
     postgres: Option<String>,
@@ -108,7 +108,7 @@ impl<'de> Visitor<'de> for Reader {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Images, A::Error> {
-        Named::deserialize(MapAccessDeserializer::new(map)).map(Images::Named)
+        ImageNames::deserialize(MapAccessDeserializer::new(map)).map(Images::Named)
     }
 }
 

@@ -97,7 +97,7 @@ impl std::fmt::Display for Permission {
 pub struct Survey {
     /// What stands against the drill; each with a hint. Any is a plan error.
     pub problems: Vec<String>,
-    /// What forbids the drill here: the place is not the one that was lent. Any is a refusal.
+    /// What forbids the drill here: it is not the platform that was opted in. Any is a refusal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<String>,
     /// What is there: name and value, for `lifeboat plan`.

@@ -24,13 +24,13 @@ pub fn things(path: &Path) -> Result<Vec<Node>, String> {
 pub fn typed<T: DeserializeOwned>(path: &Path, thing: &Node) -> Result<T, String> {
     let mut problems = vec![];
     let typed = read::<T>(thing, &mut problems);
-    let told: Vec<_> = problems.iter().map(|problem| placed(path, problem)).collect();
+    let told: Vec<_> = problems.iter().map(|problem| positioned(path, problem)).collect();
     typed.ok_or_else(|| told.join("; "))
 }
 
 /// A problem with its file and line.
-pub fn placed(path: &Path, problem: &Problem) -> String {
-    let at = problem.place.map(|at| format!(":{}:{}", at.line, at.column)).unwrap_or_default();
+pub fn positioned(path: &Path, problem: &Problem) -> String {
+    let at = problem.position.map(|at| format!(":{}:{}", at.line, at.column)).unwrap_or_default();
     format!("{}{at}: {problem}", path.display())
 }
 

@@ -23,7 +23,7 @@ pub use power::{
     Removal, Sql,
 };
 
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::kind::Kind;
 use crate::model::Receipt;
 use async_trait::async_trait;
@@ -32,36 +32,36 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Every environment, in the order of the documentation.
-pub const ENVIRONMENTS: &[Kind<dyn Place>] = &[local::KIND, containers::KIND, kubernetes::KIND, simulated::KIND];
+pub const ENVIRONMENTS: &[Kind<dyn Environment>] = &[local::KIND, containers::KIND, kubernetes::KIND, simulated::KIND];
 
 /// An environment as written in a drill: it can be asked, set up, or found again.
 #[async_trait]
-pub trait Place: Send + Sync {
+pub trait Environment: Send + Sync {
     /// The powers its environment will have.
     fn powers(&self) -> Vec<Power>;
     /// What its environment will have that can be hit, as far as that is known without asking.
     fn inventory(&self) -> Inventory;
-    /// Does it belong to somebody else, who lent it? Then it is never removed, and nothing is broken in it that could
+    /// Is it a standing platform, which somebody else made and opted in? Then it is never removed, and nothing is broken in it that could
     /// not be mended.
-    fn borrowed(&self) -> bool {
+    fn standing(&self) -> bool {
         false
     }
     /// What is missing for it, and what is there; reads only. `wanted` is what the drill's faults and steps will do.
     async fn survey(&self, wanted: &[Permission]) -> Survey;
     /// Sets it up: when this returns, every component serves and holds the seed.
-    async fn provision(&self, run: &Lent, journal: Arc<dyn Journal>) -> Result<Arc<dyn Environment>, Trouble>;
+    async fn provision(&self, run: &RunContext, journal: Arc<dyn Journal>) -> Result<Arc<dyn Platform>, Error>;
     /// Finds what the receipts of a dead run name, and makes nothing; nothing if it is not worth finding, because
     /// `remove` takes away all that a fault can have touched.
-    async fn open(&self, _run: &Lent, _receipts: &[Receipt]) -> Result<Option<Arc<dyn Environment>>, Trouble> {
+    async fn open(&self, _run: &RunContext, _receipts: &[Receipt]) -> Result<Option<Arc<dyn Platform>>, Error> {
         Ok(None)
     }
     /// Removes what the receipts of a dead run name; answers what could not be removed.
-    async fn remove(&self, run: &Lent, receipts: &[Receipt]) -> Vec<String>;
+    async fn remove(&self, run: &RunContext, receipts: &[Receipt]) -> Vec<String>;
 }
 
 /// What an environment may be used for, and under which name.
 #[derive(Debug, Clone)]
-pub struct Lent {
+pub struct RunContext {
     /// The run's name; everything created carries it.
     pub run: String,
     /// The run's folder, outside the blast radius; component logs go to `logs/` in it.
@@ -72,14 +72,14 @@ pub struct Lent {
 #[async_trait]
 pub trait Journal: Send + Sync {
     /// Something will be created; on disk when this returns.
-    async fn creating(&self, receipt: Receipt) -> Result<(), Trouble>;
+    async fn creating(&self, receipt: Receipt) -> Result<(), Error>;
     /// What is being done, for people who wait.
     fn progress(&self, text: &str);
 }
 
 /// Where clients knock.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Doors {
+pub struct Endpoints {
     /// MLflow's base URL.
     pub mlflow: Option<String>,
     /// PostgreSQL's connection URI of the platform's database, without password.
@@ -92,78 +92,78 @@ pub struct Doors {
     pub passfile: Option<PathBuf>,
 }
 
-impl Doors {
+impl Endpoints {
     /// Where a platform is that stays up, for its user.
     pub fn stay_up(&self) -> String {
-        let door = |door: &Option<String>| door.clone().unwrap_or_default();
+        let endpoint = |endpoint: &Option<String>| endpoint.clone().unwrap_or_default();
         let passfile = self.passfile.clone().unwrap_or_default();
         format!(
             "the platform stays up: MLflow {}, PostgreSQL {} (PGPASSFILE={}), S3 {}",
-            door(&self.mlflow),
-            door(&self.postgres),
+            endpoint(&self.mlflow),
+            endpoint(&self.postgres),
             passfile.display(),
-            door(&self.s3),
+            endpoint(&self.s3),
         )
     }
 }
 
 /// The live place.
 #[async_trait]
-pub trait Environment: Send + Sync {
+pub trait Platform: Send + Sync {
     /// Where clients knock.
-    fn doors(&self) -> &Doors;
+    fn endpoints(&self) -> &Endpoints;
     /// Refuses, if this is no longer the place that the drill was planned for; asked right before each destructive
     /// act. A place made for the drill is always the right one.
-    async fn guard(&self) -> Result<(), Trouble> {
+    async fn guard(&self) -> Result<(), Error> {
         Ok(())
     }
-    /// How often our own way to the doors has failed so far (a forwarded port, say), which is no outage of the platform:
+    /// How often our own way to the endpoints has failed so far (a forwarded port, say), which is no outage of the platform:
     /// an answer that failed while this number grew is none.
-    fn stumbles(&self) -> u64 {
+    fn tunnel_failures(&self) -> u64 {
         0
     }
     /// Power over components.
-    fn components(&self) -> Result<&dyn Components, Trouble> {
+    fn components(&self) -> Result<&dyn Components, Error> {
         Err(Power::Components.lacking())
     }
     /// Commands inside components.
-    fn exec(&self) -> Result<&dyn Exec, Trouble> {
+    fn exec(&self) -> Result<&dyn Exec, Error> {
         Err(Power::Exec.lacking())
     }
     /// Power over the network between components.
-    fn network(&self) -> Result<&dyn Network, Trouble> {
+    fn network(&self) -> Result<&dyn Network, Error> {
         Err(Power::Network.lacking())
     }
     /// Power over the components' memory.
-    fn memory(&self) -> Result<&dyn Memory, Trouble> {
+    fn memory(&self) -> Result<&dyn Memory, Error> {
         Err(Power::Memory.lacking())
     }
     /// Power over the components' processors.
-    fn cpu(&self) -> Result<&dyn Cpu, Trouble> {
+    fn cpu(&self) -> Result<&dyn Cpu, Error> {
         Err(Power::Cpu.lacking())
     }
     /// Power over the components' disks.
-    fn disks(&self) -> Result<&dyn Disks, Trouble> {
+    fn disks(&self) -> Result<&dyn Disks, Error> {
         Err(Power::Disks.lacking())
     }
     /// Power over the components' containers.
-    fn removal(&self) -> Result<&dyn Removal, Trouble> {
+    fn removal(&self) -> Result<&dyn Removal, Error> {
         Err(Power::Removal.lacking())
     }
     /// An administrator's connection.
-    fn sql(&self) -> Result<&dyn Sql, Trouble> {
+    fn sql(&self) -> Result<&dyn Sql, Error> {
         Err(Power::Sql.lacking())
     }
     /// An administrator's S3 client.
-    fn objects(&self) -> Result<&dyn Objects, Trouble> {
+    fn objects(&self) -> Result<&dyn Objects, Error> {
         Err(Power::Objects.lacking())
     }
     /// The cluster's API.
-    fn cluster(&self) -> Result<&dyn Cluster, Trouble> {
+    fn cluster(&self) -> Result<&dyn Cluster, Error> {
         Err(Power::Cluster.lacking())
     }
     /// Power over the machines.
-    fn nodes(&self) -> Result<&dyn Nodes, Trouble> {
+    fn nodes(&self) -> Result<&dyn Nodes, Error> {
         Err(Power::Nodes.lacking())
     }
     /// Where it is, for its user, if it was asked to stay up when the drill is over; `remove` removes it all the same.

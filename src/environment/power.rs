@@ -5,7 +5,7 @@
 //! whatever needs it long before.
 
 use super::stack;
-use crate::client::{Running, Trouble};
+use crate::client::{Error, Running};
 use crate::model::Finding;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -60,9 +60,9 @@ impl fmt::Display for Power {
 }
 
 impl Power {
-    /// The trouble of asking for it where it is not.
-    pub fn lacking(self) -> Trouble {
-        Trouble::new(format!("the power `{self}`"), "this environment lacks it")
+    /// The error of asking for it where it is not.
+    pub fn lacking(self) -> Error {
+        Error::new(format!("the power `{self}`"), "this environment lacks it")
     }
 }
 
@@ -70,17 +70,17 @@ impl Power {
 #[async_trait]
 pub trait Components: Send + Sync {
     /// What identifies the running instance, so that a restart can be told from none: a text, plain data.
-    async fn instance(&self, component: &str) -> Result<Option<String>, Trouble>;
+    async fn instance(&self, component: &str) -> Result<Option<String>, Error>;
     /// Ends it at once, with all its processes. Some places start it again by themselves.
-    async fn kill(&self, component: &str) -> Result<(), Trouble>;
+    async fn kill(&self, component: &str) -> Result<(), Error>;
     /// Ends it in good order; it stays away until it is started.
-    async fn stop(&self, component: &str) -> Result<(), Trouble>;
+    async fn stop(&self, component: &str) -> Result<(), Error>;
     /// Starts it, if it does not run; returns when it is ready for clients. What was removed of it is made anew.
-    async fn start(&self, component: &str) -> Result<(), Trouble>;
+    async fn start(&self, component: &str) -> Result<(), Error>;
     /// Freezes it with all its processes.
-    async fn pause(&self, component: &str) -> Result<(), Trouble>;
+    async fn pause(&self, component: &str) -> Result<(), Error>;
     /// Lets it go on; nothing if it is not paused.
-    async fn resume(&self, component: &str) -> Result<(), Trouble>;
+    async fn resume(&self, component: &str) -> Result<(), Error>;
     /// Met if it runs and is not frozen; missed if it is gone or frozen, with the reason.
     async fn alive(&self, component: &str) -> Finding;
 }
@@ -89,16 +89,16 @@ pub trait Components: Send + Sync {
 #[async_trait]
 pub trait Exec: Send + Sync {
     /// Starts a command inside a component, as the component's administrator.
-    async fn exec(&self, component: &str, command: &[&str]) -> Result<Running, Trouble>;
+    async fn exec(&self, component: &str, command: &[&str]) -> Result<Running, Error>;
 }
 
 /// Power over the network between components; clients outside still reach both. Every call is idempotent.
 #[async_trait]
 pub trait Network: Send + Sync {
     /// Cuts two components off from each other.
-    async fn cut(&self, one: &str, other: &str) -> Result<(), Trouble>;
+    async fn cut(&self, one: &str, other: &str) -> Result<(), Error>;
     /// Connects them again; nothing if they are connected.
-    async fn mend(&self, one: &str, other: &str) -> Result<(), Trouble>;
+    async fn mend(&self, one: &str, other: &str) -> Result<(), Error>;
     /// Met if one can reach the other, seen from inside `one`; missed if not, with the reason.
     async fn reaches(&self, one: &str, other: &str) -> Finding;
 }
@@ -118,9 +118,9 @@ pub struct MemoryUse {
 #[async_trait]
 pub trait Memory: Send + Sync {
     /// What it takes and may take.
-    async fn memory(&self, component: &str) -> Result<MemoryUse, Trouble>;
+    async fn memory(&self, component: &str) -> Result<MemoryUse, Error>;
     /// Sets or takes away what it may take; idempotent.
-    async fn limit(&self, component: &str, bytes: Option<u64>) -> Result<(), Trouble>;
+    async fn limit(&self, component: &str, bytes: Option<u64>) -> Result<(), Error>;
 }
 
 /// What a component takes of the processors it may take.
@@ -136,9 +136,9 @@ pub struct CpuUse {
 #[async_trait]
 pub trait Cpu: Send + Sync {
     /// What it may take, and how often it wanted more.
-    async fn cpu(&self, component: &str) -> Result<CpuUse, Trouble>;
+    async fn cpu(&self, component: &str) -> Result<CpuUse, Error>;
     /// Sets what it may take, in thousandths of a processor, or takes the limit away; idempotent.
-    async fn throttle(&self, component: &str, limit: Option<u64>) -> Result<(), Trouble>;
+    async fn throttle(&self, component: &str, limit: Option<u64>) -> Result<(), Error>;
 }
 
 /// Power over the disks of components: over what outlives their processes.
@@ -146,21 +146,21 @@ pub trait Cpu: Send + Sync {
 pub trait Disks: Send + Sync {
     /// What identifies each disk that the component has by now, so that a new one can be told from the one that stood
     /// in its place: texts, plain data. Empty if it has none.
-    async fn disks(&self, component: &str) -> Result<Vec<String>, Trouble>;
+    async fn disks(&self, component: &str) -> Result<Vec<String>, Error>;
     /// Takes these disks of the component away with all that they hold, and the component with them; returns when they
     /// are gone. No other disk is touched; idempotent. The component starts again on new, empty disks: by itself where
     /// the place does that, else when it is started.
-    async fn lose(&self, component: &str, disks: &[String]) -> Result<(), Trouble>;
+    async fn lose(&self, component: &str, disks: &[String]) -> Result<(), Error>;
 }
 
 /// Power over the containers that components run in.
 #[async_trait]
 pub trait Removal: Send + Sync {
     /// What identifies the component's container, whether it runs or not: a text, plain data. Nothing if there is none.
-    async fn container(&self, component: &str) -> Result<Option<String>, Trouble>;
+    async fn container(&self, component: &str) -> Result<Option<String>, Error>;
     /// Removes this container of the component, at once, and no other; its disks stay. Returns when it is gone;
     /// idempotent. `start` makes another.
-    async fn remove_container(&self, component: &str, container: &str) -> Result<(), Trouble>;
+    async fn remove_container(&self, component: &str, container: &str) -> Result<(), Error>;
 }
 
 /// An administrator's connection to the database server.
@@ -171,10 +171,10 @@ pub trait Sql: Send + Sync {
         stack::DATABASE
     }
     /// Connects, to a database of the server.
-    async fn connect(&self, database: &str) -> Result<tokio_postgres::Client, Trouble>;
+    async fn connect(&self, database: &str) -> Result<tokio_postgres::Client, Error>;
     /// Starts a client tool of the server's own version (`pg_dump`, `pg_restore`), told where the server is and who
     /// the administrator is. No secret is among its arguments.
-    async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Trouble>;
+    async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Error>;
 }
 
 /// An administrator's S3 client.
@@ -215,11 +215,11 @@ pub trait Cluster: Send + Sync {
 #[async_trait]
 pub trait Nodes: Send + Sync {
     /// Takes its power away, at once.
-    async fn power_off(&self, node: &str) -> Result<(), Trouble>;
+    async fn power_off(&self, node: &str) -> Result<(), Error>;
     /// Gives it power again.
-    async fn power_on(&self, node: &str) -> Result<(), Trouble>;
+    async fn power_on(&self, node: &str) -> Result<(), Error>;
     /// Cuts it off the network.
-    async fn cut_off(&self, node: &str) -> Result<(), Trouble>;
+    async fn cut_off(&self, node: &str) -> Result<(), Error>;
     /// Connects it again.
-    async fn connect(&self, node: &str) -> Result<(), Trouble>;
+    async fn connect(&self, node: &str) -> Result<(), Error>;
 }

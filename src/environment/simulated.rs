@@ -2,8 +2,8 @@
 //!
 //! With a paused clock a whole drill takes no time and gives the same numbers every time.
 
-use super::{Components, Doors, Environment, Inventory, Journal, Lent, Permission, Place, Power, Survey};
-use crate::client::Trouble;
+use super::{Components, Endpoints, Environment, Inventory, Journal, Permission, Platform, Power, RunContext, Survey};
+use crate::client::Error;
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt, Span};
 use crate::node::read;
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The kind `simulated`.
-pub const KIND: Kind<dyn Place> = Kind {
+pub const KIND: Kind<dyn Environment> = Kind {
     name: "simulated",
     about: "Pretended components with exact times: for trying a runbook's order without a platform.",
     example: "simulated: { components: [mlflow], start: 2s }",
@@ -47,7 +47,7 @@ fn one_second() -> Span {
 }
 
 #[async_trait]
-impl Place for Simulated {
+impl Environment for Simulated {
     fn powers(&self) -> Vec<Power> {
         vec![Power::Components]
     }
@@ -60,18 +60,18 @@ impl Place for Simulated {
         Survey::default()
     }
 
-    async fn provision(&self, run: &Lent, journal: Arc<dyn Journal>) -> Result<Arc<dyn Environment>, Trouble> {
+    async fn provision(&self, run: &RunContext, journal: Arc<dyn Journal>) -> Result<Arc<dyn Platform>, Error> {
         journal.creating(Receipt(json!({ "pretended": run.run }))).await?;
         tokio::time::sleep(self.start.0).await;
         let states = self.components.iter().map(|name| (name.clone(), State { life: 1, condition: Condition::Runs }));
         Ok(Arc::new(Pretended {
             settings: self.clone(),
             states: Arc::new(Mutex::new(states.collect())),
-            doors: Doors::default(),
+            endpoints: Endpoints::default(),
         }))
     }
 
-    async fn remove(&self, _: &Lent, _: &[Receipt]) -> Vec<String> {
+    async fn remove(&self, _: &RunContext, _: &[Receipt]) -> Vec<String> {
         vec![]
     }
 }
@@ -92,16 +92,16 @@ struct State {
 struct Pretended {
     settings: Simulated,
     states: Arc<Mutex<BTreeMap<String, State>>>,
-    doors: Doors,
+    endpoints: Endpoints,
 }
 
 impl Pretended {
-    fn state(&self, component: &str) -> Result<State, Trouble> {
+    fn state(&self, component: &str) -> Result<State, Error> {
         let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        states.get(component).copied().ok_or_else(|| Trouble::new(format!("component `{component}`"), "there is none"))
+        states.get(component).copied().ok_or_else(|| Error::new(format!("component `{component}`"), "there is none"))
     }
 
-    fn change(&self, component: &str, change: impl Fn(&mut State)) -> Result<(), Trouble> {
+    fn change(&self, component: &str, change: impl Fn(&mut State)) -> Result<(), Error> {
         self.state(component)?;
         let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         states.entry(component.to_owned()).and_modify(change);
@@ -110,11 +110,11 @@ impl Pretended {
 }
 
 #[async_trait]
-impl Environment for Pretended {
-    fn doors(&self) -> &Doors {
-        &self.doors
+impl Platform for Pretended {
+    fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
-    fn components(&self) -> Result<&dyn Components, Trouble> {
+    fn components(&self) -> Result<&dyn Components, Error> {
         Ok(self)
     }
     async fn remove(&self) -> Vec<String> {
@@ -124,12 +124,12 @@ impl Environment for Pretended {
 
 #[async_trait]
 impl Components for Pretended {
-    async fn instance(&self, component: &str) -> Result<Option<String>, Trouble> {
+    async fn instance(&self, component: &str) -> Result<Option<String>, Error> {
         let state = self.state(component)?;
         Ok((state.condition != Condition::Gone).then(|| state.life.to_string()))
     }
 
-    async fn kill(&self, component: &str) -> Result<(), Trouble> {
+    async fn kill(&self, component: &str) -> Result<(), Error> {
         self.change(component, |state| state.condition = Condition::Gone)?;
         if let Some(heals) = self.settings.heals {
             let (states, name) = (Arc::clone(&self.states), component.to_owned());
@@ -142,11 +142,11 @@ impl Components for Pretended {
         Ok(())
     }
 
-    async fn stop(&self, component: &str) -> Result<(), Trouble> {
+    async fn stop(&self, component: &str) -> Result<(), Error> {
         self.change(component, |state| state.condition = Condition::Gone)
     }
 
-    async fn start(&self, component: &str) -> Result<(), Trouble> {
+    async fn start(&self, component: &str) -> Result<(), Error> {
         if self.state(component)?.condition == Condition::Gone {
             tokio::time::sleep(self.settings.start.0).await;
             self.change(component, revive)?;
@@ -154,11 +154,11 @@ impl Components for Pretended {
         Ok(())
     }
 
-    async fn pause(&self, component: &str) -> Result<(), Trouble> {
+    async fn pause(&self, component: &str) -> Result<(), Error> {
         self.change(component, |state| state.condition = Condition::Frozen)
     }
 
-    async fn resume(&self, component: &str) -> Result<(), Trouble> {
+    async fn resume(&self, component: &str) -> Result<(), Error> {
         self.change(component, |state| {
             if state.condition == Condition::Frozen {
                 state.condition = Condition::Runs;
@@ -171,7 +171,7 @@ impl Components for Pretended {
             Ok(Condition::Runs) => Finding::met(),
             Ok(Condition::Frozen) => Finding::missed(format!("`{component}` is frozen")),
             Ok(Condition::Gone) => Finding::missed(format!("`{component}` is gone")),
-            Err(trouble) => Finding::unknown(trouble.to_string()),
+            Err(error) => Finding::unknown(error.to_string()),
         }
     }
 }

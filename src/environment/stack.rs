@@ -5,7 +5,7 @@
 
 use crate::client::mlflow::Mlflow;
 use crate::client::s3::REGION;
-use crate::client::{Trouble, chain, postgres, s3};
+use crate::client::{Error, chain, postgres, s3};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use rand::Rng;
@@ -113,44 +113,44 @@ pub fn mlflow_arguments(host: &str, port: u16, postgres: &str) -> Vec<String> {
 }
 
 /// Does MLflow at this URL serve, its database included?
-pub async fn mlflow_serves(url: &str) -> Result<(), Trouble> {
+pub async fn mlflow_serves(url: &str) -> Result<(), Error> {
     let client = Mlflow::fresh(url, Duration::from_secs(5))?;
     client.health().await?;
     client.post("experiments/search", &json!({ "max_results": 1 })).await.map(|_| ())
 }
 
 /// Does the database server answer?
-pub async fn postgres_serves(config: &Config) -> Result<(), Trouble> {
+pub async fn postgres_serves(config: &Config) -> Result<(), Error> {
     let client = postgres::connect(config).await?;
     let answer = tokio::time::timeout(postgres::CONNECT, client.simple_query("select 1")).await;
     match answer {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(Trouble::new("cannot ask `postgres`", chain(&error))),
-        Err(_) => Err(Trouble::new("cannot ask `postgres`", "no answer in time")),
+        Ok(Err(error)) => Err(Error::new("cannot ask `postgres`", chain(&error))),
+        Err(_) => Err(Error::new("cannot ask `postgres`", "no answer in time")),
     }
 }
 
 /// Does the S3 server answer its administrator?
-pub async fn s3_serves(root: &Client) -> Result<(), Trouble> {
+pub async fn s3_serves(root: &Client) -> Result<(), Error> {
     let asked = tokio::time::timeout(Duration::from_secs(3), root.list_buckets().send()).await;
-    let asked = asked.map_err(|_| Trouble::new("cannot list buckets", "no answer in time"))?;
-    asked.map(|_| ()).map_err(|e| s3::trouble("cannot list buckets", &e))
+    let asked = asked.map_err(|_| Error::new("cannot list buckets", "no answer in time"))?;
+    asked.map(|_| ()).map_err(|e| s3::failure("cannot list buckets", &e))
 }
 
 /// Makes the bucket, owned by MLflow's user, with versions.
-pub async fn create_bucket(endpoint: &str, secrets: &Secrets) -> Result<(), Trouble> {
+pub async fn create_bucket(endpoint: &str, secrets: &Secrets) -> Result<(), Error> {
     let what = format!("cannot make the bucket `{BUCKET}`");
     let client = |key: &Key| s3::client(endpoint, &key.access, &key.secret);
     let made = client(&secrets.user).create_bucket().bucket(BUCKET).send().await;
-    made.map_err(|e| s3::trouble(&what, &e))?;
+    made.map_err(|e| s3::failure(&what, &e))?;
     let versions = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
     let request = client(&secrets.root).put_bucket_versioning().bucket(BUCKET).versioning_configuration(versions);
-    request.send().await.map(|_| ()).map_err(|e| s3::trouble(&what, &e))
+    request.send().await.map(|_| ()).map_err(|e| s3::failure(&what, &e))
 }
 
 /// Makes the platform's database.
-pub async fn create_database(config: &Config) -> Result<(), Trouble> {
+pub async fn create_database(config: &Config) -> Result<(), Error> {
     let client = postgres::connect(config).await?;
     let made = client.batch_execute(&format!("create database {DATABASE}")).await;
-    made.map_err(|e| Trouble::new(format!("cannot create the database `{DATABASE}`"), chain(&e)))
+    made.map_err(|e| Error::caused_by(format!("cannot create the database `{DATABASE}`"), e))
 }

@@ -5,7 +5,7 @@
 
 use super::Sql;
 use super::stack::DATABASE;
-use crate::client::{Running, Trouble, postgres};
+use crate::client::{Error, Running, postgres};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,29 +34,30 @@ impl Tools {
     }
 
     /// Starts a tool.
-    pub fn start(&self, name: &str, args: &[&str]) -> Result<Running, Trouble> {
+    pub fn start(&self, name: &str, args: &[&str]) -> Result<Running, Error> {
         Running::process(self.command(name, args).into())
     }
 }
 
 /// Which folder has the tools for one server, once that was found out.
 #[derive(Default)]
-pub struct Found(OnceCell<Option<PathBuf>>);
+pub struct ToolFolder(OnceCell<Option<PathBuf>>);
 
-impl Found {
+impl ToolFolder {
     /// The folder; nothing if this machine has none, or the server cannot be asked now.
     pub async fn folder(&self, sql: &dyn Sql) -> Option<PathBuf> {
         let look = || async {
             let row = postgres::one(&sql.connect("postgres").await?, "SHOW server_version_num").await?;
-            let number: u32 = row.get::<_, String>(0).parse().map_err(|e| Trouble::new("the server's version", e))?;
-            Ok::<_, Trouble>(of(number / 10_000).await)
+            let number: u32 =
+                row.get::<_, String>(0).parse().map_err(|e| Error::caused_by("the server's version", e))?;
+            Ok::<_, Error>(of(number / 10_000).await)
         };
         self.0.get_or_try_init(look).await.ok()?.clone()
     }
 }
 
 /// What `LIFEBOAT_PG_BIN` says.
-pub enum Named {
+pub enum ToolChoice {
     /// A folder of PostgreSQL's programs.
     Folder(PathBuf),
     /// None of the machine's.
@@ -66,11 +67,11 @@ pub enum Named {
 }
 
 /// Reads `LIFEBOAT_PG_BIN`.
-pub fn named() -> Named {
+pub fn choice() -> ToolChoice {
     match std::env::var_os("LIFEBOAT_PG_BIN").filter(|value| !value.is_empty()) {
-        None => Named::Nothing,
-        Some(value) if value == "wheel" => Named::Wheel,
-        Some(value) => Named::Folder(value.into()),
+        None => ToolChoice::Nothing,
+        Some(value) if value == "wheel" => ToolChoice::Wheel,
+        Some(value) => ToolChoice::Folder(value.into()),
     }
 }
 
@@ -93,10 +94,10 @@ pub async fn folders() -> Vec<PathBuf> {
 
 /// The folder of this machine's client tools for a server of this major version, if there is one.
 async fn of(major: u32) -> Option<PathBuf> {
-    let candidates = match named() {
-        Named::Folder(bin) => vec![bin],
-        Named::Wheel => vec![],
-        Named::Nothing => folders().await,
+    let candidates = match choice() {
+        ToolChoice::Folder(bin) => vec![bin],
+        ToolChoice::Wheel => vec![],
+        ToolChoice::Nothing => folders().await,
     };
     for bin in candidates.into_iter().filter(|bin| bin.join("pg_restore").is_file()) {
         if version(&bin).await == Some(major) {

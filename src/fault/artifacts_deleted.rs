@@ -5,8 +5,8 @@
 //! one that was meant, and what clients write meanwhile is not what was drawn.
 
 use super::{Fault, Nature, recall};
-use crate::client::{Trouble, s3, versions};
-use crate::environment::{Environment, Inventory, Objects, Power};
+use crate::client::{Error, s3, versions};
+use crate::environment::{Inventory, Objects, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::{Node, Problem, read};
@@ -92,11 +92,11 @@ impl Fault for ArtifactsDeleted {
             _ => format!("all artifacts{under}"),
         }]
     }
-    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
-        let objects = env.objects()?;
+    async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error> {
+        let objects = platform.objects()?;
         let (client, bucket) = (objects.s3(), objects.bucket().to_owned());
         let prefix = s3::key(objects.prefix(), &self.prefix);
-        let cannot = |why: String| Trouble::new(format!("cannot delete artifacts in `{bucket}/{prefix}`"), why);
+        let cannot = |why: String| Error::new(format!("cannot delete artifacts in `{bucket}/{prefix}`"), why);
         if !versions::kept(client, &bucket).await? {
             let why = "the bucket keeps no versions, so nothing could bring them back";
             return Err(cannot(why.into()).hint("turn versioning on for the bucket"));
@@ -109,23 +109,23 @@ impl Fault for ArtifactsDeleted {
         }
         Ok(Receipt(serde_json::json!(Drawn { bucket, prefix, of, objects: draw(all, wanted, self.seed) })))
     }
-    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let (client, drawn) = (env.objects()?.s3(), recall::<Drawn>(receipt)?);
+    async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
+        let (client, drawn) = (platform.objects()?.s3(), recall::<Drawn>(receipt)?);
         let what = format!("cannot delete artifacts in `{}`", drawn.bucket);
         if let Some((key, version)) = drawn.objects.first_key_value() {
             let known = client.head_object().bucket(&drawn.bucket).key(key).version_id(version).send().await;
-            known.map_err(|e| s3::trouble(format!("{what}, which may not be the bucket that was meant"), &e))?;
+            known.map_err(|e| s3::failure(format!("{what}, which may not be the bucket that was meant"), &e))?;
         }
         let doomed: Vec<_> = drawn.objects.into_keys().map(|key| (key, None)).collect();
         match versions::delete(client, &drawn.bucket, &doomed).await?.first() {
-            Some((key, why)) => Err(Trouble::new(what, format!("`{key}`: {why}"))),
+            Some((key, why)) => Err(Error::new(what, format!("`{key}`: {why}"))),
             None => Ok(()),
         }
     }
-    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
-        gone(env, receipt).await.unwrap_or_else(|trouble| Finding::unknown(trouble.to_string()))
+    async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {
+        gone(platform, receipt).await.unwrap_or_else(|error| Finding::unknown(error.to_string()))
     }
-    async fn lift(&self, _: &dyn Environment, _: &Receipt) -> Result<(), Trouble> {
+    async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
         Ok(()) // damage: only recovery mends it
     }
 }
@@ -140,7 +140,7 @@ impl ArtifactsDeleted {
 }
 
 /// The objects under a prefix with the ids of their current versions.
-async fn current(objects: &dyn Objects, bucket: &str, prefix: &str) -> Result<Vec<(String, String)>, Trouble> {
+async fn current(objects: &dyn Objects, bucket: &str, prefix: &str) -> Result<Vec<(String, String)>, Error> {
     let all = versions::list(objects.s3(), bucket, prefix).await?.into_iter();
     Ok(all.filter(|version| version.latest && !version.marker).map(|version| (version.key, version.id)).collect())
 }
@@ -155,12 +155,12 @@ fn draw(mut all: Vec<(String, String)>, wanted: usize, seed: u64) -> BTreeMap<St
 
 /// A drawn object is gone when it is not listed, or is another version: a client may have written it anew since. All
 /// versions would tell as much, but to list them takes twice as long.
-async fn gone(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Trouble> {
-    let (client, Drawn { bucket, prefix, of, objects }) = (env.objects()?.s3(), recall::<Drawn>(receipt)?);
+async fn gone(platform: &dyn Platform, receipt: &Receipt) -> Result<Finding, Error> {
+    let (client, Drawn { bucket, prefix, of, objects }) = (platform.objects()?.s3(), recall::<Drawn>(receipt)?);
     for (key, _) in s3::list(client, &bucket, &prefix).await? {
         let Some(version) = objects.get(&key) else { continue };
         let head = client.head_object().bucket(&bucket).key(&key).send().await;
-        let head = head.map_err(|e| s3::trouble(format!("cannot look at `{bucket}/{key}`"), &e))?;
+        let head = head.map_err(|e| s3::failure(format!("cannot look at `{bucket}/{key}`"), &e))?;
         if head.version_id.as_ref() == Some(version) {
             return Ok(Finding::missed(format!("`{key}` is still there")));
         }
@@ -176,7 +176,7 @@ mod tests {
     fn parsed(text: &str) -> Result<ArtifactsDeleted, Vec<(u64, String)>> {
         let mut problems = vec![];
         let fault = parse(&crate::node::parse(text).unwrap(), &mut problems);
-        let place = |problem: &Problem| (problem.place.unwrap().column, problem.to_string());
+        let place = |problem: &Problem| (problem.position.unwrap().column, problem.to_string());
         fault.ok_or_else(|| problems.iter().map(place).collect())
     }
 

@@ -3,8 +3,8 @@
 //! Pods that run do not notice: they read it when they start. A scenario that wants an outage ends them too.
 
 use super::{Fault, Nature, recall};
-use crate::client::Trouble;
-use crate::environment::{Cluster, Environment, Inventory, Permission, Power, cluster};
+use crate::client::Error;
+use crate::environment::{Cluster, Inventory, Permission, Platform, Power, cluster};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::read;
@@ -21,7 +21,7 @@ pub const KIND: Kind<dyn Fault> = Kind {
     name: "config-lost",
     about: "Deletes a secret or a config map, or gives a key of it another value.",
     example: "config-lost: { secret: mlflow }",
-    schema: |g| g.subschema_for::<Written>(),
+    schema: |g| g.subschema_for::<ConfigLostFile>(),
     parse: |n, p| read::<ConfigLost>(n, p).map(|k| Box::new(k) as _),
 };
 
@@ -29,7 +29,7 @@ pub const KIND: Kind<dyn Fault> = Kind {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "ConfigLost")]
-struct Written {
+struct ConfigLostFile {
     /// The secret; this or `config_map`.
     secret: Option<String>,
     /// The config map.
@@ -41,7 +41,7 @@ struct Written {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(try_from = "Written")]
+#[serde(try_from = "ConfigLostFile")]
 struct ConfigLost {
     kind: ConfigKind,
     name: String,
@@ -55,10 +55,10 @@ enum ConfigKind {
     ConfigMap,
 }
 
-impl TryFrom<Written> for ConfigLost {
+impl TryFrom<ConfigLostFile> for ConfigLost {
     type Error = String;
 
-    fn try_from(written: Written) -> Result<Self, String> {
+    fn try_from(written: ConfigLostFile) -> Result<Self, String> {
         let (kind, name) = match (written.secret, written.config_map) {
             (Some(secret), None) => (ConfigKind::Secret, secret),
             (None, Some(config_map)) => (ConfigKind::ConfigMap, config_map),
@@ -99,7 +99,7 @@ impl ConfigKind {
 
 /// What was lost, as it was; no value of it.
 #[derive(Debug, Serialize, Deserialize)]
-struct Lost {
+struct LostConfig {
     kind: ConfigKind,
     name: String,
     uid: String,
@@ -124,23 +124,23 @@ impl Fault for ConfigLost {
         let its = inventory.kind(self.kind.words()).filter(|thing| thing.name == self.name);
         its.map(|thing| format!("{key}the {} {}", thing.kind, thing.name)).collect()
     }
-    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
+    async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error> {
         let what = format!("cannot lose the {} `{}`", self.kind.words(), self.name);
-        let api = self.kind.api(env.cluster()?);
+        let api = self.kind.api(platform.cluster()?);
         let there = api.get_metadata(&self.name).await.map_err(cluster::cannot(&what))?;
         if let Some((key, _)) = &self.change {
             let now = api.get(&self.name).await.map_err(cluster::cannot(&what))?;
             if now.data.pointer("/data").and_then(|data| data.get(key)).is_none() {
-                return Err(Trouble::new(what, format!("it has no key `{key}`")));
+                return Err(Error::new(what, format!("it has no key `{key}`")));
             }
         }
         let (uid, version) = (there.uid().unwrap_or_default(), there.resource_version().unwrap_or_default());
         let altered = self.change.as_ref().map(|(key, _)| key.clone());
-        Ok(Receipt(json!(Lost { kind: self.kind, name: self.name.clone(), uid, version, altered })))
+        Ok(Receipt(json!(LostConfig { kind: self.kind, name: self.name.clone(), uid, version, altered })))
     }
-    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let lost = recall::<Lost>(receipt)?;
-        let api = lost.kind.api(env.cluster()?);
+    async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
+        let lost = recall::<LostConfig>(receipt)?;
+        let api = lost.kind.api(platform.cluster()?);
         let what = format!("cannot lose the {} `{}`", lost.kind.words(), lost.name);
         let Some((key, value)) = &self.change else {
             let this = Preconditions { uid: Some(lost.uid), resource_version: None };
@@ -153,10 +153,10 @@ impl Fault for ConfigLost {
         let patched = api.patch(&lost.name, &PatchParams::default(), &Patch::Merge(patch)).await;
         patched.map(drop).map_err(cluster::cannot(what))
     }
-    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
-        let (cluster, lost) = match (env.cluster(), recall::<Lost>(receipt)) {
+    async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {
+        let (cluster, lost) = match (platform.cluster(), recall::<LostConfig>(receipt)) {
             (Ok(cluster), Ok(lost)) => (cluster, lost),
-            (Err(trouble), _) | (_, Err(trouble)) => return Finding::unknown(trouble.to_string()),
+            (Err(error), _) | (_, Err(error)) => return Finding::unknown(error.to_string()),
         };
         let named = format!("the {} `{}`", lost.kind.words(), lost.name);
         match lost.kind.api(cluster).get_metadata_opt(&lost.name).await {
@@ -169,7 +169,7 @@ impl Fault for ConfigLost {
             Ok(Some(_)) => Finding::missed(format!("{named} is as it was")),
         }
     }
-    async fn lift(&self, _: &dyn Environment, _: &Receipt) -> Result<(), Trouble> {
+    async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
         Ok(()) // damage: only recovery mends it
     }
 }

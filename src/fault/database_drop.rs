@@ -4,8 +4,8 @@
 //! that was made since, or another server at the same address, is never mistaken for the one that was meant.
 
 use super::{Fault, Nature, recall};
-use crate::client::{Trouble, chain};
-use crate::environment::{Environment, Inventory, Power};
+use crate::client::Error;
+use crate::environment::{Inventory, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::read;
@@ -56,63 +56,63 @@ impl Fault for DatabaseDrop {
     fn targets(&self, inventory: &Inventory) -> Vec<String> {
         inventory.component(&self.component)
     }
-    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
-        let sql = env.sql()?;
-        let (client, database) = (connect(env).await?, sql.database().to_owned());
+    async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error> {
+        let sql = platform.sql()?;
+        let (client, database) = (connect(platform).await?, sql.database().to_owned());
         let (system, oid) = (system(&client).await?, oid(&client, &database).await?);
-        let oid = oid.ok_or_else(|| Trouble::new(format!("cannot drop `{database}`"), "it is not there"))?;
+        let oid = oid.ok_or_else(|| Error::new(format!("cannot drop `{database}`"), "it is not there"))?;
         Ok(Receipt(serde_json::json!(Dropped { database, oid, system })))
     }
-    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+    async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
         let dropped = recall::<Dropped>(receipt)?;
-        let client = connect(env).await?;
+        let client = connect(platform).await?;
         let what = format!("cannot drop `{}`", dropped.database);
         if system(&client).await? != dropped.system {
-            return Err(Trouble::new(what, "another server answers than the one that was meant"));
+            return Err(Error::new(what, "another server answers than the one that was meant"));
         }
         if oid(&client, &dropped.database).await? != Some(dropped.oid) {
-            return Err(Trouble::new(what, "it is not the database that was meant"));
+            return Err(Error::new(what, "it is not the database that was meant"));
         }
         let name = dropped.database.replace('"', "\"\"");
         let drop = format!("DROP DATABASE \"{name}\" WITH (FORCE)");
-        client.batch_execute(&drop).await.map_err(|e| Trouble::new(what, chain(&e)))
+        client.batch_execute(&drop).await.map_err(|e| Error::caused_by(what, e))
     }
-    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
-        match gone(env, receipt).await {
+    async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {
+        match gone(platform, receipt).await {
             Ok(finding) => finding,
-            Err(trouble) => Finding::unknown(trouble.to_string()),
+            Err(error) => Finding::unknown(error.to_string()),
         }
     }
-    async fn lift(&self, _: &dyn Environment, _: &Receipt) -> Result<(), Trouble> {
+    async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
         Ok(()) // damage: only recovery mends it
     }
 }
 
-async fn gone(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Trouble> {
+async fn gone(platform: &dyn Platform, receipt: &Receipt) -> Result<Finding, Error> {
     let dropped = recall::<Dropped>(receipt)?;
-    let client = connect(env).await?;
+    let client = connect(platform).await?;
     if system(&client).await? != dropped.system {
         return Ok(Finding::unknown("another server answers than the one that was meant"));
     }
     let row = client.query_opt("SELECT 1 FROM pg_database WHERE oid = $1", &[&dropped.oid]).await;
-    let there = row.map_err(|e| Trouble::new("cannot read `pg_database`", chain(&e)))?.is_some();
+    let there = row.map_err(|e| Error::caused_by("cannot read `pg_database`", e))?.is_some();
     Ok(if there { Finding::missed(format!("database `{}` is still there", dropped.database)) } else { Finding::met() })
 }
 
 /// To the server's own database: nobody can drop the one he is connected to. A frozen server accepts connections
 /// and says nothing, hence the time-out.
-async fn connect(env: &dyn Environment) -> Result<Client, Trouble> {
-    let connecting = env.sql()?.connect("postgres");
-    let late = |_| Trouble::new("cannot connect to database `postgres`", "no answer within 10 s");
+async fn connect(platform: &dyn Platform) -> Result<Client, Error> {
+    let connecting = platform.sql()?.connect("postgres");
+    let late = |_| Error::new("cannot connect to database `postgres`", "no answer within 10 s");
     tokio::time::timeout(Duration::from_secs(10), connecting).await.map_err(late)?
 }
 
-async fn system(client: &Client) -> Result<String, Trouble> {
+async fn system(client: &Client) -> Result<String, Error> {
     let row = client.query_one("SELECT system_identifier::text FROM pg_control_system()", &[]).await;
-    row.map(|row| row.get(0)).map_err(|e| Trouble::new("cannot read the server's identifier", chain(&e)))
+    row.map(|row| row.get(0)).map_err(|e| Error::caused_by("cannot read the server's identifier", e))
 }
 
-async fn oid(client: &Client, database: &str) -> Result<Option<u32>, Trouble> {
+async fn oid(client: &Client, database: &str) -> Result<Option<u32>, Error> {
     let row = client.query_opt("SELECT oid FROM pg_database WHERE datname = $1", &[&database]).await;
-    row.map(|row| row.map(|row| row.get(0))).map_err(|e| Trouble::new("cannot read `pg_database`", chain(&e)))
+    row.map(|row| row.map(|row| row.get(0))).map_err(|e| Error::caused_by("cannot read `pg_database`", e))
 }

@@ -4,9 +4,9 @@
 //! one that was meant: neither when it is lost nor when the loss is looked for.
 
 use super::{Fault, Nature, recall};
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::environment::cluster::LOSING_A_DISK;
-use crate::environment::{Environment, Inventory, Permission, Power};
+use crate::environment::{Inventory, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::read;
@@ -33,7 +33,7 @@ struct DiskLost {
 
 /// The disks that are lost, each by what identifies it.
 #[derive(Debug, Serialize, Deserialize)]
-struct Lost {
+struct LostDisks {
     component: String,
     disks: Vec<String>,
 }
@@ -52,34 +52,34 @@ impl Fault for DiskLost {
     fn targets(&self, inventory: &Inventory) -> Vec<String> {
         inventory.disks(&self.component)
     }
-    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
+    async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error> {
         let component = self.component.clone();
-        let disks = env.disks()?.disks(&component).await?;
+        let disks = platform.disks()?.disks(&component).await?;
         if disks.is_empty() {
-            return Err(Trouble::new(format!("cannot lose the disk of `{component}`"), "it has none"));
+            return Err(Error::new(format!("cannot lose the disk of `{component}`"), "it has none"));
         }
-        Ok(Receipt(serde_json::json!(Lost { component, disks })))
+        Ok(Receipt(serde_json::json!(LostDisks { component, disks })))
     }
-    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let Lost { component, disks } = recall(receipt)?;
-        env.disks()?.lose(&component, &disks).await
+    async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
+        let LostDisks { component, disks } = recall(receipt)?;
+        platform.disks()?.lose(&component, &disks).await
     }
-    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
-        match left(env, receipt).await {
+    async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {
+        match left(platform, receipt).await {
             Ok(left) if left.is_empty() => Finding::met(),
             Ok(left) => Finding::missed(format!("still there: {}", left.join(", "))),
-            Err(trouble) => Finding::unknown(trouble.to_string()),
+            Err(error) => Finding::unknown(error.to_string()),
         }
     }
-    async fn lift(&self, _: &dyn Environment, _: &Receipt) -> Result<(), Trouble> {
+    async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
         Ok(()) // damage: only recovery mends it
     }
 }
 
 /// Those of the disks that are still there.
-async fn left(env: &dyn Environment, receipt: &Receipt) -> Result<Vec<String>, Trouble> {
-    let lost = recall::<Lost>(receipt)?;
-    let there = env.disks()?.disks(&lost.component).await?;
+async fn left(platform: &dyn Platform, receipt: &Receipt) -> Result<Vec<String>, Error> {
+    let lost = recall::<LostDisks>(receipt)?;
+    let there = platform.disks()?.disks(&lost.component).await?;
     Ok(lost.disks.into_iter().filter(|disk| there.contains(disk)).collect())
 }
 

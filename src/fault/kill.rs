@@ -1,8 +1,8 @@
 //! The fault that ends a component at once, with all its processes: a crash, an OOM kill, a lost node.
 
 use super::{Fault, Nature, recall};
-use crate::client::Trouble;
-use crate::environment::{Environment, Inventory, Power};
+use crate::client::Error;
+use crate::environment::{Inventory, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt, Verdict};
 use crate::node::read;
@@ -29,7 +29,7 @@ struct Kill {
 
 /// Who was killed: a component that was started again is another instance.
 #[derive(Debug, Serialize, Deserialize)]
-struct Killed {
+struct KilledInstance {
     component: String,
     instance: String,
 }
@@ -45,24 +45,24 @@ impl Fault for Kill {
     fn targets(&self, inventory: &Inventory) -> Vec<String> {
         inventory.component(&self.component)
     }
-    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
+    async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error> {
         let component = self.component.clone();
-        let Some(instance) = env.components()?.instance(&component).await? else {
-            return Err(Trouble::new(format!("cannot kill `{component}`"), "it does not run"));
+        let Some(instance) = platform.components()?.instance(&component).await? else {
+            return Err(Error::new(format!("cannot kill `{component}`"), "it does not run"));
         };
-        Ok(Receipt(serde_json::json!(Killed { component, instance })))
+        Ok(Receipt(serde_json::json!(KilledInstance { component, instance })))
     }
-    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        env.components()?.kill(&recall::<Killed>(receipt)?.component).await
+    async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
+        platform.components()?.kill(&recall::<KilledInstance>(receipt)?.component).await
     }
-    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
-        let (power, killed) = match (env.components(), recall::<Killed>(receipt)) {
+    async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {
+        let (power, killed) = match (platform.components(), recall::<KilledInstance>(receipt)) {
             (Ok(power), Ok(killed)) => (power, killed),
-            (Err(trouble), _) | (_, Err(trouble)) => return Finding::unknown(trouble.to_string()),
+            (Err(error), _) | (_, Err(error)) => return Finding::unknown(error.to_string()),
         };
-        let Killed { component, instance } = killed;
+        let KilledInstance { component, instance } = killed;
         match power.instance(&component).await {
-            Err(trouble) => return Finding::unknown(trouble.to_string()),
+            Err(error) => return Finding::unknown(error.to_string()),
             Ok(now) if now.as_ref() != Some(&instance) => return Finding::met(),
             Ok(_) => {}
         }
@@ -73,7 +73,7 @@ impl Fault for Kill {
             Verdict::Unknown => alive,
         }
     }
-    async fn lift(&self, _: &dyn Environment, _: &Receipt) -> Result<(), Trouble> {
+    async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
         Ok(()) // damage: only recovery mends it
     }
 }
@@ -82,10 +82,10 @@ impl Fault for Kill {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::environment::{Components, Doors};
+    use crate::environment::{Components, Endpoints};
     use std::sync::Mutex;
 
-    struct Alone(Mutex<Option<String>>, Doors);
+    struct Alone(Mutex<Option<String>>, Endpoints);
 
     impl Alone {
         fn runs(&self, instance: Option<&str>) {
@@ -94,11 +94,11 @@ mod tests {
     }
 
     #[async_trait]
-    impl Environment for Alone {
-        fn doors(&self) -> &Doors {
+    impl Platform for Alone {
+        fn endpoints(&self) -> &Endpoints {
             &self.1
         }
-        fn components(&self) -> Result<&dyn Components, Trouble> {
+        fn components(&self) -> Result<&dyn Components, Error> {
             Ok(self)
         }
         async fn remove(&self) -> Vec<String> {
@@ -108,23 +108,23 @@ mod tests {
 
     #[async_trait]
     impl Components for Alone {
-        async fn instance(&self, _: &str) -> Result<Option<String>, Trouble> {
+        async fn instance(&self, _: &str) -> Result<Option<String>, Error> {
             Ok(self.0.lock().unwrap().clone())
         }
-        async fn kill(&self, component: &str) -> Result<(), Trouble> {
+        async fn kill(&self, component: &str) -> Result<(), Error> {
             self.stop(component).await
         }
-        async fn stop(&self, _: &str) -> Result<(), Trouble> {
+        async fn stop(&self, _: &str) -> Result<(), Error> {
             self.runs(None);
             Ok(())
         }
-        async fn start(&self, _: &str) -> Result<(), Trouble> {
+        async fn start(&self, _: &str) -> Result<(), Error> {
             Ok(())
         }
-        async fn pause(&self, _: &str) -> Result<(), Trouble> {
+        async fn pause(&self, _: &str) -> Result<(), Error> {
             Ok(())
         }
-        async fn resume(&self, _: &str) -> Result<(), Trouble> {
+        async fn resume(&self, _: &str) -> Result<(), Error> {
             Ok(())
         }
         async fn alive(&self, _: &str) -> Finding {
@@ -133,19 +133,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_kill_has_bitten_when_the_instance_that_ran_is_gone() {
-        let (env, kill) = (Alone(Mutex::default(), Doors::default()), Kill { component: "mlflow".into() });
-        assert!(kill.intend(&env).await.is_err(), "nothing runs that could be killed");
-        env.runs(Some("pid 1"));
-        let receipt = kill.intend(&env).await.unwrap();
-        assert_eq!(kill.confirm(&env, &receipt).await.verdict, Verdict::Missed);
-        kill.inject(&env, &receipt).await.unwrap();
-        assert_eq!(kill.confirm(&env, &receipt).await, Finding::met());
-        env.runs(Some("pid 2"));
+    async fn a_kill_has_taken_effect_when_the_instance_that_ran_is_gone() {
+        let (platform, kill) = (Alone(Mutex::default(), Endpoints::default()), Kill { component: "mlflow".into() });
+        assert!(kill.intend(&platform).await.is_err(), "nothing runs that could be killed");
+        platform.runs(Some("pid 1"));
+        let receipt = kill.intend(&platform).await.unwrap();
+        assert_eq!(kill.confirm(&platform, &receipt).await.verdict, Verdict::Missed);
+        kill.inject(&platform, &receipt).await.unwrap();
+        assert_eq!(kill.confirm(&platform, &receipt).await, Finding::met());
+        platform.runs(Some("pid 2"));
         assert_eq!(
-            kill.confirm(&env, &receipt).await,
+            kill.confirm(&platform, &receipt).await,
             Finding::met(),
-            "started again by somebody: it bit all the same"
+            "started again by somebody: it took effect all the same"
         );
     }
 

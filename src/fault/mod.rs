@@ -21,8 +21,8 @@ pub mod pod_kill;
 pub mod removed;
 pub mod throttled;
 
-use crate::client::Trouble;
-use crate::environment::{Environment, Inventory, Permission, Power};
+use crate::client::Error;
+use crate::environment::{Inventory, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
@@ -47,7 +47,7 @@ pub const FAULTS: &[Kind<dyn Fault>] = &[
     noop::KIND,
 ];
 
-/// A fault whose effect is not seen within this time did not bite, unless it says that it needs longer.
+/// A fault whose effect is not seen within this time did not take effect, unless it says that it needs longer.
 pub const CONFIRM: Duration = Duration::from_secs(10);
 
 /// Does time or a lift end it, or only a recovery?
@@ -73,23 +73,23 @@ pub trait Fault: Send + Sync {
     /// What it hits of what is there, by name and count; pure, an empty answer is a plan error.
     fn targets(&self, inventory: &Inventory) -> Vec<String>;
     /// Reads all that undo and confirmation will need; writes nothing.
-    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble>;
+    async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error>;
     /// Does the harm.
-    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble>;
-    /// Has it bitten?
-    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding;
+    async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error>;
+    /// Has it confirmed?
+    async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding;
     /// How long after the act its effect must have been seen.
     fn confirmed_within(&self) -> Duration {
         CONFIRM
     }
     /// Takes a condition away.
-    async fn lift(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble>;
+    async fn lift(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error>;
 }
 
 /// What a fault wrote down before its act.
 ///
 /// # Errors
 /// If the receipt is another fault's, or of a version that wrote others.
-fn recall<T: DeserializeOwned>(receipt: &Receipt) -> Result<T, Trouble> {
-    T::deserialize(&receipt.0).map_err(|e| Trouble::new("the fault's receipt is not one that it wrote", e))
+fn recall<T: DeserializeOwned>(receipt: &Receipt) -> Result<T, Error> {
+    T::deserialize(&receipt.0).map_err(|e| Error::caused_by("the fault's receipt is not one that it wrote", e))
 }

@@ -1,11 +1,11 @@
 //! The fault that deletes the platform's whole namespace: the wrong context, the wrong script.
 //!
-//! It has bitten when the namespace is gone, or going with nothing in it that is not: from then on nobody comes
+//! It has taken effect when the namespace is gone, or going with nothing in it that is not: from then on nobody comes
 //! back by himself. That the last container has ended is not waited for; its service is gone before it.
 
 use super::{CONFIRM, Fault, Nature, recall};
-use crate::client::Trouble;
-use crate::environment::{Environment, Inventory, Permission, Power, cluster};
+use crate::client::Error;
+use crate::environment::{Inventory, Permission, Platform, Power, cluster};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::read;
@@ -33,7 +33,7 @@ struct NamespaceRemoved {}
 
 /// Which namespace: one of the same name that was made since is another.
 #[derive(Debug, Serialize, Deserialize)]
-struct Removed {
+struct RemovedNamespace {
     namespace: String,
     uid: String,
 }
@@ -58,39 +58,39 @@ impl Fault for NamespaceRemoved {
         let all = || format!("the namespace of {}", inventory.components.join(", "));
         vec![known.unwrap_or_else(all)]
     }
-    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
-        let cluster = env.cluster()?;
+    async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error> {
+        let cluster = platform.cluster()?;
         let namespace = cluster.namespace().to_owned();
         let what = format!("cannot delete the namespace `{namespace}`");
         let there = Api::<Namespace>::all(cluster.client()).get(&namespace).await.map_err(cluster::cannot(&what))?;
         if there.metadata.deletion_timestamp.is_some() {
-            return Err(Trouble::new(what, "it is being deleted already"));
+            return Err(Error::new(what, "it is being deleted already"));
         }
-        Ok(Receipt(serde_json::json!(Removed { namespace, uid: there.uid().unwrap_or_default() })))
+        Ok(Receipt(serde_json::json!(RemovedNamespace { namespace, uid: there.uid().unwrap_or_default() })))
     }
-    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let Removed { namespace, uid } = recall(receipt)?;
+    async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
+        let RemovedNamespace { namespace, uid } = recall(receipt)?;
         let this = Preconditions { uid: Some(uid), resource_version: None };
         let how = DeleteParams::background().preconditions(this);
-        let deleted = Api::<Namespace>::all(env.cluster()?.client()).delete(&namespace, &how).await;
+        let deleted = Api::<Namespace>::all(platform.cluster()?.client()).delete(&namespace, &how).await;
         deleted.map(drop).map_err(cluster::cannot(format!("cannot delete the namespace `{namespace}`")))
     }
-    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
-        match gone(env, receipt).await {
+    async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {
+        match gone(platform, receipt).await {
             Ok(finding) => finding,
-            Err(trouble) => Finding::unknown(trouble.to_string()),
+            Err(error) => Finding::unknown(error.to_string()),
         }
     }
     fn confirmed_within(&self) -> Duration {
         CONFIRM * 3 // its controller comes to the pods when it comes to them
     }
-    async fn lift(&self, _: &dyn Environment, _: &Receipt) -> Result<(), Trouble> {
+    async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
         Ok(()) // damage: only recovery mends it
     }
 }
 
-async fn gone(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Trouble> {
-    let (cluster, Removed { namespace, uid }) = (env.cluster()?, recall::<Removed>(receipt)?);
+async fn gone(platform: &dyn Platform, receipt: &Receipt) -> Result<Finding, Error> {
+    let (cluster, RemovedNamespace { namespace, uid }) = (platform.cluster()?, recall::<RemovedNamespace>(receipt)?);
     let there = Api::<Namespace>::all(cluster.client()).get_opt(&namespace).await;
     let there = there.map_err(cluster::cannot(format!("cannot read the namespace `{namespace}`")))?;
     let Some(there) = there.filter(|it| it.uid().as_ref() == Some(&uid)) else { return Ok(Finding::met()) };

@@ -1,11 +1,11 @@
 //! The fault that takes a machine of the cluster away, by its power switch or its cable, until it is lifted.
 //!
-//! That it bit is seen by the API no longer reaching the node's agent; the node's own condition stays `Ready` for a
+//! That it took effect is seen by the API no longer reaching the node's agent; the node's own condition stays `Ready` for a
 //! grace period of the cluster (40 s and more by default), which would make the moment of the disaster a guess.
 
 use super::{Fault, Nature, recall};
-use crate::client::Trouble;
-use crate::environment::{COMPONENT, Cluster, Environment, Inventory, Permission, Power, cluster};
+use crate::client::Error;
+use crate::environment::{COMPONENT, Cluster, Inventory, Permission, Platform, Power, cluster};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt, Verdict};
 use crate::node::read;
@@ -88,7 +88,7 @@ enum How {
 
 /// Which node was taken away, and what of the platform was on it.
 #[derive(Debug, Serialize, Deserialize)]
-struct Lost {
+struct LostNodes {
     node: String,
     uid: String,
     how: How,
@@ -127,8 +127,8 @@ impl Fault for NodeLost {
             if self.spares.0.is_empty() { String::new() } else { format!(" and not {}", self.spares.0.join(", ")) };
         vec![format!("1 node, the first that carries {}{but}", self.carries)]
     }
-    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
-        let cluster = env.cluster()?;
+    async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error> {
+        let cluster = platform.cluster()?;
         let all = cluster::pods(cluster, "").await?;
         let node = &choose(&self.carries, &self.spares.0, &all)?;
         let there = Api::<Node>::all(cluster.client()).get(node).await;
@@ -136,7 +136,7 @@ impl Fault for NodeLost {
         let reached = cluster::reaches(cluster, node).await;
         if reached.verdict != Verdict::Met {
             let why = reached.reason.unwrap_or_default();
-            return Err(Trouble::new(format!("whether `{node}` is lost could not be seen"), why));
+            return Err(Error::new(format!("whether `{node}` is lost could not be seen"), why));
         }
         let on_it = |pod: &&Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref()) == Some(node);
         let carried = |pod: &Pod| Carried {
@@ -145,19 +145,19 @@ impl Fault for NodeLost {
             tolerates_seconds: cluster::tolerates(pod),
         };
         let pods = all.iter().filter(on_it).map(carried).collect();
-        Ok(Receipt(serde_json::json!(Lost { node: node.clone(), uid, how: self.how, pods })))
+        Ok(Receipt(serde_json::json!(LostNodes { node: node.clone(), uid, how: self.how, pods })))
     }
-    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let (nodes, lost) = (env.nodes()?, recall::<Lost>(receipt)?);
+    async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
+        let (nodes, lost) = (platform.nodes()?, recall::<LostNodes>(receipt)?);
         match lost.how {
             How::Power => nodes.power_off(&lost.node).await,
             How::Cable => nodes.cut_off(&lost.node).await,
         }
     }
-    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
-        let (cluster, lost) = match (env.cluster(), recall::<Lost>(receipt)) {
+    async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {
+        let (cluster, lost) = match (platform.cluster(), recall::<LostNodes>(receipt)) {
             (Ok(cluster), Ok(lost)) => (cluster, lost),
-            (Err(trouble), _) | (_, Err(trouble)) => return Finding::unknown(trouble.to_string()),
+            (Err(error), _) | (_, Err(error)) => return Finding::unknown(error.to_string()),
         };
         let reached = cluster::reaches(cluster, &lost.node).await;
         match reached.verdict {
@@ -170,8 +170,8 @@ impl Fault for NodeLost {
             }
         }
     }
-    async fn lift(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let (nodes, cluster, lost) = (env.nodes()?, env.cluster()?, recall::<Lost>(receipt)?);
+    async fn lift(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
+        let (nodes, cluster, lost) = (platform.nodes()?, platform.cluster()?, recall::<LostNodes>(receipt)?);
         match lost.how {
             How::Power => nodes.power_on(&lost.node).await?,
             How::Cable => nodes.connect(&lost.node).await?,
@@ -181,7 +181,7 @@ impl Fault for NodeLost {
 }
 
 /// Waits until the node is reached and ready. Whoever calls bounds the time.
-async fn back(cluster: &dyn Cluster, lost: &Lost) -> Result<(), Trouble> {
+async fn back(cluster: &dyn Cluster, lost: &LostNodes) -> Result<(), Error> {
     let api = Api::<Node>::all(cluster.client());
     loop {
         let node = api.get_opt(&lost.node).await;
@@ -190,7 +190,7 @@ async fn back(cluster: &dyn Cluster, lost: &Lost) -> Result<(), Trouble> {
             Some(_) if cluster::reaches(cluster, &lost.node).await.verdict == Verdict::Met => return Ok(()),
             None if lost.how == How::Cable => {
                 let why = "it was deleted meanwhile, and its agent makes its node only when it starts";
-                return Err(Trouble::new(format!("the node `{}`", lost.node), why).hint("restart its agent"));
+                return Err(Error::new(format!("the node `{}`", lost.node), why).hint("restart its agent"));
             }
             _ => {}
         }
@@ -200,18 +200,18 @@ async fn back(cluster: &dyn Cluster, lost: &Lost) -> Result<(), Trouble> {
 
 /// The first node by name that carries the one component and none of the others. A component of which nobody can say
 /// where it is cannot be spared.
-fn choose(carried: &str, spared: &[String], pods: &[Pod]) -> Result<String, Trouble> {
+fn choose(carried: &str, spared: &[String], pods: &[Pod]) -> Result<String, Error> {
     let of = |component: &str| {
         let its = |pod: &&Pod| pod.labels().get(COMPONENT).is_some_and(|it| it == component);
         let nodes = cluster::carriers(pods.iter().filter(its));
-        let none = || Trouble::new("cannot choose a node", format!("no pod of `{component}` is on any"));
+        let none = || Error::new("cannot choose a node", format!("no pod of `{component}` is on any"));
         if nodes.is_empty() { Err(none()) } else { Ok(nodes) }
     };
     let carriers = of(carried)?;
     let spared_nodes: Vec<_> = spared.iter().map(|it| of(it)).collect::<Result<Vec<_>, _>>()?.concat();
     carriers.iter().find(|node| !spared_nodes.contains(node)).cloned().ok_or_else(|| {
         let what = format!("no node carries `{carried}` and spares {}", spared.join(", "));
-        Trouble::new(what, format!("the one is on {}, the rest on {}", carriers.join(", "), spared_nodes.join(", ")))
+        Error::new(what, format!("the one is on {}, the rest on {}", carriers.join(", "), spared_nodes.join(", ")))
     })
 }
 
@@ -248,7 +248,7 @@ mod tests {
         let pods = [pod("mlflow", "c"), pod("postgres", "a"), pod("mlflow", "a"), pod("mlflow", "b")];
         let chosen = |spared: &[&str]| {
             let spared: Vec<_> = spared.iter().map(|it| (*it).to_owned()).collect();
-            choose("mlflow", &spared, &pods).map_err(|trouble| trouble.to_string())
+            choose("mlflow", &spared, &pods).map_err(|error| error.to_string())
         };
         assert_eq!(chosen(&[]).unwrap(), "a");
         assert_eq!(chosen(&["postgres"]).unwrap(), "b");

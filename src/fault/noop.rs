@@ -1,8 +1,8 @@
 //! The fault that does nothing: a drill with it must end unknown, which shows that a fault without effect is seen.
 
 use super::{Fault, Nature};
-use crate::client::Trouble;
-use crate::environment::{Environment, Inventory, Power};
+use crate::client::Error;
+use crate::environment::{Inventory, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::read;
@@ -35,16 +35,16 @@ impl Fault for Noop {
     fn targets(&self, _: &Inventory) -> Vec<String> {
         vec!["nothing".into()] // an empty answer would be refused by the plan
     }
-    async fn intend(&self, _: &dyn Environment) -> Result<Receipt, Trouble> {
+    async fn intend(&self, _: &dyn Platform) -> Result<Receipt, Error> {
         Ok(Receipt(serde_json::Value::Null))
     }
-    async fn inject(&self, _: &dyn Environment, _: &Receipt) -> Result<(), Trouble> {
+    async fn inject(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
         Ok(())
     }
-    async fn confirm(&self, _: &dyn Environment, _: &Receipt) -> Finding {
+    async fn confirm(&self, _: &dyn Platform, _: &Receipt) -> Finding {
         Finding::missed("nothing was done, so nothing bit")
     }
-    async fn lift(&self, _: &dyn Environment, _: &Receipt) -> Result<(), Trouble> {
+    async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
         Ok(())
     }
 }

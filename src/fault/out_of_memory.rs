@@ -4,8 +4,8 @@
 //! is its choice: the largest. The limit stays until it is lifted, so a component that grows is killed again.
 
 use super::{Fault, Nature, recall};
-use crate::client::Trouble;
-use crate::environment::{Environment, Inventory, Power};
+use crate::client::Error;
+use crate::environment::{Inventory, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt, Verdict};
 use crate::node::read;
@@ -58,29 +58,29 @@ impl Fault for OutOfMemory {
     fn targets(&self, inventory: &Inventory) -> Vec<String> {
         inventory.component(&self.component)
     }
-    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
+    async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error> {
         let component = self.component.clone();
-        let Some(instance) = env.components()?.instance(&component).await? else {
-            return Err(Trouble::new(format!("cannot starve `{component}`"), "it does not run"));
+        let Some(instance) = platform.components()?.instance(&component).await? else {
+            return Err(Error::new(format!("cannot starve `{component}`"), "it does not run"));
         };
-        let memory = env.memory()?.memory(&component).await?;
+        let memory = platform.memory()?.memory(&component).await?;
         let meanwhile = memory.used + ROOM;
         Ok(Receipt(serde_json::json!(Starved { component, instance, before: memory.limit, meanwhile })))
     }
-    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+    async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
         let Starved { component, meanwhile, .. } = recall(receipt)?;
-        env.memory()?.limit(&component, Some(meanwhile)).await?;
-        let filling = env.exec()?.exec(&component, FILL).await?;
+        platform.memory()?.limit(&component, Some(meanwhile)).await?;
+        let filling = platform.exec()?.exec(&component, FILL).await?;
         // It ends with the component or is killed itself; whether that was the harm meant is seen by its effect.
         let _ = tokio::time::timeout(FILLING, filling.finish()).await;
         Ok(())
     }
-    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
-        died(env, receipt).await.unwrap_or_else(|trouble| Finding::unknown(trouble.to_string()))
+    async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {
+        died(platform, receipt).await.unwrap_or_else(|error| Finding::unknown(error.to_string()))
     }
-    async fn lift(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+    async fn lift(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
         let Starved { component, before, meanwhile, .. } = recall(receipt)?;
-        let memory = env.memory()?;
+        let memory = platform.memory()?;
         if memory.memory(&component).await?.limit != Some(meanwhile) {
             return Ok(()); // it is no longer as the fault left it
         }
@@ -89,9 +89,9 @@ impl Fault for OutOfMemory {
 }
 
 /// The instance that ran is gone, whether or not another runs already.
-async fn died(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Trouble> {
+async fn died(platform: &dyn Platform, receipt: &Receipt) -> Result<Finding, Error> {
     let Starved { component, instance, .. } = recall(receipt)?;
-    let components = env.components()?;
+    let components = platform.components()?;
     if components.instance(&component).await?.as_ref() != Some(&instance) {
         return Ok(Finding::met());
     }

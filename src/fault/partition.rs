@@ -2,8 +2,8 @@
 //! what it answers shows how it bears the loss of one of its parts.
 
 use super::{Fault, Nature, recall};
-use crate::client::Trouble;
-use crate::environment::{Environment, Inventory, Power};
+use crate::client::Error;
+use crate::environment::{Inventory, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt, Verdict};
 use crate::node::{Node, Problem, read};
@@ -52,23 +52,23 @@ impl Fault for Partition {
         let there = [one, other].iter().all(|name| inventory.components.contains(name));
         if there { vec![format!("the way between {one} and {other}")] } else { vec![] }
     }
-    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
+    async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error> {
         let [one, other] = &self.between;
-        let reaches = env.network()?.reaches(one, other).await;
+        let reaches = platform.network()?.reaches(one, other).await;
         if reaches.verdict != Verdict::Met {
             let why = reaches.reason.unwrap_or_else(|| "they do not reach each other".into());
-            return Err(Trouble::new(format!("cannot cut `{one}` off from `{other}`"), why));
+            return Err(Error::new(format!("cannot cut `{one}` off from `{other}`"), why));
         }
         Ok(Receipt(serde_json::json!(self)))
     }
-    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+    async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
         let [one, other] = recall::<Partition>(receipt)?.between;
-        env.network()?.cut(&one, &other).await
+        platform.network()?.cut(&one, &other).await
     }
-    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
-        let (network, [one, other]) = match (env.network(), recall::<Partition>(receipt)) {
+    async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {
+        let (network, [one, other]) = match (platform.network(), recall::<Partition>(receipt)) {
             (Ok(network), Ok(cut)) => (network, cut.between),
-            (Err(trouble), _) | (_, Err(trouble)) => return Finding::unknown(trouble.to_string()),
+            (Err(error), _) | (_, Err(error)) => return Finding::unknown(error.to_string()),
         };
         let reaches = network.reaches(&one, &other).await;
         match reaches.verdict {
@@ -77,9 +77,9 @@ impl Fault for Partition {
             Verdict::Unknown => reaches,
         }
     }
-    async fn lift(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+    async fn lift(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
         let [one, other] = recall::<Partition>(receipt)?.between;
-        env.network()?.mend(&one, &other).await
+        platform.network()?.mend(&one, &other).await
     }
 }
 

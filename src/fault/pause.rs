@@ -2,8 +2,8 @@
 //! for clients without a time-out (MLflow hangs as long as PostgreSQL is frozen, seen with MLflow 3.17).
 
 use super::{Fault, Nature, recall};
-use crate::client::Trouble;
-use crate::environment::{Environment, Inventory, Power};
+use crate::client::Error;
+use crate::environment::{Inventory, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt, Verdict};
 use crate::node::read;
@@ -39,21 +39,21 @@ impl Fault for Pause {
     fn targets(&self, inventory: &Inventory) -> Vec<String> {
         inventory.component(&self.component)
     }
-    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
-        let alive = env.components()?.alive(&self.component).await;
+    async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error> {
+        let alive = platform.components()?.alive(&self.component).await;
         if alive.verdict != Verdict::Met {
             let why = alive.reason.unwrap_or_else(|| "it does not run".into());
-            return Err(Trouble::new(format!("cannot pause `{}`", self.component), why));
+            return Err(Error::new(format!("cannot pause `{}`", self.component), why));
         }
         Ok(Receipt(serde_json::json!(self)))
     }
-    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        env.components()?.pause(&recall::<Pause>(receipt)?.component).await
+    async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
+        platform.components()?.pause(&recall::<Pause>(receipt)?.component).await
     }
-    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
-        let (power, paused) = match (env.components(), recall::<Pause>(receipt)) {
+    async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {
+        let (power, paused) = match (platform.components(), recall::<Pause>(receipt)) {
             (Ok(power), Ok(paused)) => (power, paused),
-            (Err(trouble), _) | (_, Err(trouble)) => return Finding::unknown(trouble.to_string()),
+            (Err(error), _) | (_, Err(error)) => return Finding::unknown(error.to_string()),
         };
         let alive = power.alive(&paused.component).await;
         match alive.verdict {
@@ -62,7 +62,7 @@ impl Fault for Pause {
             Verdict::Unknown => alive,
         }
     }
-    async fn lift(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        env.components()?.resume(&recall::<Pause>(receipt)?.component).await
+    async fn lift(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
+        platform.components()?.resume(&recall::<Pause>(receipt)?.component).await
     }
 }

@@ -4,8 +4,8 @@
 //! uid, so that a pod that came in its place is never taken for the one that was meant.
 
 use super::{CONFIRM, Fault, Nature, recall};
-use crate::client::Trouble;
-use crate::environment::{COMPONENT, Environment, Inventory, Permission, Power, cluster};
+use crate::client::Error;
+use crate::environment::{COMPONENT, Inventory, Permission, Platform, Power, cluster};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt, Span};
 use crate::node::read;
@@ -24,7 +24,7 @@ pub const KIND: Kind<dyn Fault> = Kind {
     name: "pod-kill",
     about: "Deletes pods of a component or a selector; whatever made them makes new ones.",
     example: "pod-kill: { component: mlflow, count: 1 }",
-    schema: |g| g.subschema_for::<Written>(),
+    schema: |g| g.subschema_for::<PodKillFile>(),
     parse: |n, p| read::<PodKill>(n, p).map(|k| Box::new(k) as _),
 };
 
@@ -32,7 +32,7 @@ pub const KIND: Kind<dyn Fault> = Kind {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "PodKill")]
-struct Written {
+struct PodKillFile {
     /// The component whose pods are deleted; this or `selector`.
     component: Option<String>,
     /// The labels of the pods that are deleted: `key=value`, several with commas between them.
@@ -43,7 +43,7 @@ struct Written {
     /// What share of them, rounded up.
     #[schemars(range(min = 1, max = 100))]
     percent: Option<usize>,
-    /// How long they may take to end in good order. With none, the default, the API forgets them at once and their
+    /// How long they may take to end in good order. With none, the default, the API force-deletes them and their
     /// node ends them a little later without anybody's eye on it: a component with a disk is better given a second.
     #[serde(default = "none")]
     grace: Span,
@@ -54,7 +54,7 @@ fn none() -> Span {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(try_from = "Written")]
+#[serde(try_from = "PodKillFile")]
 struct PodKill {
     labels: BTreeMap<String, String>,
     share: Share,
@@ -67,10 +67,10 @@ enum Share {
     Percent(usize),
 }
 
-impl TryFrom<Written> for PodKill {
+impl TryFrom<PodKillFile> for PodKill {
     type Error = String;
 
-    fn try_from(written: Written) -> Result<Self, String> {
+    fn try_from(written: PodKillFile) -> Result<Self, String> {
         let labels = match (written.component, written.selector) {
             (Some(component), None) => BTreeMap::from([(COMPONENT.to_owned(), component)]),
             (None, Some(selector)) => labels(&selector)?,
@@ -117,13 +117,13 @@ impl PodKill {
 
 /// Which pods are deleted, and how.
 #[derive(Debug, Serialize, Deserialize)]
-struct Killed {
-    pods: Vec<Named>,
+struct KilledPods {
+    pods: Vec<NamedPod>,
     grace_seconds: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Named {
+struct NamedPod {
     name: String,
     uid: String,
 }
@@ -147,25 +147,25 @@ impl Fault for PodKill {
         let Some(share) = self.share.of(names.len()) else { return vec![] };
         vec![format!("{share} of {} pods: {}", names.len(), names[..share].join(", "))]
     }
-    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
+    async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error> {
         let selector = self.selector();
-        let mut pods = cluster::pods(env.cluster()?, &selector).await?;
+        let mut pods = cluster::pods(platform.cluster()?, &selector).await?;
         pods.retain(cluster::lives);
         let all = pods.len();
         let Some(share) = self.share.of(all) else {
             let why =
                 if all == 0 { "there is none".into() } else { format!("{:?} of {all} cannot be had", self.share) };
-            return Err(Trouble::new(format!("cannot delete pods `{selector}`"), why));
+            return Err(Error::new(format!("cannot delete pods `{selector}`"), why));
         };
         pods.truncate(share);
-        let named = |pod: &Pod| Named { name: pod.name_any(), uid: pod.uid().unwrap_or_default() };
+        let named = |pod: &Pod| NamedPod { name: pod.name_any(), uid: pod.uid().unwrap_or_default() };
         let grace_seconds = u32::try_from(self.grace.0.as_secs()).unwrap_or(u32::MAX);
-        Ok(Receipt(serde_json::json!(Killed { pods: pods.iter().map(named).collect(), grace_seconds })))
+        Ok(Receipt(serde_json::json!(KilledPods { pods: pods.iter().map(named).collect(), grace_seconds })))
     }
-    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
-        let (cluster, killed) = (env.cluster()?, recall::<Killed>(receipt)?);
+    async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
+        let (cluster, killed) = (platform.cluster()?, recall::<KilledPods>(receipt)?);
         let api: Api<Pod> = Api::namespaced(cluster.client(), cluster.namespace());
-        let deleted = killed.pods.iter().map(async |Named { name, uid }| {
+        let deleted = killed.pods.iter().map(async |NamedPod { name, uid }| {
             let this = Preconditions { uid: Some(uid.clone()), resource_version: None };
             let how = DeleteParams::default().grace_period(killed.grace_seconds).preconditions(this);
             match api.delete(name, &how).await {
@@ -177,27 +177,27 @@ impl Fault for PodKill {
         });
         join_all(deleted).await.into_iter().collect()
     }
-    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
-        match left(env, receipt).await {
+    async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {
+        match left(platform, receipt).await {
             Ok(left) if left.is_empty() => Finding::met(),
             Ok(left) => Finding::missed(format!("still running: {}", left.join(", "))),
-            Err(trouble) => Finding::unknown(trouble.to_string()),
+            Err(error) => Finding::unknown(error.to_string()),
         }
     }
     fn confirmed_within(&self) -> Duration {
         CONFIRM.saturating_add(self.grace.0)
     }
-    async fn lift(&self, _: &dyn Environment, _: &Receipt) -> Result<(), Trouble> {
+    async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
         Ok(()) // damage: only recovery mends it
     }
 }
 
 /// Those of the pods that still run.
-async fn left(env: &dyn Environment, receipt: &Receipt) -> Result<Vec<String>, Trouble> {
-    let killed = recall::<Killed>(receipt)?;
-    let cluster = env.cluster()?;
+async fn left(platform: &dyn Platform, receipt: &Receipt) -> Result<Vec<String>, Error> {
+    let killed = recall::<KilledPods>(receipt)?;
+    let cluster = platform.cluster()?;
     let api: Api<Pod> = Api::namespaced(cluster.client(), cluster.namespace());
-    let look = killed.pods.iter().map(async |Named { name, uid }| {
+    let look = killed.pods.iter().map(async |NamedPod { name, uid }| {
         let pod = api.get_opt(name).await.map_err(cluster::cannot(format!("cannot read `{name}`")))?;
         Ok(pod.filter(|pod| pod.uid().as_ref() == Some(uid) && runs(pod)).map(|_| name.clone()))
     });

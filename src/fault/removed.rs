@@ -3,8 +3,8 @@
 //! Unlike one that was killed it is not there to be started: another must be made in its place.
 
 use super::{Fault, Nature, recall};
-use crate::client::Trouble;
-use crate::environment::{Environment, Inventory, Power};
+use crate::client::Error;
+use crate::environment::{Inventory, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::read;
@@ -47,31 +47,31 @@ impl Fault for Removed {
     fn targets(&self, inventory: &Inventory) -> Vec<String> {
         inventory.component(&self.component)
     }
-    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
+    async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error> {
         let component = self.component.clone();
-        let Some(container) = env.removal()?.container(&component).await? else {
-            return Err(Trouble::new(format!("cannot remove `{component}`"), "it has no container"));
+        let Some(container) = platform.removal()?.container(&component).await? else {
+            return Err(Error::new(format!("cannot remove `{component}`"), "it has no container"));
         };
         Ok(Receipt(serde_json::json!(Gone { component, container })))
     }
-    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+    async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
         let Gone { component, container } = recall(receipt)?;
-        env.removal()?.remove_container(&component, &container).await
+        platform.removal()?.remove_container(&component, &container).await
     }
-    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
+    async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {
         let now = async {
             let gone = recall::<Gone>(receipt)?;
-            Ok::<_, Trouble>((env.removal()?.container(&gone.component).await?, gone))
+            Ok::<_, Error>((platform.removal()?.container(&gone.component).await?, gone))
         };
         match now.await {
             Ok((Some(now), Gone { component, container })) if now == container => {
                 Finding::missed(format!("the container of `{component}` is still there"))
             }
             Ok(_) => Finding::met(),
-            Err(trouble) => Finding::unknown(trouble.to_string()),
+            Err(error) => Finding::unknown(error.to_string()),
         }
     }
-    async fn lift(&self, _: &dyn Environment, _: &Receipt) -> Result<(), Trouble> {
+    async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
         Ok(()) // damage: only recovery mends it
     }
 }

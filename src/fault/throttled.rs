@@ -1,10 +1,10 @@
 //! The fault that leaves a component too little of the processors, as a noisy neighbour or a limit set too low would.
 //!
-//! A limit bites only when it holds something back: who wants less than it leaves is not hit, however low it is.
+//! A limit takes effect only when it holds something back: who wants less than it leaves is not hit, however low it is.
 
 use super::{Fault, Nature, recall};
-use crate::client::Trouble;
-use crate::environment::{Environment, Inventory, Power};
+use crate::client::Error;
+use crate::environment::{Inventory, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::read;
@@ -17,7 +17,7 @@ pub const KIND: Kind<dyn Fault> = Kind {
     name: "throttled",
     about: "Leaves a component no more than a share of the processors, until it is lifted.",
     example: "throttled: { component: mlflow, cpus: 0.1 }",
-    schema: |g| g.subschema_for::<Written>(),
+    schema: |g| g.subschema_for::<ThrottledFile>(),
     parse: |n, p| read::<Throttled>(n, p).map(|k| Box::new(k) as _),
 };
 
@@ -30,7 +30,7 @@ const MOST: f64 = 1024.0;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Throttled")]
-struct Written {
+struct ThrottledFile {
     /// The component.
     component: String,
     /// How many processors it may take, such as 0.1.
@@ -39,17 +39,17 @@ struct Written {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(try_from = "Written")]
+#[serde(try_from = "ThrottledFile")]
 struct Throttled {
     component: String,
     /// Thousandths of a processor.
     limit: u64,
 }
 
-impl TryFrom<Written> for Throttled {
+impl TryFrom<ThrottledFile> for Throttled {
     type Error = String;
 
-    fn try_from(Written { component, cpus }: Written) -> Result<Self, String> {
+    fn try_from(ThrottledFile { component, cpus }: ThrottledFile) -> Result<Self, String> {
         if !(LEAST..=MOST).contains(&cpus) {
             return Err(format!("`cpus` is from {LEAST} to {MOST}, not {cpus}"));
         }
@@ -80,25 +80,25 @@ impl Fault for Throttled {
     fn targets(&self, inventory: &Inventory) -> Vec<String> {
         inventory.component(&self.component)
     }
-    async fn intend(&self, env: &dyn Environment) -> Result<Receipt, Trouble> {
+    async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error> {
         let (component, meanwhile) = (self.component.clone(), self.limit);
-        let now = env.cpu()?.cpu(&component).await?;
+        let now = platform.cpu()?.cpu(&component).await?;
         if now.limit.is_some_and(|limit| limit <= meanwhile) {
-            return Err(Trouble::new(format!("cannot throttle `{component}`"), "it may take no more already"));
+            return Err(Error::new(format!("cannot throttle `{component}`"), "it may take no more already"));
         }
         let held = Held { component, before: now.limit, meanwhile, throttled: now.throttled };
         Ok(Receipt(serde_json::json!(held)))
     }
-    async fn inject(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+    async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
         let Held { component, meanwhile, .. } = recall(receipt)?;
-        env.cpu()?.throttle(&component, Some(meanwhile)).await
+        platform.cpu()?.throttle(&component, Some(meanwhile)).await
     }
-    async fn confirm(&self, env: &dyn Environment, receipt: &Receipt) -> Finding {
-        bites(env, receipt).await.unwrap_or_else(|trouble| Finding::unknown(trouble.to_string()))
+    async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {
+        took_effect(platform, receipt).await.unwrap_or_else(|error| Finding::unknown(error.to_string()))
     }
-    async fn lift(&self, env: &dyn Environment, receipt: &Receipt) -> Result<(), Trouble> {
+    async fn lift(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
         let Held { component, before, meanwhile, .. } = recall(receipt)?;
-        let cpu = env.cpu()?;
+        let cpu = platform.cpu()?;
         if cpu.cpu(&component).await?.limit != Some(meanwhile) {
             return Ok(()); // it is no longer as the fault left it
         }
@@ -107,9 +107,9 @@ impl Fault for Throttled {
 }
 
 /// The limit is there, and the kernel has held the component back since.
-async fn bites(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Trouble> {
+async fn took_effect(platform: &dyn Platform, receipt: &Receipt) -> Result<Finding, Error> {
     let Held { component, meanwhile, throttled, .. } = recall(receipt)?;
-    let now = env.cpu()?.cpu(&component).await?;
+    let now = platform.cpu()?.cpu(&component).await?;
     Ok(if now.limit != Some(meanwhile) {
         Finding::missed(format!("`{component}` is not held to {meanwhile} thousandths of a processor"))
     } else if now.throttled <= throttled {
@@ -123,18 +123,18 @@ async fn bites(env: &dyn Environment, receipt: &Receipt) -> Result<Finding, Trou
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::environment::{Cpu, CpuUse, Doors};
+    use crate::environment::{Cpu, CpuUse, Endpoints};
     use crate::model::Verdict;
     use std::sync::Mutex;
 
-    struct Alone(Mutex<CpuUse>, Doors);
+    struct Alone(Mutex<CpuUse>, Endpoints);
 
     #[async_trait]
-    impl Environment for Alone {
-        fn doors(&self) -> &Doors {
+    impl Platform for Alone {
+        fn endpoints(&self) -> &Endpoints {
             &self.1
         }
-        fn cpu(&self) -> Result<&dyn Cpu, Trouble> {
+        fn cpu(&self) -> Result<&dyn Cpu, Error> {
             Ok(self)
         }
         async fn remove(&self) -> Vec<String> {
@@ -144,38 +144,38 @@ mod tests {
 
     #[async_trait]
     impl Cpu for Alone {
-        async fn cpu(&self, _: &str) -> Result<CpuUse, Trouble> {
+        async fn cpu(&self, _: &str) -> Result<CpuUse, Error> {
             Ok(*self.0.lock().unwrap())
         }
-        async fn throttle(&self, _: &str, limit: Option<u64>) -> Result<(), Trouble> {
+        async fn throttle(&self, _: &str, limit: Option<u64>) -> Result<(), Error> {
             self.0.lock().unwrap().limit = limit;
             Ok(())
         }
     }
 
     #[tokio::test]
-    async fn a_limit_has_bitten_when_it_held_something_back_and_is_lifted_only_while_it_is_ours() {
-        let (env, fault) = (
-            Alone(Mutex::new(CpuUse { limit: Some(2000), throttled: 7 }), Doors::default()),
+    async fn a_limit_has_taken_effect_when_it_held_something_back_and_is_lifted_only_while_it_is_ours() {
+        let (platform, fault) = (
+            Alone(Mutex::new(CpuUse { limit: Some(2000), throttled: 7 }), Endpoints::default()),
             Throttled { component: "mlflow".into(), limit: 100 },
         );
-        let receipt = fault.intend(&env).await.unwrap();
-        assert_eq!(fault.confirm(&env, &receipt).await.verdict, Verdict::Missed, "nothing was done yet");
-        fault.inject(&env, &receipt).await.unwrap();
-        assert!(fault.confirm(&env, &receipt).await.reason.unwrap().contains("never held back"));
-        assert!(fault.intend(&env).await.is_err(), "less is not taken away twice");
-        env.0.lock().unwrap().throttled = 8;
-        assert_eq!(fault.confirm(&env, &receipt).await, Finding::met());
-        fault.lift(&env, &receipt).await.unwrap();
-        assert_eq!(env.0.lock().unwrap().limit, Some(2000));
-        env.throttle("mlflow", Some(500)).await.unwrap(); // somebody else's
-        fault.lift(&env, &receipt).await.unwrap();
-        assert_eq!(env.0.lock().unwrap().limit, Some(500));
+        let receipt = fault.intend(&platform).await.unwrap();
+        assert_eq!(fault.confirm(&platform, &receipt).await.verdict, Verdict::Missed, "nothing was done yet");
+        fault.inject(&platform, &receipt).await.unwrap();
+        assert!(fault.confirm(&platform, &receipt).await.reason.unwrap().contains("never held back"));
+        assert!(fault.intend(&platform).await.is_err(), "less is not taken away twice");
+        platform.0.lock().unwrap().throttled = 8;
+        assert_eq!(fault.confirm(&platform, &receipt).await, Finding::met());
+        fault.lift(&platform, &receipt).await.unwrap();
+        assert_eq!(platform.0.lock().unwrap().limit, Some(2000));
+        platform.throttle("mlflow", Some(500)).await.unwrap(); // somebody else's
+        fault.lift(&platform, &receipt).await.unwrap();
+        assert_eq!(platform.0.lock().unwrap().limit, Some(500));
     }
 
     #[test]
     fn a_share_that_no_kernel_takes_is_refused() {
-        let fault = |cpus: f64| Throttled::try_from(Written { component: "mlflow".into(), cpus });
+        let fault = |cpus: f64| Throttled::try_from(ThrottledFile { component: "mlflow".into(), cpus });
         assert_eq!(fault(0.1).unwrap().limit, 100);
         assert_eq!(fault(1.5).unwrap().limit, 1500);
         for cpus in [0.0, 0.001, -1.0, 1e9, f64::NAN] {

@@ -2,10 +2,9 @@
 //!
 //! Apart from the verdicts because a caveat changes none: it is what an honest reader would ask next.
 
-use super::bite::Bite;
 use super::history::{History, Tick};
 use crate::model::report::{Measurement, Report};
-use crate::model::{Depth, Verdict};
+use crate::model::{Depth, Onset, Verdict};
 
 /// Later than this at the 99th percentile, and the probes no longer keep their own places on the clock.
 const LATE_MS: f64 = 10.0;
@@ -13,14 +12,14 @@ const LATE_MS: f64 = 10.0;
 const WIDE: f64 = 0.1;
 
 /// Every doubt that the timeline gives reason for.
-pub fn caveats(history: &History, bite: &Result<Bite, String>, depth: Option<Depth>, report: &Report) -> Vec<String> {
+pub fn caveats(history: &History, onset: &Result<Onset, String>, depth: Option<Depth>, report: &Report) -> Vec<String> {
     let mut told = vec!["One run is a sample of one: repeat the drill before trusting its numbers.".to_owned()];
     told.extend(objectives(history, depth));
     let judged = depth.and_then(|depth| report.measurements.rta.get(&depth));
     told.extend(judged.and_then(|rta| wide("recovery time", "probe more often", rta)));
     told.extend(wide("recovery point", "write more often", &report.measurements.rpa.strict));
     told.extend(watching(history, report));
-    told.extend(writing(history, bite, report));
+    told.extend(writing(history, onset, report));
     told.extend(recovering(history, report));
     told
 }
@@ -91,7 +90,7 @@ fn gone(ticks: &[Tick], every: f64) -> Option<u64> {
 }
 
 #[allow(clippy::cast_precision_loss)] // a count of writes
-fn writing(history: &History, bite: &Result<Bite, String>, report: &Report) -> Vec<String> {
+fn writing(history: &History, onset: &Result<Onset, String>, report: &Report) -> Vec<String> {
     let (writes, mut told) = (&report.writes, vec![]);
     if writes.indeterminate > 0 {
         let (n, sent) = (writes.indeterminate, writes.sent);
@@ -99,17 +98,17 @@ fn writing(history: &History, bite: &Result<Bite, String>, report: &Report) -> V
             "{n} of {sent} writes got no good answer: they may or may not be there and count as neither."
         ));
     }
-    if let Ok(bite) = bite {
-        let at = |tracks: &super::history::Track| tracks.acknowledged.filter(|at| *at <= bite.injecting);
-        let before: Vec<_> = history.tracks.iter().filter_map(at).collect();
+    if let Ok(onset) = onset {
+        let at = |marks: &super::history::MarkHistory| marks.acknowledged.filter(|at| *at <= onset.injecting);
+        let before: Vec<_> = history.marks.iter().filter_map(at).collect();
         let span = before.iter().min().zip(before.iter().max()).map_or(0.0, |(first, last)| last.since(*first));
         if span > 0.0 {
             let rate = (before.len() - 1) as f64 / span;
             told.push(format!(
-                "Before the bite {rate:.2} writes per second were acknowledged: no loss can be dated finer."
+                "Before the onset {rate:.2} writes per second were acknowledged: no loss can be dated finer."
             ));
         }
-        let after = report.losses.iter().filter(|loss| loss.at > bite.confirmed.seconds()).count();
+        let after = report.losses.iter().filter(|loss| loss.at > onset.confirmed.seconds()).count();
         if after > 0 && history.terms.objectives.rpo.is_none() {
             told.push(format!("{after} losses are of writes acknowledged after the disaster."));
         }

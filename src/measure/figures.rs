@@ -2,26 +2,25 @@
 //!
 //! Apart from the judging because nothing here is judged.
 
-use super::bite::Bite;
 use super::history::{History, Tick, Worth};
 use super::rta::Outage;
 use crate::clock::Moment;
-use crate::model::report::{Note, PhaseTime, ProbeFigures, Skipped, Step};
-use crate::model::{Phase, Verdict, Watch};
+use crate::model::report::{Note, PhaseTime, ProbeFigures, Skipped, StepReport};
+use crate::model::{Onset, Phase, Verdict, Watch};
 use std::collections::BTreeMap;
 
 /// The runbook's steps that were carried out; one that never ended is unknown.
-pub fn steps(history: &History) -> Vec<Step> {
-    let step = |stride: &super::history::Stride| {
-        let (verdict, reason, figures) = match stride.end {
+pub fn steps(history: &History) -> Vec<StepReport> {
+    let step = |step: &super::history::StepHistory| {
+        let (verdict, reason, figures) = match step.end {
             Some((_, finding)) => (finding.verdict, finding.reason.clone(), finding.figures.clone()),
             None => (Verdict::Unknown, Some("it did not end".into()), vec![]),
         };
-        let (id, kind) = (stride.id.to_owned(), stride.kind.to_owned());
-        let (begin, end) = (stride.begin.seconds(), stride.end.map(|(at, _)| at.seconds()));
-        Step { id, kind, begin, end, verdict, reason, figures }
+        let (id, kind) = (step.id.to_owned(), step.kind.to_owned());
+        let (begin, end) = (step.begin.seconds(), step.end.map(|(at, _)| at.seconds()));
+        StepReport { id, kind, begin, end, verdict, reason, figures }
     };
-    history.strides.iter().map(step).collect()
+    history.steps.iter().map(step).collect()
 }
 
 /// The steps that were not carried out.
@@ -47,12 +46,12 @@ pub fn phases(history: &History) -> Vec<PhaseTime> {
 }
 
 /// The named moments of the run that there were; those of the outage at the depth that is judged.
-pub fn moments(history: &History, bite: &Result<Bite, String>, outage: Option<&Outage>) -> BTreeMap<String, f64> {
+pub fn moments(history: &History, onset: &Result<Onset, String>, outage: Option<&Outage>) -> BTreeMap<String, f64> {
     let began = |wanted: Phase| history.phases.iter().find(|(phase, _)| *phase == wanted).map(|(_, at)| *at);
     let seen = |moment: fn(&Outage) -> Option<Moment>| outage.and_then(moment);
     let named = [
-        ("injecting", history.strikes.iter().filter_map(|strike| strike.injecting).min()),
-        ("bite", bite.as_ref().ok().map(|bite| bite.confirmed)),
+        ("injecting", history.faults.iter().filter_map(|fault| fault.injecting).min()),
+        ("onset", onset.as_ref().ok().map(|onset| onset.confirmed)),
         ("first_failed", seen(|outage| outage.first_failed)),
         ("detected", seen(|outage| outage.detected)),
         ("recovery_started", began(Phase::Recovery)),
@@ -64,8 +63,8 @@ pub fn moments(history: &History, bite: &Result<Bite, String>, outage: Option<&O
 }
 
 /// How each probe did, over the whole run.
-pub fn probes(history: &History, bite: &Result<Bite, String>) -> Vec<ProbeFigures> {
-    let injecting = bite.as_ref().ok().map_or(history.end, |bite| bite.injecting);
+pub fn probes(history: &History, onset: &Result<Onset, String>) -> Vec<ProbeFigures> {
+    let injecting = onset.as_ref().ok().map_or(history.end, |onset| onset.injecting);
     history.terms.probes.iter().zip(&history.ticks).map(|(watch, ticks)| probe(*watch, ticks, injecting)).collect()
 }
 

@@ -3,7 +3,7 @@
 //! Apart from the judging so that each rule reads a small struct and not a million lines. It borrows the long
 //! texts and copies only numbers. Not here: any verdict.
 
-use super::bite::{Strike, strike};
+use super::onset::{self, FaultHistory};
 use crate::clock::Moment;
 use crate::model::{
     Answer, Answered, Fact, Fate, Finding, Line, Mark, Objectives, Phase, RecoveryPoint, Span, Terms, Verdict,
@@ -38,7 +38,7 @@ pub struct Tick {
 
 /// One mark and what became of it.
 #[derive(Debug, Clone, Copy)]
-pub struct Track<'a> {
+pub struct MarkHistory<'a> {
     /// The mark as it was sent.
     pub mark: &'a Mark,
     /// When all its parts were acknowledged.
@@ -51,7 +51,7 @@ pub struct Track<'a> {
 
 /// One step of the runbook.
 #[derive(Debug, Clone, Copy)]
-pub struct Stride<'a> {
+pub struct StepHistory<'a> {
     /// Its id.
     pub id: &'a str,
     /// Its kind.
@@ -89,17 +89,17 @@ pub struct History<'a> {
     /// The phases and their beginnings.
     pub phases: Vec<(Phase, Moment)>,
     /// The faults, in order of their first mention.
-    pub strikes: Vec<Strike<'a>>,
+    pub faults: Vec<FaultHistory<'a>>,
     /// The ticks of each probe, in order of asking.
     pub ticks: Vec<Vec<Tick>>,
     /// When the harness stood still, in order.
     pub stalls: Vec<(Moment, Moment)>,
     /// The marks, in order of sending.
-    pub tracks: Vec<Track<'a>>,
+    pub marks: Vec<MarkHistory<'a>>,
     /// The last finding of each check.
     pub checked: BTreeMap<&'a str, (Moment, &'a Finding)>,
     /// The runbook's steps that were carried out.
-    pub strides: Vec<Stride<'a>>,
+    pub steps: Vec<StepHistory<'a>>,
     /// The steps that were not carried out: id and reason.
     pub skipped: Vec<(&'a str, &'a str)>,
     /// The points that backups made.
@@ -157,12 +157,12 @@ impl<'a> History<'a> {
             end: Moment::default(),
             watched_until: Moment::default(),
             phases: vec![],
-            strikes: vec![],
+            faults: vec![],
             ticks: vec![],
             stalls: vec![],
-            tracks: vec![],
+            marks: vec![],
             checked: BTreeMap::new(),
-            strides: vec![],
+            steps: vec![],
             skipped: vec![],
             points: vec![],
             failed_backups: vec![],
@@ -187,10 +187,10 @@ impl<'a> History<'a> {
             Fact::Stalled { from, to } => self.stalls.push((*from, *to)),
             Fact::Sending(_) | Fact::Acknowledged { .. } | Fact::Fate { .. } => self.marked(line),
             Fact::Phase(phase) => self.phases.push((*phase, line.at)),
-            Fact::StepBegan { id, kind } => self.strides.push(Stride { id, kind, begin: line.at, end: None }),
+            Fact::StepBegan { id, kind } => self.steps.push(StepHistory { id, kind, begin: line.at, end: None }),
             Fact::StepEnded { id, finding } => {
-                if let Some(stride) = self.strides.iter_mut().rfind(|stride| stride.id == id && stride.end.is_none()) {
-                    stride.end = Some((line.at, finding));
+                if let Some(step) = self.steps.iter_mut().rfind(|step| step.id == id && step.end.is_none()) {
+                    step.end = Some((line.at, finding));
                 }
             }
             Fact::StepSkipped { id, reason, .. } => self.skipped.push((id, reason)),
@@ -210,7 +210,7 @@ impl<'a> History<'a> {
             Fact::Interrupted => self.interrupted = true,
             Fact::Ended => self.ended = true,
             Fact::Lifted { error, .. } => self.unlifted.extend(error.as_deref()),
-            _ => strike(&mut self.strikes, line),
+            _ => onset::add(&mut self.faults, line),
         }
     }
 
@@ -229,18 +229,18 @@ impl<'a> History<'a> {
     fn marked(&mut self, line: &'a Line) {
         match &line.fact {
             Fact::Sending(mark) => {
-                self.numbers.insert(mark.number, self.tracks.len());
-                self.tracks.push(Track { mark, acknowledged: None, at: None, fate: None });
+                self.numbers.insert(mark.number, self.marks.len());
+                self.marks.push(MarkHistory { mark, acknowledged: None, at: None, fate: None });
             }
             Fact::Acknowledged { mark, at } => {
-                if let Some(track) = self.numbers.get(mark).and_then(|index| self.tracks.get_mut(*index)) {
-                    track.acknowledged.get_or_insert(line.at);
-                    track.at = at.as_deref().or(track.at);
+                if let Some(mark) = self.numbers.get(mark).and_then(|index| self.marks.get_mut(*index)) {
+                    mark.acknowledged.get_or_insert(line.at);
+                    mark.at = at.as_deref().or(mark.at);
                 }
             }
             Fact::Fate { mark, fate } => {
-                if let Some(track) = self.numbers.get(mark).and_then(|index| self.tracks.get_mut(*index)) {
-                    track.fate = Some(*fate);
+                if let Some(mark) = self.numbers.get(mark).and_then(|index| self.marks.get_mut(*index)) {
+                    mark.fate = Some(*fate);
                 }
             }
             _ => {}

@@ -1,23 +1,22 @@
 //! What was judged, and how: each verdict with its reason, the worst of which is the run's.
 //!
 //! Apart from the numbers because most of these are not numbers. Unknown is never green: what did not run, did
-//! not finish or did not bite is said here.
+//! not finish or did not take effect is said here.
 
-use super::bite::Bite;
 use super::history::History;
-use crate::model::report::{Check, Judgement, Measurements};
-use crate::model::{Depth, Verdict};
+use crate::model::report::{CheckReport, Judgement, Measurements};
+use crate::model::{Depth, Onset, Verdict};
 
 /// The checks in the order in which they were promised, each with its last finding.
-pub fn checks(history: &History) -> Vec<Check> {
+pub fn checks(history: &History) -> Vec<CheckReport> {
     let check = |name: &String| match history.checked.get(name.as_str()) {
-        Some((_, finding)) => Check {
+        Some((_, finding)) => CheckReport {
             name: name.clone(),
             verdict: finding.verdict,
             reason: finding.reason.clone(),
             figures: finding.figures.clone(),
         },
-        None => Check {
+        None => CheckReport {
             name: name.clone(),
             verdict: Verdict::Unknown,
             reason: Some("it was not run".into()),
@@ -30,16 +29,16 @@ pub fn checks(history: &History) -> Vec<Check> {
 /// Every verdict that is merged into the run's.
 pub fn judgements(
     history: &History,
-    bite: &Result<Bite, String>,
+    onset: &Result<Onset, String>,
     measurements: &Measurements,
     depth: Option<Depth>,
-    checks: &[Check],
+    checks: &[CheckReport],
 ) -> Vec<Judgement> {
     let mut judgements: Vec<Judgement> = whole(history).into_iter().collect();
     for decision in &history.decisions {
         judgements.push(judgement(decision.what, decision.verdict, decision.reason.map(str::to_owned)));
     }
-    judgements.push(bit(history, bite));
+    judgements.push(bit(history, onset));
     judgements.extend(rto(history, measurements, depth));
     let rpa = &measurements.rpa.strict;
     judgements.extend(rpa.verdict.map(|verdict| judgement("rpo", verdict, rpa.reason.clone())));
@@ -58,11 +57,11 @@ fn whole(history: &History) -> Option<Judgement> {
     Some(judgement("run", Verdict::Unknown, Some(reason.into())))
 }
 
-/// Every fault that was begun must have been seen to bite, not only the first, from which time is counted.
-fn bit(history: &History, bite: &Result<Bite, String>) -> Judgement {
-    let harmless = || history.strikes.iter().find_map(super::bite::Strike::harmless);
-    let reason = bite.as_ref().err().cloned().or_else(harmless);
-    judgement("fault bit", if reason.is_some() { Verdict::Unknown } else { Verdict::Met }, reason)
+/// Every fault that was begun must have been seen to take effect, not only the first, from which time is counted.
+fn bit(history: &History, onset: &Result<Onset, String>) -> Judgement {
+    let harmless = || history.faults.iter().find_map(super::onset::FaultHistory::harmless);
+    let reason = onset.as_ref().err().cloned().or_else(harmless);
+    judgement("fault took effect", if reason.is_some() { Verdict::Unknown } else { Verdict::Met }, reason)
 }
 
 fn rto(history: &History, measurements: &Measurements, depth: Option<Depth>) -> Option<Judgement> {

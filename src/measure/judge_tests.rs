@@ -1,11 +1,11 @@
 //! What makes a run unknown or missed, each as a history of a few lines.
 
 use crate::measure::sample::{Sample, assert_band};
-use crate::measure::{bite, measure};
+use crate::measure::{measure, onset};
 use crate::model::{Depth, Fact, Finding, Verdict};
 
 fn good() -> Sample {
-    Sample::new().up(0..=10).bite(10.2, 10.4).down(11..=13).up(14..=20)
+    Sample::new().up(0..=10).onset(10.2, 10.4).down(11..=13).up(14..=20)
 }
 
 fn reason(sample: &Sample, what: &str) -> (Verdict, Option<String>) {
@@ -18,7 +18,7 @@ fn reason(sample: &Sample, what: &str) -> (Verdict, Option<String>) {
 fn a_whole_run_that_keeps_its_promise_is_met() {
     let report = good().report();
     assert_eq!(report.verdict, Verdict::Met, "{:?}", report.judgements);
-    assert_eq!(bite(&good().lines()).map(|bite| bite.confirmed.seconds()), Ok(10.4));
+    assert_eq!(onset(&good().lines()).map(|onset| onset.confirmed.seconds()), Ok(10.4));
 }
 
 #[test]
@@ -27,10 +27,10 @@ fn a_fault_without_effect_makes_the_drill_unknown() {
     let sample = Sample::new().up(0..=20).at(10.2, Fact::Injecting { fault: 0 });
     let sample = sample.at(10.4, Fact::Confirmed { fault: 0, finding });
     assert_eq!(sample.report().verdict, Verdict::Unknown);
-    assert_eq!(reason(&sample, "fault bit").1.unwrap(), "the fault `` did not bite: it still runs");
+    assert_eq!(reason(&sample, "fault took effect").1.unwrap(), "the fault `` did not take effect: it still runs");
     assert_band(&sample.rta(), None, None, None);
     assert_eq!(sample.rta().verdict, Some(Verdict::Unknown));
-    assert!(bite(&sample.lines()).is_err());
+    assert!(onset(&sample.lines()).is_err());
 }
 
 #[test]

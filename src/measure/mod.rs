@@ -4,18 +4,18 @@
 //! Not here: how a report looks.
 
 pub mod band;
-pub mod bite;
 mod caveats;
 mod figures;
 mod history;
 mod judge;
+pub mod onset;
 mod rpa;
 mod rta;
 #[cfg(test)]
 mod sample;
 pub mod series;
 
-pub use bite::{Bite, bite};
+pub use onset::onset;
 
 use crate::clock::Moment;
 use crate::model::report::{Measurements, Report, SCHEMA, Writes};
@@ -27,16 +27,16 @@ use std::collections::BTreeMap;
 /// Folds a timeline into a report. Total: a timeline that says little makes a report that is unknown, never green.
 pub fn measure(lines: &[Line]) -> Report {
     let history = History::read(lines);
-    let bite = history.spared().map_or_else(|| bite::first(&history.strikes), Err);
-    let outages = rta::outages(&history, &bite);
+    let onset = history.spared().map_or_else(|| onset::first(&history.faults), Err);
+    let outages = rta::outages(&history, &onset);
     let depth = rta::judged_depth(&history);
     let rto = history.terms.objectives.rto.map(Span::as_seconds);
-    let moments = figures::moments(&history, &bite, depth.and_then(|depth| outages.get(&depth)));
+    let moments = figures::moments(&history, &onset, depth.and_then(|depth| outages.get(&depth)));
     let judged = |(at, outage): (_, Outage)| (at, outage.band.judged(rto.filter(|_| Some(at) == depth)));
     let measurements =
-        Measurements { rta: outages.into_iter().map(judged).collect(), rpa: rpa::recovery_point(&history, &bite) };
+        Measurements { rta: outages.into_iter().map(judged).collect(), rpa: rpa::recovery_point(&history, &onset) };
     let checks = judge::checks(&history);
-    let judgements = judge::judgements(&history, &bite, &measurements, depth, &checks);
+    let judgements = judge::judgements(&history, &onset, &measurements, depth, &checks);
     let mut report = Report {
         verdict: Verdict::merge(judgements.iter().map(|judgement| judgement.verdict)),
         judgements,
@@ -49,10 +49,10 @@ pub fn measure(lines: &[Line]) -> Report {
         notes: figures::notes(&history),
         phases: figures::phases(&history),
         moments,
-        probes: figures::probes(&history, &bite),
+        probes: figures::probes(&history, &onset),
         ..blank(&history)
     };
-    report.caveats = caveats::caveats(&history, &bite, depth, &report);
+    report.caveats = caveats::caveats(&history, &onset, depth, &report);
     report
 }
 

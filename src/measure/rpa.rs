@@ -1,21 +1,20 @@
-//! Recovery point actual: from the bite back to the oldest acknowledged write that is missing.
+//! Recovery point actual: from the onset back to the oldest acknowledged write that is missing.
 //!
 //! Apart from the recovery time: this reads only the marks. Strict: one hole in the past counts although
 //! younger writes survived; the newest survivor is given beside it.
 
 use super::band::Band;
-use super::bite::Bite;
-use super::history::{History, Track};
+use super::history::{History, MarkHistory};
 use crate::clock::Moment;
 use crate::model::ledger::Act;
 use crate::model::report::{Loss, RecoveryPointActual, Writes};
-use crate::model::{Fate, Mark, Verdict};
+use crate::model::{Fate, Mark, Onset, Verdict};
 
-/// A write this short before the bite is asked for at least, so that a loss of nothing means something.
+/// A write this short before the onset is asked for at least, so that a loss of nothing means something.
 const WITNESS: f64 = 5.0;
 
 /// The recovery point, judged.
-pub fn recovery_point(history: &History, bite: &Result<Bite, String>) -> RecoveryPointActual {
+pub fn recovery_point(history: &History, onset: &Result<Onset, String>) -> RecoveryPointActual {
     let objective = history.terms.objectives.rpo.map(crate::model::Span::as_seconds);
     let unmeasured =
         |why: &str| RecoveryPointActual { strict: Band::unmeasured(why).judged(objective), newest_survivor: None };
@@ -25,16 +24,16 @@ pub fn recovery_point(history: &History, bite: &Result<Bite, String>) -> Recover
             None => RecoveryPointActual::default(),
         };
     }
-    let bite = match bite {
-        Ok(bite) => *bite,
+    let onset = match onset {
+        Ok(onset) => *onset,
         Err(why) => return unmeasured(why),
     };
     let acknowledged = acknowledged(history);
-    let survived = |(at, track): &&(Moment, &Track)| *at <= bite.injecting && track.fate == Some(Fate::Survived);
-    let newest_survivor = acknowledged.iter().rfind(survived).map(|(at, _)| bite.injecting.since(*at));
-    let band = band(&acknowledged, bite, objective);
+    let survived = |(at, mark): &&(Moment, &MarkHistory)| *at <= onset.injecting && mark.fate == Some(Fate::Survived);
+    let newest_survivor = acknowledged.iter().rfind(survived).map(|(at, _)| onset.injecting.since(*at));
+    let band = band(&acknowledged, onset, objective);
     let mut strict = band.judged(objective);
-    let after = acknowledged.iter().filter(|(at, track)| *at > bite.confirmed && missing(track)).count();
+    let after = acknowledged.iter().filter(|(at, mark)| *at > onset.confirmed && missing(mark)).count();
     if after > 0 {
         strict.verdict = objective.map(|_| Verdict::Missed);
         strict.reason = Some(format!("{after} writes acknowledged after the disaster are missing"));
@@ -44,11 +43,11 @@ pub fn recovery_point(history: &History, bite: &Result<Bite, String>) -> Recover
 
 /// The marks of the whole run, counted.
 pub fn writes(history: &History) -> Writes {
-    let acknowledged = || history.tracks.iter().filter(|track| track.acknowledged.is_some());
-    let count = |fates: &[Fate]| acknowledged().filter(|track| track.fate.is_some_and(|f| fates.contains(&f))).count();
-    let all_read = acknowledged().all(|track| read(track));
+    let acknowledged = || history.marks.iter().filter(|mark| mark.acknowledged.is_some());
+    let count = |fates: &[Fate]| acknowledged().filter(|mark| mark.fate.is_some_and(|f| fates.contains(&f))).count();
+    let all_read = acknowledged().all(|mark| read(mark));
     let known = |fates: &[Fate]| all_read.then(|| count(fates) as u64);
-    let (sent, acknowledged) = (history.tracks.len() as u64, acknowledged().count() as u64);
+    let (sent, acknowledged) = (history.marks.len() as u64, acknowledged().count() as u64);
     Writes {
         sent,
         acknowledged,
@@ -64,15 +63,15 @@ pub fn writes(history: &History) -> Writes {
 /// Every loss by name, in the order of acknowledgement. A delete that was undone is two: the delete, and what is back.
 pub fn losses(history: &History) -> Vec<Loss> {
     let mut losses = vec![];
-    for (at, track) in acknowledged(history).into_iter().filter(|(_, track)| missing(track)) {
-        let mark = Mark { at: track.at.map(str::to_owned).or_else(|| track.mark.at.clone()), ..track.mark.clone() };
+    for (at, mark) in acknowledged(history).into_iter().filter(|(_, mark)| missing(mark)) {
+        let sent = Mark { at: mark.at.map(str::to_owned).or_else(|| mark.mark.at.clone()), ..mark.mark.clone() };
         let at = at.seconds();
-        let kind = track.fate.unwrap_or(Fate::Lost);
+        let kind = mark.fate.unwrap_or(Fate::Lost);
         if kind == Fate::Resurrected {
-            losses.push(Loss { kind: Fate::Lost, name: mark.name(), at });
-            losses.push(Loss { kind, name: back(&mark), at });
+            losses.push(Loss { kind: Fate::Lost, name: sent.name(), at });
+            losses.push(Loss { kind, name: back(&sent), at });
         } else {
-            losses.push(Loss { kind, name: mark.name(), at });
+            losses.push(Loss { kind, name: sent.name(), at });
         }
     }
     losses
@@ -85,43 +84,42 @@ fn back(mark: &Mark) -> String {
 }
 
 /// The acknowledged marks with the moment of it, oldest first.
-fn acknowledged<'h, 'a>(history: &'h History<'a>) -> Vec<(Moment, &'h Track<'a>)> {
-    let mut found: Vec<_> =
-        history.tracks.iter().filter_map(|track| track.acknowledged.map(|at| (at, track))).collect();
-    found.sort_by_key(|(at, track)| (*at, track.mark.number));
+fn acknowledged<'h, 'a>(history: &'h History<'a>) -> Vec<(Moment, &'h MarkHistory<'a>)> {
+    let mut found: Vec<_> = history.marks.iter().filter_map(|mark| mark.acknowledged.map(|at| (at, mark))).collect();
+    found.sort_by_key(|(at, mark)| (*at, mark.mark.number));
     found
 }
 
-fn missing(track: &Track) -> bool {
-    matches!(track.fate, Some(Fate::Lost | Fate::Half | Fate::Corrupted | Fate::Resurrected))
+fn missing(mark: &MarkHistory) -> bool {
+    matches!(mark.fate, Some(Fate::Lost | Fate::Half | Fate::Corrupted | Fate::Resurrected))
 }
 
-fn read(track: &Track) -> bool {
-    !matches!(track.fate, None | Some(Fate::Unread))
+fn read(mark: &MarkHistory) -> bool {
+    !matches!(mark.fate, None | Some(Fate::Unread))
 }
 
-fn band(acknowledged: &[(Moment, &Track)], bite: Bite, objective: Option<f64>) -> Band {
-    let unread = acknowledged.iter().filter(|(_, track)| !read(track)).count();
+fn band(acknowledged: &[(Moment, &MarkHistory)], onset: Onset, objective: Option<f64>) -> Band {
+    let unread = acknowledged.iter().filter(|(_, mark)| !read(mark)).count();
     if unread > 0 {
         let all = acknowledged.len();
         return Band::unmeasured(format!("{unread} of {all} acknowledged writes could not be read back"));
     }
-    let oldest = acknowledged.iter().position(|(at, track)| *at <= bite.confirmed && missing(track));
+    let oldest = acknowledged.iter().position(|(at, mark)| *at <= onset.confirmed && missing(mark));
     if let Some(oldest) = oldest {
         let at = acknowledged[oldest].0;
         let before = oldest.checked_sub(1).map(|index| acknowledged[index].0);
-        let (low, late) = (bite.injecting.since(at), bite.confirmed.since(at));
-        return Band::between(low, f64::midpoint(low, late), before.map(|before| bite.confirmed.since(before)));
+        let (low, late) = (onset.injecting.since(at), onset.confirmed.since(at));
+        return Band::between(low, f64::midpoint(low, late), before.map(|before| onset.confirmed.since(before)));
     }
-    if acknowledged.iter().any(|(_, track)| missing(track)) {
+    if acknowledged.iter().any(|(_, mark)| missing(mark)) {
         return Band::between(0.0, 0.0, Some(0.0));
     }
     let window = objective.unwrap_or(0.0).max(WITNESS);
-    let witnessed = |at: Moment| (0.0..=window).contains(&bite.injecting.since(at));
+    let witnessed = |at: Moment| (0.0..=window).contains(&onset.injecting.since(at));
     if acknowledged.iter().any(|(at, _)| witnessed(*at)) {
         Band::between(0.0, 0.0, Some(0.0))
     } else {
-        Band::unmeasured(format!("nobody wrote in the {window} s before the bite"))
+        Band::unmeasured(format!("nobody wrote in the {window} s before the onset"))
     }
 }
 

@@ -5,25 +5,25 @@ use crate::model::ledger::Act;
 use crate::model::{Fact, Fate, Verdict};
 use Fate::{Corrupted, Half, Lost, Resurrected, Survived, Unread};
 
-fn bitten() -> Sample {
-    Sample::new().writing(10).bite(20.0, 20.4)
+fn confirmed() -> Sample {
+    Sample::new().writing(10).onset(20.0, 20.4)
 }
 
 #[test]
 fn nothing_missing_is_zero_if_somebody_wrote_shortly_before() {
-    let rpa = bitten().mark(1, 12.0, Survived).rpa();
+    let rpa = confirmed().mark(1, 12.0, Survived).rpa();
     assert_band(&rpa, Some(0.0), Some(0.0), Some(0.0));
     assert_eq!(rpa.verdict, Some(Verdict::Met));
-    let long_ago = bitten().mark(1, 9.0, Survived).mark(2, 25.0, Survived).rpa();
+    let long_ago = confirmed().mark(1, 9.0, Survived).mark(2, 25.0, Survived).rpa();
     assert_band(&long_ago, None, None, None);
     assert_eq!(long_ago.verdict, Some(Verdict::Unknown));
-    assert_eq!(long_ago.reason.unwrap(), "nobody wrote in the 10 s before the bite");
-    assert_eq!(bitten().writing(1).mark(1, 15.5, Survived).rpa().verdict, Some(Verdict::Met), "at least 5 s");
+    assert_eq!(long_ago.reason.unwrap(), "nobody wrote in the 10 s before the onset");
+    assert_eq!(confirmed().writing(1).mark(1, 15.5, Survived).rpa().verdict, Some(Verdict::Met), "at least 5 s");
 }
 
 #[test]
 fn the_oldest_missing_write_counts_although_younger_ones_survived() {
-    let sample = bitten().mark(1, 14.0, Survived).mark(2, 15.0, Lost).mark(3, 17.0, Survived);
+    let sample = confirmed().mark(1, 14.0, Survived).mark(2, 15.0, Lost).mark(3, 17.0, Survived);
     assert_band(&sample.rpa(), Some(5.2), Some(5.0), Some(6.4)); // the last before it at 14
     assert_eq!(sample.rpa().verdict, Some(Verdict::Met));
     assert_eq!(sample.report().measurements.rpa.newest_survivor, Some(3.0));
@@ -37,57 +37,57 @@ fn the_oldest_missing_write_counts_although_younger_ones_survived() {
 #[test]
 fn half_corrupted_and_resurrected_marks_are_missing_too() {
     for fate in [Half, Corrupted, Resurrected] {
-        let rpa = bitten().mark(1, 14.0, Survived).mark(2, 15.0, fate).rpa();
+        let rpa = confirmed().mark(1, 14.0, Survived).mark(2, 15.0, fate).rpa();
         assert_band(&rpa, Some(5.2), Some(5.0), Some(6.4));
     }
 }
 
 #[test]
 fn a_loss_of_everything_is_open_above() {
-    let rpa = bitten().mark(1, 18.0, Lost).mark(2, 19.0, Lost).rpa();
+    let rpa = confirmed().mark(1, 18.0, Lost).mark(2, 19.0, Lost).rpa();
     assert_band(&rpa, Some(2.2), Some(2.0), None);
     assert_eq!(rpa.verdict, Some(Verdict::Unknown));
 }
 
 #[test]
-fn a_write_lost_within_the_bite_is_between_zero_and_the_one_before() {
-    let rpa = bitten().mark(1, 19.9, Survived).mark(2, 20.3, Lost).rpa();
+fn a_write_lost_within_the_onset_is_between_zero_and_the_one_before() {
+    let rpa = confirmed().mark(1, 19.9, Survived).mark(2, 20.3, Lost).rpa();
     assert_band(&rpa, Some(0.0), Some(0.0), Some(0.5));
 }
 
 #[test]
 fn writes_lost_after_the_disaster_are_missed_whatever_else_is() {
-    let after = bitten().mark(1, 19.0, Survived).mark(2, 25.0, Lost).rpa();
+    let after = confirmed().mark(1, 19.0, Survived).mark(2, 25.0, Lost).rpa();
     assert_band(&after, Some(0.0), Some(0.0), Some(0.0));
     assert_eq!(after.verdict, Some(Verdict::Missed));
     assert_eq!(after.reason.unwrap(), "1 writes acknowledged after the disaster are missing");
-    let both = bitten().mark(1, 18.0, Survived).mark(2, 19.0, Lost).mark(3, 25.0, Lost).rpa();
+    let both = confirmed().mark(1, 18.0, Survived).mark(2, 19.0, Lost).mark(3, 25.0, Lost).rpa();
     assert_band(&both, Some(1.2), Some(1.0), Some(2.4));
     assert_eq!(both.verdict, Some(Verdict::Missed));
 }
 
 #[test]
 fn marks_that_were_not_read_back_make_it_unknown() {
-    let unread = bitten().mark(1, 19.0, Survived).mark(2, 19.5, Unread).report();
+    let unread = confirmed().mark(1, 19.0, Survived).mark(2, 19.5, Unread).report();
     assert_eq!(unread.measurements.rpa.strict.verdict, Some(Verdict::Unknown));
     assert_eq!((unread.writes.acknowledged, unread.writes.survived, unread.writes.lost), (2, None, None));
-    let forgotten = bitten().mark(1, 19.0, Survived).sent(2, 19.2, Act::Create);
+    let forgotten = confirmed().mark(1, 19.0, Survived).sent(2, 19.2, Act::Create);
     let forgotten = forgotten.at(19.3, Fact::Acknowledged { mark: 2, at: None }).rpa();
     assert_eq!(forgotten.reason.unwrap(), "1 of 2 acknowledged writes could not be read back");
 }
 
 #[test]
 fn without_a_workload_a_promised_rpo_is_unknown_and_an_unpromised_one_is_not_judged() {
-    let promised = bitten().with(|terms| terms.workload = false).rpa();
+    let promised = confirmed().with(|terms| terms.workload = false).rpa();
     assert_eq!(promised.verdict, Some(Verdict::Unknown));
-    assert_eq!(Sample::new().bite(20.0, 20.4).rpa().verdict, None);
-    let unpromised = bitten().with(|terms| terms.objectives.rpo = None).mark(1, 19.0, Lost).rpa();
+    assert_eq!(Sample::new().onset(20.0, 20.4).rpa().verdict, None);
+    let unpromised = confirmed().with(|terms| terms.objectives.rpo = None).mark(1, 19.0, Lost).rpa();
     assert_eq!((unpromised.verdict, unpromised.low), (None, Some(1.0)));
 }
 
 #[test]
 fn acknowledged_is_the_sum_of_its_fates_and_every_loss_has_its_own_name() {
-    let sample = bitten().mark(1, 14.0, Survived).mark(2, 15.0, Lost).mark(3, 16.0, Half).mark(4, 17.0, Corrupted);
+    let sample = confirmed().mark(1, 14.0, Survived).mark(2, 15.0, Lost).mark(3, 16.0, Half).mark(4, 17.0, Corrupted);
     let sample = sample.sent(5, 17.9, Act::Delete).at(18.0, Fact::Acknowledged { mark: 5, at: None });
     let sample = sample.at(100.0, Fact::Fate { mark: 5, fate: Resurrected }).sent(6, 19.0, Act::Create);
     let report = sample.at(19.1, Fact::Unanswered { mark: 6, reason: "timeout".into() }).report();

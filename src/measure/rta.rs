@@ -1,13 +1,12 @@
-//! Recovery time actual: from the bite to the moment from which clients are served and stay served.
+//! Recovery time actual: from the onset to the moment from which clients are served and stay served.
 //!
 //! Apart from the counting of losses: this reads only probes' answers. Order is the order of asking, because a
 //! slow answer of a dying service may come after a quick one of its successor.
 
 use super::band::Band;
-use super::bite::Bite;
 use super::history::{History, Tick, Worth};
 use crate::clock::Moment;
-use crate::model::{Depth, Watch};
+use crate::model::{Depth, Onset, Watch};
 use std::collections::BTreeMap;
 
 /// Consecutive failures after which somebody would have been called.
@@ -29,11 +28,11 @@ pub struct Outage {
 }
 
 /// The outage at each depth that was probed; of several probes at one depth the worst counts.
-pub fn outages(history: &History, bite: &Result<Bite, String>) -> BTreeMap<Depth, Outage> {
+pub fn outages(history: &History, onset: &Result<Onset, String>) -> BTreeMap<Depth, Outage> {
     let mut outages: BTreeMap<Depth, Outage> = BTreeMap::new();
     for (watch, ticks) in history.terms.probes.iter().zip(&history.ticks) {
-        let outage = match bite {
-            Ok(bite) => outage(history, watch, ticks, *bite),
+        let outage = match onset {
+            Ok(onset) => outage(history, watch, ticks, *onset),
             Err(reason) => Outage { band: Band::unmeasured(reason), ..Outage::default() },
         };
         let worst = match outages.remove(&watch.depth) {
@@ -61,9 +60,9 @@ fn worst(a: Outage, b: Outage) -> Outage {
     }
 }
 
-fn outage(history: &History, watch: &Watch, ticks: &[Tick], bite: Bite) -> Outage {
+fn outage(history: &History, watch: &Watch, ticks: &[Tick], onset: Onset) -> Outage {
     let until = history.watched_until;
-    let after = |tick: &&Tick| tick.ended >= bite.injecting && tick.ended <= until && tick.worth != Worth::Unasked;
+    let after = |tick: &&Tick| tick.ended >= onset.injecting && tick.ended <= until && tick.worth != Worth::Unasked;
     let seen: Vec<&Tick> = ticks.iter().filter(after).collect();
     let failed = |tick: &&&Tick| tick.worth == Worth::Failed;
     let mut outage = Outage {
@@ -77,44 +76,44 @@ fn outage(history: &History, watch: &Watch, ticks: &[Tick], bite: Bite) -> Outag
             let tail: Vec<&Tick> = seen.iter().copied().filter(|tick| tick.asked > last.asked).collect();
             outage.stable_since = tail.first().filter(|_| stable(history, &tail)).map(|tick| tick.asked);
             outage.band = match (tail.first(), outage.stable_since) {
-                (Some(good), Some(_)) => returned(bite, last, good),
-                _ => not_back(history, bite, last, &tail, &seen),
+                (Some(good), Some(_)) => returned(onset, last, good),
+                _ => not_back(history, onset, last, &tail, &seen),
             };
         }
         None => {
-            let tail: Vec<&Tick> = seen.iter().copied().filter(|tick| tick.asked >= bite.injecting).collect();
+            let tail: Vec<&Tick> = seen.iter().copied().filter(|tick| tick.asked >= onset.injecting).collect();
             outage.band = if stable(history, &tail) {
                 Band::between(0.0, 0.0, Some(watch.every.as_seconds() + watch.timeout.as_seconds()))
             } else {
-                Band::unmeasured(format!("only {} answers after the bite: too few to call it served", tail.len()))
+                Band::unmeasured(format!("only {} answers after the onset: too few to call it served", tail.len()))
             };
         }
     }
     if outage.band.seconds.is_some() {
-        widen(&mut outage.band, blind(history, watch, ticks, bite), &seen, bite);
+        widen(&mut outage.band, blind(history, watch, ticks, onset), &seen, onset);
     }
     outage
 }
 
-/// The end lies between the asking of the last failed answer and the first good one, the beginning in the bite.
-fn returned(bite: Bite, last: &Tick, good: &Tick) -> Band {
-    let (low, high) = (last.asked.since(bite.confirmed), good.ended.since(bite.injecting));
+/// The end lies between the asking of the last failed answer and the first good one, the beginning in the onset.
+fn returned(onset: Onset, last: &Tick, good: &Tick) -> Band {
+    let (low, high) = (last.asked.since(onset.confirmed), good.ended.since(onset.injecting));
     Band::between(low, f64::midpoint(low, high), Some(high))
 }
 
 /// Served again but not long enough: the end may still be right after the last failure, so no more is claimed.
-fn not_back(history: &History, bite: Bite, last: &Tick, tail: &[&Tick], seen: &[&Tick]) -> Band {
+fn not_back(history: &History, onset: Onset, last: &Tick, tail: &[&Tick], seen: &[&Tick]) -> Band {
     let terms = &history.terms;
     let (until, reason) = if tail.is_empty() {
         let until = seen.iter().map(|tick| tick.ended).max().unwrap_or(last.ended);
-        let watched = until.since(bite.confirmed).max(0.0);
-        (until, format!("not back when watching ended, {watched:.2} s after the bite"))
+        let watched = until.since(onset.confirmed).max(0.0);
+        (until, format!("not back when watching ended, {watched:.2} s after the onset"))
     } else {
         let (n, streak, stable) = (tail.len(), terms.streak, terms.stable);
         let what = format!("{n} good answers at the end, not {streak} over {stable}");
         (last.asked, format!("not back for good when watching ended: {what}"))
     };
-    Band { seconds: None, low: Some(until.since(bite.confirmed).max(0.0)), high: None, reason: Some(reason) }
+    Band { seconds: None, low: Some(until.since(onset.confirmed).max(0.0)), high: None, reason: Some(reason) }
 }
 
 fn stable(history: &History, tail: &[&Tick]) -> bool {
@@ -134,18 +133,18 @@ fn served_since<'a>(seen: &[&'a Tick], since: Moment) -> Option<&'a Tick> {
     seen[from..].iter().find(|tick| tick.worth == Worth::Served).copied()
 }
 
-/// The last moment after the bite at which nobody looked: an outage may have hidden there.
-fn blind(history: &History, watch: &Watch, ticks: &[Tick], bite: Bite) -> Option<Moment> {
-    let within = |at: &Moment| *at >= bite.injecting && *at <= history.watched_until;
+/// The last moment after the onset at which nobody looked: an outage may have hidden there.
+fn blind(history: &History, watch: &Watch, ticks: &[Tick], onset: Onset) -> Option<Moment> {
+    let within = |at: &Moment| *at >= onset.injecting && *at <= history.watched_until;
     let unasked = ticks.iter().filter(|tick| tick.worth == Worth::Unasked).map(|tick| tick.due);
     let long = |(from, to): &&(Moment, Moment)| to.since(*from) > watch.every.as_seconds();
     let stalled = history.stalls.iter().filter(long).map(|(_, to)| *to);
     unasked.chain(stalled).filter(within).max()
 }
 
-fn widen(band: &mut Band, blind: Option<Moment>, seen: &[&Tick], bite: Bite) {
+fn widen(band: &mut Band, blind: Option<Moment>, seen: &[&Tick], onset: Onset) {
     let Some(blind) = blind else { return };
-    let seen_again = served_since(seen, blind).map(|tick| tick.ended.since(bite.injecting));
+    let seen_again = served_since(seen, blind).map(|tick| tick.ended.since(onset.injecting));
     band.high = band.high.zip(seen_again).map(|(high, seen_again)| high.max(seen_again));
     if band.high.is_none() {
         band.reason = Some("nobody asked at the end of watching: an outage may hide there".into());

@@ -5,9 +5,9 @@ use crate::measure::sample::{Sample, assert_band};
 use crate::model::{Answer, Depth, Fact, Phase, Span, Verdict, Watch};
 use proptest::prelude::*;
 
-/// Up until 10, bitten at 10.2 to 10.4, down from 11 to 13, up again.
+/// Up until 10, confirmed at 10.2 to 10.4, down from 11 to 13, up again.
 fn outage() -> Sample {
-    Sample::new().up(0..=10).bite(10.2, 10.4).down(11..=13).up(14..=20)
+    Sample::new().up(0..=10).onset(10.2, 10.4).down(11..=13).up(14..=20)
 }
 
 #[test]
@@ -17,7 +17,7 @@ fn an_outage_ends_between_the_last_failed_and_the_first_good_answer() {
     assert_eq!(rta.verdict, Some(Verdict::Met));
     let moments = outage().report().moments;
     assert_eq!((moments["first_failed"], moments["first_good"], moments["stable_since"]), (11.0, 14.0, 14.0));
-    assert_eq!((moments["injecting"], moments["bite"]), (10.2, 10.4));
+    assert_eq!((moments["injecting"], moments["onset"]), (10.2, 10.4));
     assert!((moments["detected"] - 13.1).abs() < 1e-6);
 }
 
@@ -45,44 +45,44 @@ fn what_fails_after_tear_down_began_is_no_relapse() {
 
 #[test]
 fn a_service_that_is_not_back_is_missed_only_past_the_objective() {
-    let late = Sample::new().up(0..=10).bite(10.0, 10.5).down(11..=30).rta();
+    let late = Sample::new().up(0..=10).onset(10.0, 10.5).down(11..=30).rta();
     assert_band(&late, None, Some(19.6), None); // 30.1 − 10.5
     assert_eq!(late.verdict, Some(Verdict::Missed));
-    let early = Sample::new().up(0..=10).bite(10.0, 10.5).down(11..=15).rta();
+    let early = Sample::new().up(0..=10).onset(10.0, 10.5).down(11..=15).rta();
     assert_band(&early, None, Some(4.6), None);
     assert_eq!(early.verdict, Some(Verdict::Unknown));
 }
 
 #[test]
 fn a_return_that_was_not_watched_long_enough_is_not_back() {
-    let short = Sample::new().up(0..=10).bite(10.0, 10.5).down(11..=13).up(14..=15).rta();
+    let short = Sample::new().up(0..=10).onset(10.0, 10.5).down(11..=13).up(14..=15).rta();
     assert_band(&short, None, Some(2.5), None);
     assert_eq!(short.verdict, Some(Verdict::Unknown));
-    let few = Sample::new().up(0..=10).bite(10.0, 10.5).down(11..=13).up([14, 20]).rta();
+    let few = Sample::new().up(0..=10).onset(10.0, 10.5).down(11..=13).up([14, 20]).rta();
     assert_eq!(few.seconds, None, "two answers are no streak of three");
 }
 
 #[test]
-fn a_bite_that_no_client_noticed_is_zero_up_to_interval_and_timeout() {
-    let rta = Sample::new().up(0..=20).bite(10.2, 10.4).rta();
+fn a_onset_that_no_client_noticed_is_zero_up_to_interval_and_timeout() {
+    let rta = Sample::new().up(0..=20).onset(10.2, 10.4).rta();
     assert_band(&rta, Some(0.0), Some(0.0), Some(2.0));
     assert_eq!(rta.verdict, Some(Verdict::Met));
-    let blind = Sample::new().up(0..=11).bite(10.2, 10.4).rta();
+    let blind = Sample::new().up(0..=11).onset(10.2, 10.4).rta();
     assert_band(&blind, None, None, None);
     assert_eq!(blind.verdict, Some(Verdict::Unknown));
 }
 
 #[test]
-fn a_failure_before_the_bite_is_not_its_outage() {
-    let rta = Sample::new().up(0..=4).down([5]).up(6..=20).bite(10.2, 10.4).rta();
+fn a_failure_before_the_onset_is_not_its_outage() {
+    let rta = Sample::new().up(0..=4).down([5]).up(6..=20).onset(10.2, 10.4).rta();
     assert_band(&rta, Some(0.0), Some(0.0), Some(2.0));
 }
 
 #[test]
 fn ticks_that_nobody_asked_widen_the_band_and_are_never_outage() {
-    let hidden = Sample::new().up(0..=12).unasked(13..=15).up(16..=20).bite(10.0, 10.0).rta();
+    let hidden = Sample::new().up(0..=12).unasked(13..=15).up(16..=20).onset(10.0, 10.0).rta();
     assert_band(&hidden, Some(0.0), Some(0.0), Some(6.1));
-    let around = Sample::new().up(0..=9).bite(10.0, 10.0).down(11..=12).unasked(13..=15).up(16..=20).rta();
+    let around = Sample::new().up(0..=9).onset(10.0, 10.0).down(11..=12).unasked(13..=15).up(16..=20).rta();
     assert_band(&around, Some(4.05), Some(2.0), Some(6.1));
     let after = outage().unasked([21]).up(22..=23).rta();
     assert_band(&after, Some(3.25), Some(2.6), Some(11.9));
@@ -90,23 +90,23 @@ fn ticks_that_nobody_asked_widen_the_band_and_are_never_outage() {
     let open = outage().unasked([21]).rta();
     assert_band(&open, Some(3.25), Some(2.6), None);
     assert_eq!(open.verdict, Some(Verdict::Unknown));
-    let within = Sample::new().up(0..=10).bite(10.2, 10.4).down([11]).unasked([12]).down([13]).up(14..=20).rta();
+    let within = Sample::new().up(0..=10).onset(10.2, 10.4).down([11]).unasked([12]).down([13]).up(14..=20).rta();
     assert_band(&within, Some(3.25), Some(2.6), Some(3.9));
 }
 
 #[test]
 fn what_failed_while_the_harness_stood_still_is_not_outage() {
     let stalled = Fact::Stalled { from: Moment::at(14.5), to: Moment::at(15.05) };
-    let rta = Sample::new().up(0..=14).down([15]).up(16..=20).bite(10.0, 10.0).at(15.1, stalled).rta();
+    let rta = Sample::new().up(0..=14).down([15]).up(16..=20).onset(10.0, 10.0).at(15.1, stalled).rta();
     assert_band(&rta, Some(0.0), Some(0.0), Some(6.1));
     let long = Fact::Stalled { from: Moment::at(14.2), to: Moment::at(16.0) };
-    let rta = Sample::new().up((0..=14).chain(16..=20)).bite(10.0, 10.0).at(16.0, long).rta();
+    let rta = Sample::new().up((0..=14).chain(16..=20)).onset(10.0, 10.0).at(16.0, long).rta();
     assert_band(&rta, Some(0.0), Some(0.0), Some(6.1));
 }
 
 #[test]
 fn streaks_follow_the_order_of_asking() {
-    let slow = Sample::new().up(0..=10).bite(10.0, 10.0).down([11]).asks(0, 12.0, 1.0, Answer::Failed("late".into()));
+    let slow = Sample::new().up(0..=10).onset(10.0, 10.0).down([11]).asks(0, 12.0, 1.0, Answer::Failed("late".into()));
     let rta = slow.asks(0, 12.5, 0.1, Answer::Served).up(13..=20).rta();
     assert_band(&rta, Some(2.3), Some(2.0), Some(2.6));
 }
@@ -140,22 +140,22 @@ proptest! {
         every in 50u32..500, timeout in 50u32..1000, window in 0u32..300,
         took in prop::collection::vec(0u32..1000, 400),
     ) {
-        let bitten = 5000;
+        let confirmed = 5000;
         let mut toggles = vec![];
         for (index, (up, down)) in outages.into_iter().enumerate() {
-            let from = if index == 0 { bitten } else { toggles.last().copied().unwrap_or(bitten) + up };
+            let from = if index == 0 { confirmed } else { toggles.last().copied().unwrap_or(confirmed) + up };
             toggles.extend([from, from + down]);
         }
-        let truth = f64::from(toggles.last().copied().unwrap_or(bitten) - bitten) / 1000.0;
+        let truth = f64::from(toggles.last().copied().unwrap_or(confirmed) - confirmed) / 1000.0;
         let watch = Watch {
             depth: Depth::Read,
             every: Span::milliseconds(every.into()),
             timeout: Span::milliseconds(timeout.into()),
         };
-        let end = toggles.last().copied().unwrap_or(bitten) + 8000;
+        let end = toggles.last().copied().unwrap_or(confirmed) + 8000;
         let seconds = |ms: u32| f64::from(ms) / 1000.0;
         let mut sample = Sample::new().with(|terms| terms.probes = vec![watch]);
-        sample = sample.bite(seconds(bitten - window), seconds(bitten + window));
+        sample = sample.onset(seconds(confirmed - window), seconds(confirmed + window));
         let mut last_failed = None;
         for (tick, took) in (0..end / every).zip(took.iter().cycle()) {
             let (asked, took) = (tick * every, took % timeout);

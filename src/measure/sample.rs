@@ -60,8 +60,8 @@ impl Sample {
         self
     }
 
-    /// A fault that bites between two moments.
-    pub fn bite(self, injecting: f64, confirmed: f64) -> Self {
+    /// A fault that takes effect between two moments.
+    pub fn onset(self, injecting: f64, confirmed: f64) -> Self {
         let intended = Fact::Intended { fault: 0, kind: "kill".into(), receipt: Receipt(serde_json::Value::Null) };
         self.at(injecting, intended)
             .at(injecting, Fact::Injecting { fault: 0 })

@@ -13,13 +13,13 @@ pub enum Phase {
     Provision,
     /// Backups run, clients write, and the steady state is proved.
     Baseline,
-    /// The fault is injected and proved to bite.
+    /// The fault is injected and proved to take effect.
     Disaster,
     /// The runbook's steps, until clients are served again and stay served.
     Recovery,
     /// The service is proved whole, the marks are read back.
     Verify,
-    /// Everything lent is given back.
+    /// Everything that was created is removed.
     Teardown,
 }
 
@@ -111,7 +111,7 @@ pub enum Fact {
     Confirmed {
         /// Index of the fault.
         fault: usize,
-        /// Met: it bit.
+        /// Met: it took effect.
         finding: Finding,
     },
     /// The fault was lifted.

@@ -48,9 +48,9 @@ pub struct Report {
     /// What was lost, by name, all of it.
     pub losses: Vec<Loss>,
     /// What the checks found.
-    pub checks: Vec<Check>,
+    pub checks: Vec<CheckReport>,
     /// The runbook's steps that were carried out.
-    pub steps: Vec<Step>,
+    pub steps: Vec<StepReport>,
     /// Its steps that were not carried out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
@@ -127,7 +127,7 @@ pub struct RecoveryPointActual {
     /// Strict: back to the oldest acknowledged write that is missing.
     #[serde(flatten)]
     pub strict: Measurement,
-    /// From the bite back to the newest acknowledged write that survived, seconds.
+    /// From the onset back to the newest acknowledged write that survived, seconds.
     pub newest_survivor: Option<f64>,
 }
 
@@ -165,7 +165,7 @@ pub struct Loss {
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Check {
+pub struct CheckReport {
     /// Its name.
     pub name: String,
     /// Its verdict.
@@ -178,7 +178,7 @@ pub struct Check {
 
 /// A step of the runbook.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Step {
+pub struct StepReport {
     /// Its id.
     pub id: String,
     /// Its kind.

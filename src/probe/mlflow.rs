@@ -1,11 +1,11 @@
-//! The probe `mlflow`: a client at MLflow's front door, at one of four depths.
+//! The probe `mlflow`: a client at MLflow's front endpoint, at one of four depths.
 //!
 //! `/health` stays 200 with the database gone, and `runs/get` stays 200 with the table of metrics gone (seen with
 //! MLflow 3.17): so reading compares a param and also the history of a metric.
 
 use super::{Probe, Question, TIMEOUT};
-use crate::client::{Trouble, canary, mlflow::Mlflow};
-use crate::environment::Environment;
+use crate::client::{Error, mlflow::Mlflow, tasks};
+use crate::environment::Platform;
 use crate::kind::Kind;
 use crate::model::{Depth, Span, Watch};
 use crate::node::{Node, Problem, read};
@@ -66,9 +66,9 @@ impl Probe for Asked {
         Watch { depth: self.depth, every, timeout: self.timeout.unwrap_or(TIMEOUT) }
     }
 
-    async fn learn(&self, env: Arc<dyn Environment>) -> Result<Arc<dyn Question>, Trouble> {
-        let base = env.doors().mlflow.as_deref();
-        let base = base.ok_or_else(|| Trouble::new("cannot ask `mlflow`", "the environment has no such door"))?;
+    async fn learn(&self, platform: Arc<dyn Platform>) -> Result<Arc<dyn Question>, Error> {
+        let base = platform.endpoints().mlflow.as_deref();
+        let base = base.ok_or_else(|| Error::new("cannot ask `mlflow`", "the environment has no such endpoint"))?;
         // Learning is allowed to be slow; answering is not.
         let patient = Mlflow::fresh(base, Duration::from_secs(30))?;
         let mlflow = Mlflow::fresh(base, self.watch().timeout.0)?;
@@ -76,7 +76,7 @@ impl Probe for Asked {
             Depth::Health => Arc::new(Health(mlflow)),
             Depth::Read => Arc::new(Read::learn(mlflow, &patient).await?),
             Depth::Write => {
-                let experiment = canary::experiment(&patient, EXPERIMENT).await?;
+                let experiment = tasks::experiment(&patient, EXPERIMENT).await?;
                 Arc::new(Write { mlflow, experiment: Mutex::new(Some(experiment)) })
             }
             Depth::Artifact | Depth::Predict => Arc::new(Artifact::learn(mlflow, &patient).await?),
@@ -92,7 +92,7 @@ struct Health(Mlflow);
 #[async_trait]
 impl Question for Health {
     async fn ask(&self) -> Result<(), String> {
-        self.0.health().await.map_err(|trouble| canary::short(&trouble))
+        self.0.health().await.map_err(|error| tasks::short(&error))
     }
 }
 
@@ -105,28 +105,28 @@ struct Read {
 }
 
 impl Read {
-    async fn learn(mlflow: Mlflow, patient: &Mlflow) -> Result<Self, Trouble> {
-        let experiment = canary::known_experiment(patient, "seed-00001").await?;
+    async fn learn(mlflow: Mlflow, patient: &Mlflow) -> Result<Self, Error> {
+        let experiment = tasks::known_experiment(patient, "seed-00001").await?;
         let what = "cannot find a run to read";
-        let experiment = experiment.ok_or_else(|| Trouble::new(what, "there is no experiment `seed-00001`"))?;
+        let experiment = experiment.ok_or_else(|| Error::new(what, "there is no experiment `seed-00001`"))?;
         let body =
             json!({ "experiment_ids": [experiment], "max_results": 1, "order_by": ["attributes.start_time ASC"] });
         let found = patient.post("runs/search", &body).await?;
         let run = &found["runs"][0];
-        let id = canary::text(&run["info"]["run_id"], what)?;
+        let id = tasks::text(&run["info"]["run_id"], what)?;
         let (params, metrics) = (by_key(&run["data"]["params"]), by_key(&run["data"]["metrics"]));
         if params.is_null() || metrics.is_null() {
-            return Err(Trouble::new(what, format!("the run `{id}` has no params or no metrics")));
+            return Err(Error::new(what, format!("the run `{id}` has no params or no metrics")));
         }
         Ok(Self { mlflow, run: id, params, metrics })
     }
 
-    async fn answer(&self) -> Result<(), Trouble> {
+    async fn answer(&self) -> Result<(), Error> {
         let read = self.mlflow.get("runs/get", &[("run_id", &self.run)]).await?;
         let data = &read["run"]["data"];
         for (what, known) in [("params", &self.params), ("metrics", &self.metrics)] {
             if by_key(&data[what]) != *known {
-                return Err(canary::wrong("runs/get", &format!("the {what} of a known run are others")));
+                return Err(tasks::wrong("runs/get", &format!("the {what} of a known run are others")));
             }
         }
         Ok(())
@@ -145,7 +145,7 @@ fn by_key(list: &Value) -> Value {
 #[async_trait]
 impl Question for Read {
     async fn ask(&self) -> Result<(), String> {
-        self.answer().await.map_err(|trouble| canary::short(&trouble))
+        self.answer().await.map_err(|error| tasks::short(&error))
     }
 }
 
@@ -161,12 +161,12 @@ impl Question for Write {
         let known = self.experiment.lock().await.clone();
         let experiment = match known {
             Some(id) => Ok(id),
-            None => canary::experiment(&self.mlflow, EXPERIMENT).await,
+            None => tasks::experiment(&self.mlflow, EXPERIMENT).await,
         }
-        .map_err(|trouble| canary::short(&trouble))?;
+        .map_err(|error| tasks::short(&error))?;
         // Forgotten until it has worked: a restore may have taken the experiment away, and an answer may never come.
         *self.experiment.lock().await = None;
-        canary::round_trip(&self.mlflow, &experiment, "probe").await.map_err(|trouble| canary::short(&trouble))?;
+        tasks::round_trip(&self.mlflow, &experiment, "probe").await.map_err(|error| tasks::short(&error))?;
         *self.experiment.lock().await = Some(experiment);
         Ok(())
     }
@@ -180,8 +180,8 @@ struct Artifact {
 }
 
 impl Artifact {
-    async fn learn(mlflow: Mlflow, patient: &Mlflow) -> Result<Self, Trouble> {
-        let path = canary::production_file(patient).await?;
+    async fn learn(mlflow: Mlflow, patient: &Mlflow) -> Result<Self, Error> {
+        let path = tasks::production_file(patient).await?;
         let digest = blake3::hash(&patient.artifact(&path).await?);
         Ok(Self { mlflow, path, digest })
     }
@@ -190,7 +190,7 @@ impl Artifact {
 #[async_trait]
 impl Question for Artifact {
     async fn ask(&self) -> Result<(), String> {
-        let bytes = self.mlflow.artifact(&self.path).await.map_err(|trouble| canary::short(&trouble))?;
+        let bytes = self.mlflow.artifact(&self.path).await.map_err(|error| tasks::short(&error))?;
         if blake3::hash(&bytes) == self.digest { Ok(()) } else { Err("wrong content: another digest".to_owned()) }
     }
 }
@@ -217,7 +217,7 @@ mod tests {
     fn what_is_not_offered_is_refused_at_its_place() {
         let (watch, problems) = parsed("depth: predict");
         assert!(watch.is_none());
-        assert!(problems[0].to_string().contains("predict") && problems[0].place.is_some_and(|at| at.column == 8));
+        assert!(problems[0].to_string().contains("predict") && problems[0].position.is_some_and(|at| at.column == 8));
         assert!(parsed("{}").0.is_none());
         assert!(parsed("{ depth: read, every: 0ms }").0.is_none());
     }

@@ -1,4 +1,4 @@
-//! The seam of probes: the same question again and again, at the front door, as a client would ask.
+//! The seam of probes: the same question again and again, at the front endpoint, as a client would ask.
 //!
 //! Rules of conduct. Each question resolves and connects anew: no pool, no proxy. It changes nothing that
 //! clients see, and takes no longer than its timeout: the caller cuts it off there.
@@ -6,8 +6,8 @@
 pub mod mlflow;
 pub mod running;
 
-use crate::client::Trouble;
-use crate::environment::{Environment, Power};
+use crate::client::Error;
+use crate::environment::{Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Span, Watch};
 use async_trait::async_trait;
@@ -29,7 +29,7 @@ pub trait Probe: Send + Sync {
         &[]
     }
     /// Learns the right answer while all is well, before the baseline.
-    async fn learn(&self, env: Arc<dyn Environment>) -> Result<Arc<dyn Question>, Trouble>;
+    async fn learn(&self, platform: Arc<dyn Platform>) -> Result<Arc<dyn Question>, Error>;
 }
 
 /// A question whose right answer is known.

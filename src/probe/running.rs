@@ -1,8 +1,8 @@
-//! The probe `running`: does the place say that a component runs? For components without a front door.
+//! The probe `running`: does the place say that a component runs? For components without a front endpoint.
 
 use super::{Probe, Question, TIMEOUT};
-use crate::client::Trouble;
-use crate::environment::{Environment, Power};
+use crate::client::Error;
+use crate::environment::{Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Depth, Span, Verdict, Watch};
 use crate::node::read;
@@ -45,20 +45,20 @@ impl Probe for Running {
         &[Power::Components]
     }
 
-    async fn learn(&self, env: Arc<dyn Environment>) -> Result<Arc<dyn Question>, Trouble> {
-        Ok(Arc::new(Asked { component: self.component.clone(), env }))
+    async fn learn(&self, platform: Arc<dyn Platform>) -> Result<Arc<dyn Question>, Error> {
+        Ok(Arc::new(Asked { component: self.component.clone(), platform }))
     }
 }
 
 struct Asked {
     component: String,
-    env: Arc<dyn Environment>,
+    platform: Arc<dyn Platform>,
 }
 
 #[async_trait]
 impl Question for Asked {
     async fn ask(&self) -> Result<(), String> {
-        let components = self.env.components().map_err(|trouble| trouble.to_string())?;
+        let components = self.platform.components().map_err(|error| error.to_string())?;
         let finding = components.alive(&self.component).await;
         if finding.verdict == Verdict::Met { Ok(()) } else { Err(finding.reason.unwrap_or_default()) }
     }

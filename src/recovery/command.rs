@@ -1,7 +1,7 @@
 //! The step that is a shell command of the user's own; its output is kept in `logs/command.log` of the run's folder.
 
 use super::text::Text;
-use super::{Hands, Step};
+use super::{Step, StepContext};
 use crate::client::shell;
 use crate::engine::command::variables;
 use crate::kind::Kind;
@@ -43,13 +43,13 @@ impl Step for Command {
     fn texts(&self) -> Vec<(&'static str, &Text)> {
         vec![("run", &self.run)]
     }
-    async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
-        let log = hands.folder.join("logs/command.log");
-        let (command, outputs) = self.run.shell(hands.outputs);
-        let variables = [variables(hands.env.doors()), outputs].concat();
+    async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
+        let log = context.folder.join("logs/command.log");
+        let (command, outputs) = self.run.shell(context.outputs);
+        let variables = [variables(context.platform.endpoints()), outputs].concat();
         match shell::run(&command, &variables, &log).await {
             Ok(()) => Finding::met(),
-            Err(trouble) => Finding::missed(trouble.to_string()),
+            Err(error) => Finding::missed(error.to_string()),
         }
     }
 }
@@ -58,20 +58,19 @@ impl Step for Command {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::client::Trouble;
-    use crate::clock::Moment;
-    use crate::environment::{Doors, Environment};
+    use crate::client::Error;
+    use crate::environment::{Endpoints, Platform};
     use crate::kind::pick;
-    use crate::model::Verdict;
+    use crate::model::{Disaster, Onset, Verdict};
     use crate::node::parse;
-    use crate::recovery::Lifts;
+    use crate::recovery::Conditions;
     use crate::recovery::text::Reference;
 
-    struct Nowhere(Doors);
+    struct Nowhere(Endpoints);
 
     #[async_trait]
-    impl Environment for Nowhere {
-        fn doors(&self) -> &Doors {
+    impl Platform for Nowhere {
+        fn endpoints(&self) -> &Endpoints {
             &self.0
         }
         async fn remove(&self) -> Vec<String> {
@@ -80,30 +79,27 @@ mod tests {
     }
 
     #[async_trait]
-    impl Lifts for Nowhere {
-        async fn lift(&self) -> Result<(), Trouble> {
+    impl Conditions for Nowhere {
+        async fn lift(&self) -> Result<(), Error> {
             Ok(())
         }
     }
 
     #[tokio::test]
     async fn a_value_is_never_read_as_shell() {
-        let (folder, nowhere) = (tempfile::tempdir().unwrap(), Nowhere(Doors::default()));
+        let (folder, nowhere) = (tempfile::tempdir().unwrap(), Nowhere(Endpoints::default()));
         let value = "a  b'\"; touch evil; $(touch evil) `touch evil` ${HOME}";
         let run = "printf '%s|' \"is ${steps.x.outputs.point}\" \"${steps.x.outputs.gone}\"".parse().unwrap();
         let point = Reference { step: "x".into(), output: "point".into() };
-        let hands = Hands {
-            env: &nowhere,
-            engine: None,
-            points: vec![],
-            bite: Moment::default(),
-            bite_at: crate::clock::wall(),
-            bitten_at: crate::clock::wall(),
+        let context = StepContext {
+            platform: &nowhere,
+            disaster: Disaster::of_one(Onset::default(), crate::clock::wall(), crate::clock::wall()),
+            protection: None,
             outputs: &[(point, value.to_owned())].into(),
             folder: folder.path(),
-            lifts: &nowhere,
+            conditions: &nowhere,
         };
-        assert_eq!(Command { run }.carry_out(&hands).await.verdict, Verdict::Met);
+        assert_eq!(Command { run }.carry_out(&context).await.verdict, Verdict::Met);
         let said = std::fs::read_to_string(folder.path().join("logs/command.log")).unwrap();
         assert_eq!(said, format!("is {value}||"));
     }

@@ -1,6 +1,6 @@
 //! The steps that stop, start and restart a component.
 
-use super::{Hands, Step};
+use super::{Step, StepContext};
 use crate::environment::Power;
 use crate::kind::Kind;
 use crate::model::Finding;
@@ -64,21 +64,21 @@ impl Step for Turn {
     fn component(&self) -> Option<&str> {
         Some(&self.on.component)
     }
-    async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
-        let power = match hands.env.components() {
+    async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
+        let power = match context.platform.components() {
             Ok(power) => power,
-            Err(trouble) => return Finding::unknown(trouble.to_string()),
+            Err(error) => return Finding::unknown(error.to_string()),
         };
         let name = &self.on.component;
         if self.verb != Verb::Start
-            && let Err(trouble) = power.stop(name).await
+            && let Err(error) = power.stop(name).await
         {
-            return Finding::missed(trouble.to_string());
+            return Finding::missed(error.to_string());
         }
         if self.verb != Verb::Stop
-            && let Err(trouble) = power.start(name).await
+            && let Err(error) = power.start(name).await
         {
-            return Finding::missed(trouble.to_string());
+            return Finding::missed(error.to_string());
         }
         Finding::met()
     }

@@ -1,4 +1,4 @@
-//! The steps for nodes: one is emptied in good order, taken off the cluster's books, or used again.
+//! The steps for nodes: drain a node, delete it, or uncordon it.
 //!
 //! Only the platform's own pods are moved: whatever else runs on the node belongs to somebody else. A pod on a node
 //! that is dead cannot be evicted, because nobody is there to end it; it is forgotten instead, once the cluster itself
@@ -7,16 +7,16 @@
 use super::rollout::{finding, two_minutes};
 use super::text::Text;
 use super::until::until;
-use super::{Hands, Step};
-use crate::client::Trouble;
+use super::{Step, StepContext};
+use crate::client::Error;
 use crate::environment::{Cluster, Permission, Power, cluster};
 use crate::kind::Kind;
 use crate::model::{Finding, Span};
 use crate::node::read;
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, EvictParams, Preconditions};
-use kube::{Error, ResourceExt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -33,7 +33,7 @@ pub const DRAIN: Kind<dyn Step> = Kind {
 /// `delete-node: { node: node2 }`
 pub const DELETE: Kind<dyn Step> = Kind {
     name: "delete-node",
-    about: "Takes a node off the cluster's books; `drain` it first, for the cluster forgets the pods that are still on it \
+    about: "Deletes a Node object; `drain` it first, because the cluster force-deletes the pods that are still on it \
             only after 40 s or more.",
     example: "delete-node: { node: '${steps.drain-postgres.outputs.node}' }",
     schema: |g| g.subschema_for::<DeleteNode>(),
@@ -70,7 +70,7 @@ struct Drain {
     within: Span,
 }
 
-/// Takes a node off the books. Which one is said by name: after `drain` its component is on another.
+/// Deletes a Node object. It is given by name: after `drain` its component is on another.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DeleteNode {
@@ -117,9 +117,9 @@ impl Which {
         if let Self::Named(node) = self { vec![("node", node)] } else { vec![] }
     }
 
-    async fn find(&self, cluster: &dyn Cluster, hands: &Hands<'_>) -> Result<String, Trouble> {
+    async fn find(&self, cluster: &dyn Cluster, context: &StepContext<'_>) -> Result<String, Error> {
         let component = match self {
-            Self::Named(node) => return Ok(node.plain(hands.outputs)),
+            Self::Named(node) => return Ok(node.plain(context.outputs)),
             Self::Carries(component) => component,
         };
         let carriers = cluster::carriers(&cluster::pods(cluster, &cluster::of_component(component)).await?);
@@ -130,7 +130,7 @@ impl Which {
                 return Ok(name.clone());
             }
         }
-        let none = || Trouble::new("cannot choose a node", format!("no pod of `{component}` is on any"));
+        let none = || Error::new("cannot choose a node", format!("no pod of `{component}` is on any"));
         carriers.into_iter().next().ok_or_else(none)
     }
 }
@@ -158,19 +158,19 @@ impl Step for Drain {
     fn texts(&self) -> Vec<(&'static str, &Text)> {
         self.which.texts()
     }
-    async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
+    async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
         let found = async {
-            let cluster = hands.env.cluster()?;
-            Ok::<_, Trouble>((cluster, self.which.find(cluster, hands).await?))
+            let cluster = context.platform.cluster()?;
+            Ok::<_, Error>((cluster, self.which.find(cluster, context).await?))
         };
         let (cluster, node) = match found.await {
             Ok(found) => found,
-            Err(trouble) => return Finding::missed(trouble.to_string()),
+            Err(error) => return Finding::missed(error.to_string()),
         };
         let drained = async {
-            cluster::close(cluster, &node).await?;
+            cluster::cordon(cluster, &node).await?;
             let emptied = until(self.within, || empty(cluster, &node)).await;
-            emptied.map_err(|why| Trouble::new(format!("the node `{node}` is not empty"), why))
+            emptied.map_err(|why| Error::new(format!("the node `{node}` is not empty"), why))
         };
         finding(drained.await).figure("node", node)
     }
@@ -179,7 +179,7 @@ impl Step for Drain {
 /// Is no pod of the platform left on the node? Asks each that is to go, and says whom it waits for.
 async fn empty(cluster: &dyn Cluster, name: &str) -> Result<(), String> {
     let api: Api<Pod> = Api::namespaced(cluster.client(), cluster.namespace());
-    let mut pods = cluster::pods(cluster, "").await.map_err(|trouble| trouble.to_string())?;
+    let mut pods = cluster::pods(cluster, "").await.map_err(|error| error.to_string())?;
     pods.retain(|pod| goes(pod, name));
     if pods.is_empty() {
         return Ok(());
@@ -190,7 +190,7 @@ async fn empty(cluster: &dyn Cluster, name: &str) -> Result<(), String> {
     for pod in &pods {
         let (name, leaving) = (pod.name_any(), pod.metadata.deletion_timestamp.is_some());
         let asked = match (dead, leaving) {
-            (true, _) => forget(&api, pod).await,
+            (true, _) => force_delete(&api, pod).await,
             (false, false) => api.evict(&name, &EvictParams::default()).await.map(drop),
             (false, true) => Ok(()),
         };
@@ -202,8 +202,8 @@ async fn empty(cluster: &dyn Cluster, name: &str) -> Result<(), String> {
     Err(reasons.join("; "))
 }
 
-/// Takes a pod off the books that nobody can end.
-async fn forget(api: &Api<Pod>, pod: &Pod) -> Result<(), Error> {
+/// Force-deletes a pod: its node is gone, so nobody can end it in good order.
+async fn force_delete(api: &Api<Pod>, pod: &Pod) -> kube::Result<()> {
     let this = Preconditions { uid: pod.uid(), resource_version: None };
     let at_once = DeleteParams::default().grace_period(0).preconditions(this);
     match api.delete(&pod.name_any(), &at_once).await {
@@ -230,10 +230,10 @@ impl Step for DeleteNode {
     fn texts(&self) -> Vec<(&'static str, &Text)> {
         vec![("node", &self.node)]
     }
-    async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
+    async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
         let deleted = async {
-            let name = self.node.plain(hands.outputs);
-            let nodes = Api::<Node>::all(hands.env.cluster()?.client());
+            let name = self.node.plain(context.outputs);
+            let nodes = Api::<Node>::all(context.platform.cluster()?.client());
             match nodes.delete(&name, &DeleteParams::default()).await {
                 Err(error) if cluster::says(&error, 404) => Ok(()),
                 other => other.map(drop).map_err(cluster::cannot(format!("cannot delete the node `{name}`"))),
@@ -254,10 +254,10 @@ impl Step for Uncordon {
     fn texts(&self) -> Vec<(&'static str, &Text)> {
         vec![("node", &self.node)]
     }
-    async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
+    async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
         let opened = async {
-            let name = self.node.plain(hands.outputs);
-            cluster::reopen(&hands.env.cluster()?.client(), &name).await
+            let name = self.node.plain(context.outputs);
+            cluster::uncordon(&context.platform.cluster()?.client(), &name).await
         };
         finding(opened.await)
     }

@@ -1,8 +1,8 @@
 //! The step that runs a job of the user's own in the cluster; its log is kept in `logs/job-NAME.log` of the run's folder.
 
 use super::text::Text;
-use super::{Hands, Step};
-use crate::environment::job::{self, Asked, Manifest, five_minutes};
+use super::{Step, StepContext};
+use crate::environment::job::{self, JobRequest, Manifest, five_minutes};
 use crate::environment::{Permission, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Span};
@@ -43,14 +43,14 @@ struct JobFile {
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "JobFile")]
 struct Job {
-    asked: Asked,
+    asked: JobRequest,
     env: BTreeMap<String, Text>,
 }
 
 impl TryFrom<JobFile> for Job {
     type Error = String;
     fn try_from(JobFile { manifest, cron_job, within, env }: JobFile) -> Result<Self, String> {
-        Ok(Self { asked: Asked::of(manifest, cron_job, within)?, env })
+        Ok(Self { asked: JobRequest::of(manifest, cron_job, within)?, env })
     }
 }
 
@@ -65,12 +65,12 @@ impl Step for Job {
     fn texts(&self) -> Vec<(&'static str, &Text)> {
         self.env.values().map(|text| ("env", text)).collect()
     }
-    async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
-        let env: Vec<_> = self.env.iter().map(|(name, text)| (name.as_str(), text.plain(hands.outputs))).collect();
+    async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
+        let env: Vec<_> = self.env.iter().map(|(name, text)| (name.as_str(), text.plain(context.outputs))).collect();
         let env: Vec<_> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        match hands.env.cluster() {
+        match context.platform.cluster() {
             Ok(cluster) => job::run(cluster, &self.asked, &env).await,
-            Err(trouble) => Finding::unknown(trouble.to_string()),
+            Err(error) => Finding::unknown(error.to_string()),
         }
     }
 }
@@ -84,7 +84,7 @@ mod tests {
     fn job(text: &str) -> Result<Job, String> {
         let mut problems = vec![];
         read::<Job>(&parse(text).unwrap(), &mut problems).ok_or_else(|| {
-            let told = problems.iter().map(|problem| format!("{} {problem}", problem.place.unwrap().line));
+            let told = problems.iter().map(|problem| format!("{} {problem}", problem.position.unwrap().line));
             told.collect::<Vec<_>>().join("\n")
         })
     }

@@ -1,6 +1,6 @@
 //! The step that takes the faults' conditions away: the cable is plugged in again, the frozen process goes on.
 
-use super::{Hands, Step};
+use super::{Step, StepContext};
 use crate::kind::Kind;
 use crate::model::Finding;
 use crate::node::read;
@@ -24,10 +24,10 @@ struct Lift {}
 
 #[async_trait]
 impl Step for Lift {
-    async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
-        match hands.lifts.lift().await {
+    async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
+        match context.conditions.lift().await {
             Ok(()) => Finding::met(),
-            Err(trouble) => Finding::missed(trouble.to_string()),
+            Err(error) => Finding::missed(error.to_string()),
         }
     }
 }

@@ -17,14 +17,12 @@ pub mod undelete;
 pub mod until;
 pub mod wait_for;
 
-use crate::clock::Moment;
 use crate::engine::Engine;
-use crate::environment::{Environment, Permission, Power};
+use crate::environment::{Permission, Platform, Power};
 use crate::kind::Kind;
-use crate::model::{Finding, RecoveryPoint};
+use crate::model::{Disaster, Finding, RecoveryPoint};
 use async_trait::async_trait;
-use jiff::Timestamp;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use text::{Outputs, Text};
 
@@ -49,32 +47,36 @@ pub const STEPS: &[Kind<dyn Step>] = &[
 ];
 
 /// What a step may use.
-pub struct Hands<'a> {
-    /// The place.
-    pub env: &'a dyn Environment,
-    /// The engine of the drill's protection and its repository.
-    pub engine: Option<(Arc<dyn Engine>, &'a Path)>,
-    /// The complete points so far, oldest first; asked when the step begins.
-    pub points: Vec<RecoveryPoint>,
-    /// The earliest moment at which the fault can have bitten.
-    pub bite: Moment,
-    /// The same in wall time, to compare with what servers tell of theirs.
-    pub bite_at: Timestamp,
-    /// When the effect of the disaster's last fault had been seen, in wall time.
-    pub bitten_at: Timestamp,
+pub struct StepContext<'a> {
+    /// The platform.
+    pub platform: &'a dyn Platform,
+    /// When the disaster struck.
+    pub disaster: Disaster,
+    /// The drill's protection, if it has one.
+    pub protection: Option<Protection>,
     /// What the steps that have ended have put out.
     pub outputs: &'a Outputs,
     /// The run's folder.
     pub folder: &'a Path,
-    /// Lifts the conditions that the faults made.
-    pub lifts: &'a dyn Lifts,
+    /// The conditions that the faults made.
+    pub conditions: &'a dyn Conditions,
 }
 
-/// Takes conditions away before the end, for the `lift` step.
+/// What a step may restore from.
+pub struct Protection {
+    /// The engine.
+    pub engine: Arc<dyn Engine>,
+    /// The engine's repository.
+    pub repository: PathBuf,
+    /// The complete points so far, oldest first; asked when the step begins.
+    pub points: Vec<RecoveryPoint>,
+}
+
+/// The conditions that the faults made, for the `lift` step.
 #[async_trait]
-pub trait Lifts: Send + Sync {
-    /// Lifts every condition that still stands.
-    async fn lift(&self) -> Result<(), crate::client::Trouble>;
+pub trait Conditions: Send + Sync {
+    /// Conditions every condition that still stands.
+    async fn lift(&self) -> Result<(), crate::client::Error>;
 }
 
 /// One line of the runbook.
@@ -105,5 +107,5 @@ pub trait Step: Send + Sync {
         vec![]
     }
     /// Carries it out.
-    async fn carry_out(&self, hands: &Hands<'_>) -> Finding;
+    async fn carry_out(&self, context: &StepContext<'_>) -> Finding;
 }

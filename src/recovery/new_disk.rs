@@ -2,8 +2,8 @@
 //!
 //! What the old disk held is given up for good, so the steps after it restore.
 
-use super::{Hands, Step};
-use crate::client::Trouble;
+use super::{Step, StepContext};
+use crate::client::Error;
 use crate::environment::cluster::LOSING_A_DISK;
 use crate::environment::{Permission, Power};
 use crate::kind::Kind;
@@ -41,15 +41,15 @@ impl Step for NewDisk {
     fn component(&self) -> Option<&str> {
         Some(&self.component)
     }
-    async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
+    async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
         let given_up = async {
-            let disks = hands.env.disks()?;
+            let disks = context.platform.disks()?;
             let old = disks.disks(&self.component).await?;
             if old.is_empty() {
-                return Err(Trouble::new(format!("cannot give up the disk of `{}`", self.component), "it has none"));
+                return Err(Error::new(format!("cannot give up the disk of `{}`", self.component), "it has none"));
             }
             disks.lose(&self.component, &old).await
         };
-        given_up.await.map_or_else(|trouble| Finding::missed(trouble.to_string()), |()| Finding::met())
+        given_up.await.map_or_else(|error| Finding::missed(error.to_string()), |()| Finding::met())
     }
 }

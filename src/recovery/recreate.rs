@@ -5,8 +5,8 @@
 
 use super::rollout::{rolled_out, two_minutes};
 use super::until::until;
-use super::{Hands, Step};
-use crate::client::Trouble;
+use super::{Step, StepContext};
+use crate::client::Error;
 use crate::environment::cluster::{self, Workload};
 use crate::environment::{COMPONENT, Cluster, Permission, Power};
 use crate::kind::Kind;
@@ -66,14 +66,13 @@ impl Step for RecreateNamespace {
     fn outputs(&self) -> &'static [&'static str] {
         &["seconds_waiting_for_deletion", "seconds_creating", "seconds_until_ready"]
     }
-    async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
-        let cluster = match hands.env.cluster() {
+    async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
+        let cluster = match context.platform.cluster() {
             Ok(cluster) => cluster,
-            Err(trouble) => return Finding::unknown(trouble.to_string()),
+            Err(error) => return Finding::unknown(error.to_string()),
         };
         if cluster.manifests().is_empty() {
-            let why =
-                "what a platform that is lent is made of, its owner knows: apply his manifests in a `command` step";
+            let why = "only its owner knows what a standing platform is made of: apply the owner's manifests in a `command` step";
             return Finding::missed(why);
         }
         let known = |held: &&String| cluster.manifests().iter().any(|it| workload_of(it) == Some(held.as_str()));
@@ -82,7 +81,7 @@ impl Step for RecreateNamespace {
         }
         let mut laps = vec![];
         let done = self.make(cluster, &mut laps).await;
-        let finding = done.map_or_else(|trouble| Finding::missed(trouble.to_string()), |()| Finding::met());
+        let finding = done.map_or_else(|error| Finding::missed(error.to_string()), |()| Finding::met());
         self.outputs()
             .iter()
             .zip(laps)
@@ -92,18 +91,18 @@ impl Step for RecreateNamespace {
 
 impl RecreateNamespace {
     /// Each part's time goes onto `laps` as it ends.
-    async fn make(&self, cluster: &dyn Cluster, laps: &mut Vec<f64>) -> Result<(), Trouble> {
+    async fn make(&self, cluster: &dyn Cluster, laps: &mut Vec<f64>) -> Result<(), Error> {
         let began = Instant::now();
         let gone = until(self.within, || going(cluster)).await;
-        gone.map_err(|why| Trouble::new(format!("the old namespace `{}` is not gone", cluster.namespace()), why))?;
+        gone.map_err(|why| Error::new(format!("the old namespace `{}` is not gone", cluster.namespace()), why))?;
         laps.push(began.elapsed().as_secs_f64());
         let began = Instant::now();
         for manifest in cluster.manifests() {
             let manifest = bare(manifest, &self.hold);
             let named = format!("{} `{}`", kind(&manifest), manifest.name_any());
             let applied = until(self.within, || apply(cluster, &manifest)).await;
-            let applied = applied.map_err(|why| Trouble::new(format!("cannot create the {named}"), why))?;
-            applied.map_err(|why| Trouble::new(format!("cannot create the {named}"), why))?;
+            let applied = applied.map_err(|why| Error::new(format!("cannot create the {named}"), why))?;
+            applied.map_err(|why| Error::new(format!("cannot create the {named}"), why))?;
         }
         laps.push(began.elapsed().as_secs_f64());
         let began = Instant::now();

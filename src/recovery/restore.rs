@@ -1,9 +1,9 @@
 //! The step that restores the database by the drill's engine.
 //!
-//! `latest` is the newest complete point whose snapshot precedes the bite: a backup that was taken of the ruins
+//! `latest` is the newest complete point whose snapshot precedes the onset: a backup that was taken of the ruins
 //! is a valid point and the wrong one.
 
-use super::{Hands, Step};
+use super::{Protection, Step, StepContext};
 use crate::clock::Moment;
 use crate::kind::Kind;
 use crate::model::{Finding, RecoveryPoint};
@@ -63,22 +63,22 @@ impl Step for Restore {
     fn outputs(&self) -> &'static [&'static str] {
         &["point", "taken_at"]
     }
-    async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
+    async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
         let To::Latest = self.to;
-        let Some((engine, repository)) = &hands.engine else {
+        let Some(Protection { engine, repository, points }) = &context.protection else {
             return Finding::missed("the drill has no engine to restore with");
         };
-        let Some(point) = latest(&hands.points, hands.bite) else {
+        let Some(point) = latest(points, context.disaster.onset.injecting) else {
             return Finding::missed("there is no recovery point from before the disaster");
         };
-        let finding = engine.restore(hands.env, repository, point).await;
+        let finding = engine.restore(context.platform, repository, point).await;
         finding.figure("point", &point.id).figure("taken_at", point.taken_at)
     }
 }
 
-/// The newest point from before the bite.
-fn latest(points: &[RecoveryPoint], bite: Moment) -> Option<&RecoveryPoint> {
-    points.iter().filter(|point| point.snapshot < bite).max_by_key(|point| point.snapshot)
+/// The newest point from before the onset.
+fn latest(points: &[RecoveryPoint], onset: Moment) -> Option<&RecoveryPoint> {
+    points.iter().filter(|point| point.snapshot < onset).max_by_key(|point| point.snapshot)
 }
 
 #[cfg(test)]
@@ -94,7 +94,7 @@ mod tests {
     fn a_backup_of_the_ruins_is_never_the_latest() {
         let points = [point("1", 5.0), point("2", 10.0), point("of the ruins", 15.0)];
         assert_eq!(latest(&points, Moment::at(12.0)).unwrap().id, "2");
-        assert_eq!(latest(&points, Moment::at(10.0)).unwrap().id, "1", "strictly before the bite");
+        assert_eq!(latest(&points, Moment::at(10.0)).unwrap().id, "1", "strictly before the onset");
         assert!(latest(&points, Moment::at(5.0)).is_none());
     }
 

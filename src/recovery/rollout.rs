@@ -1,8 +1,8 @@
 //! The steps that change how a component's pods run: all of them anew, or another number of them.
 
 use super::until::until;
-use super::{Hands, Step};
-use crate::client::Trouble;
+use super::{Step, StepContext};
+use crate::client::Error;
 use crate::environment::cluster::{self, Workload};
 use crate::environment::{Cluster, Permission, Power};
 use crate::kind::Kind;
@@ -78,9 +78,9 @@ impl Step for RolloutRestart {
     fn component(&self) -> Option<&str> {
         Some(&self.component)
     }
-    async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
+    async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
         let restarted = async {
-            let workload = Workload::of(hands.env.cluster()?, &self.component).await?;
+            let workload = Workload::of(context.platform.cluster()?, &self.component).await?;
             workload.restart().await?;
             rolled_out(&workload, self.within).await
         };
@@ -99,9 +99,9 @@ impl Step for Scale {
     fn component(&self) -> Option<&str> {
         Some(&self.component)
     }
-    async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
+    async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
         let scaled = async {
-            let cluster = hands.env.cluster()?;
+            let cluster = context.platform.cluster()?;
             let workload = Workload::of(cluster, &self.component).await?;
             workload.change(json!({ "spec": { "replicas": self.replicas } })).await?;
             rolled_out(&workload, self.within).await?;
@@ -112,24 +112,24 @@ impl Step for Scale {
 }
 
 /// Waits until all that was asked of the workload has happened.
-pub(super) async fn rolled_out(workload: &Workload, within: Span) -> Result<(), Trouble> {
+pub(super) async fn rolled_out(workload: &Workload, within: Span) -> Result<(), Error> {
     let look = || async {
-        let now = workload.look().await.map_err(|trouble| trouble.to_string())?;
+        let now = workload.look().await.map_err(|error| error.to_string())?;
         cluster::rolled_out(&now)
     };
-    until(within, look).await.map_err(|why| Trouble::new(workload.to_string(), why))
+    until(within, look).await.map_err(|why| Error::new(workload.to_string(), why))
 }
 
 /// A workload counts a pod as gone when it is told to go; whoever wants it stopped must see its end.
-async fn nothing_left(cluster: &dyn Cluster, component: &str, within: Span) -> Result<(), Trouble> {
+async fn nothing_left(cluster: &dyn Cluster, component: &str, within: Span) -> Result<(), Error> {
     let look = || async {
         let pods = cluster::pods(cluster, &cluster::of_component(component)).await.map_err(|e| e.to_string())?;
         if pods.is_empty() { Ok(()) } else { Err(format!("{} pods have not ended", pods.len())) }
     };
-    until(within, look).await.map_err(|why| Trouble::new(format!("`{component}`"), why))
+    until(within, look).await.map_err(|why| Error::new(format!("`{component}`"), why))
 }
 
-/// Met, or missed for the trouble's reason.
-pub(super) fn finding(done: Result<(), Trouble>) -> Finding {
-    done.map_or_else(|trouble| Finding::missed(trouble.to_string()), |()| Finding::met())
+/// Met, or missed for the error's reason.
+pub(super) fn finding(done: Result<(), Error>) -> Finding {
+    done.map_or_else(|error| Finding::missed(error.to_string()), |()| Finding::met())
 }

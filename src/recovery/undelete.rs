@@ -4,9 +4,9 @@
 //! or after stays deleted. Nothing in a bucket tells a user's deletion within that time from the disaster's. Wall
 //! time is compared, so the server's clock has to agree with ours within the margin.
 
-use super::{Hands, Step};
+use super::{Step, StepContext};
 use crate::client::versions::{self, Doomed, Version};
-use crate::client::{Trouble, s3};
+use crate::client::{Error, s3};
 use crate::environment::{Objects, Power};
 use crate::kind::Kind;
 use crate::model::Finding;
@@ -49,20 +49,20 @@ impl Step for Undelete {
     fn outputs(&self) -> &'static [&'static str] {
         &["planned", "undeleted", "failed"]
     }
-    async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
-        match self.undelete(hands).await {
+    async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
+        match self.undelete(context).await {
             Ok(finding) => finding,
-            Err(trouble) => Finding::missed(trouble.to_string()),
+            Err(error) => Finding::missed(error.to_string()),
         }
     }
 }
 
 impl Undelete {
-    async fn undelete(&self, hands: &Hands<'_>) -> Result<Finding, Trouble> {
-        let objects = hands.env.objects()?;
+    async fn undelete(&self, context: &StepContext<'_>) -> Result<Finding, Error> {
+        let objects = context.platform.objects()?;
         let prefix = s3::key(objects.prefix(), &self.prefix);
         let all = versions::list(objects.s3(), objects.bucket(), &prefix).await?;
-        let plan = plan(all, hands.bite_at - MARGIN, hands.bitten_at + MARGIN);
+        let plan = plan(all, context.disaster.began_at - MARGIN, context.disaster.confirmed_at + MARGIN);
         let planned = plan.markers.len() + plan.hollow.len();
         if planned == 0 {
             let why = format!("nothing under `{prefix}` was deleted in the disaster");
@@ -114,7 +114,7 @@ fn plan(all: Vec<Version>, begin: Timestamp, end: Timestamp) -> Plan {
 }
 
 /// Takes the markers away and looks; answers the keys that did not come back, each with its reason.
-async fn carry_out(objects: &dyn Objects, prefix: &str, plan: Plan) -> Result<BTreeMap<String, String>, Trouble> {
+async fn carry_out(objects: &dyn Objects, prefix: &str, plan: Plan) -> Result<BTreeMap<String, String>, Error> {
     let (client, bucket) = (objects.s3(), objects.bucket());
     let markers = plan.markers.iter().flat_map(|(key, ids)| ids.iter().map(|id| (key.clone(), Some(id.clone()))));
     let refused = versions::delete(client, bucket, &markers.collect::<Vec<Doomed>>()).await?;

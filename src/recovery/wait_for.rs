@@ -4,8 +4,8 @@
 //! for the probes to judge.
 
 use super::until::until;
-use super::{Hands, Step};
-use crate::client::Trouble;
+use super::{Step, StepContext};
+use crate::client::Error;
 use crate::environment::{Cluster, Components, Permission, Power, cluster};
 use crate::kind::Kind;
 use crate::model::{Finding, Span, Verdict};
@@ -24,7 +24,7 @@ pub const KIND: Kind<dyn Step> = Kind {
     name: "wait-for",
     about: "Waits until a component is alive, or a condition of the cluster holds.",
     example: "wait-for: { healthy: mlflow, within: 30s }",
-    schema: |g| g.subschema_for::<Written>(),
+    schema: |g| g.subschema_for::<WaitForFile>(),
     parse: |n, p| read::<WaitFor>(n, p).map(|k| Box::new(k) as _),
 };
 
@@ -32,7 +32,7 @@ pub const KIND: Kind<dyn Step> = Kind {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "WaitFor")]
-struct Written {
+struct WaitForFile {
     /// The component.
     healthy: Option<String>,
     /// A condition in the cluster's own words: `Available`, `Ready`, `Complete`. It is no proof that anybody is
@@ -50,7 +50,7 @@ fn half_a_minute() -> Span {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(try_from = "Written")]
+#[serde(try_from = "WaitForFile")]
 struct WaitFor {
     what: Awaited,
     within: Span,
@@ -71,10 +71,10 @@ enum Of {
     Node,
 }
 
-impl TryFrom<Written> for WaitFor {
+impl TryFrom<WaitForFile> for WaitFor {
     type Error = String;
 
-    fn try_from(written: Written) -> Result<Self, String> {
+    fn try_from(written: WaitForFile) -> Result<Self, String> {
         let what = match (written.healthy, written.condition, written.of) {
             (Some(component), None, None) => Awaited::Healthy(component),
             (None, Some(condition), Some(of)) => {
@@ -135,22 +135,24 @@ impl Step for WaitFor {
     fn component(&self) -> Option<&str> {
         if let Awaited::Healthy(component) = &self.what { Some(component) } else { None }
     }
-    async fn carry_out(&self, hands: &Hands<'_>) -> Finding {
+    async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
         let awaited = match &self.what {
-            Awaited::Healthy(component) => match hands.env.components() {
+            Awaited::Healthy(component) => match context.platform.components() {
                 Ok(power) => until(self.within, || alive(power, component)).await,
-                Err(trouble) => return Finding::unknown(trouble.to_string()),
+                Err(error) => return Finding::unknown(error.to_string()),
             },
-            Awaited::Condition { condition, of, name } => match hands.env.cluster().map(|cluster| of.api(cluster)) {
-                Ok(api) => until(self.within, || holds(&api, name, condition)).await,
-                Err(trouble) => return Finding::unknown(trouble.to_string()),
-            },
+            Awaited::Condition { condition, of, name } => {
+                match context.platform.cluster().map(|cluster| of.api(cluster)) {
+                    Ok(api) => until(self.within, || holds(&api, name, condition)).await,
+                    Err(error) => return Finding::unknown(error.to_string()),
+                }
+            }
         };
         let named = match &self.what {
             Awaited::Healthy(component) => format!("`{component}` is not alive"),
             Awaited::Condition { condition, name, .. } => format!("`{name}` is not {condition}"),
         };
-        awaited.map_or_else(|why| Finding::missed(Trouble::new(named, why).to_string()), |()| Finding::met())
+        awaited.map_or_else(|why| Finding::missed(Error::new(named, why).to_string()), |()| Finding::met())
     }
 }
 

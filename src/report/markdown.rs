@@ -75,14 +75,14 @@ fn writes(report: &Report) -> String {
 }
 
 fn checks(report: &Report) -> String {
-    let row = |c: &crate::model::report::Check| {
+    let row = |c: &crate::model::report::CheckReport| {
         vec![c.name.clone(), c.verdict.to_string(), c.reason.clone().unwrap_or_default(), figures(&c.figures)]
     };
     section("Checks", &["Check", "Verdict", "Why", "Figures"], &report.checks.iter().map(row).collect::<Vec<_>>())
 }
 
 fn steps(report: &Report) -> String {
-    let row = |s: &crate::model::report::Step| {
+    let row = |s: &crate::model::report::StepReport| {
         let took = s.end.map(|end| end - s.begin);
         let (why, figures) = (s.reason.clone().unwrap_or_default(), figures(&s.figures));
         vec![s.id.clone(), s.kind.clone(), seconds(Some(s.begin)), seconds(took), s.verdict.to_string(), why, figures]

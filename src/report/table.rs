@@ -53,14 +53,14 @@ fn writes(report: &Report, width: usize) -> String {
 }
 
 fn checks(report: &Report, width: usize) -> String {
-    let row = |check: &crate::model::report::Check| {
+    let row = |check: &crate::model::report::CheckReport| {
         vec![check.name.clone(), check.verdict.to_string(), check.reason.clone().unwrap_or_default()]
     };
     table(&["check", "verdict", "why"], report.checks.iter().map(row).collect(), width)
 }
 
 fn steps(report: &Report, width: usize) -> String {
-    let row = |step: &crate::model::report::Step| {
+    let row = |step: &crate::model::report::StepReport| {
         let took = seconds(step.end.map(|end| end - step.begin));
         vec![step.id.clone(), took, step.verdict.to_string(), step.reason.clone().unwrap_or_default()]
     };

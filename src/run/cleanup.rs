@@ -1,9 +1,9 @@
 //! What a dead run left: found by its folder alone, and removed.
 
-use super::{PLAN, Watcher};
-use crate::client::Trouble;
+use super::{Observer, PLAN};
+use crate::client::Error;
 use crate::clock::{self, Moment};
-use crate::environment::{ENVIRONMENTS, Environment, Lent};
+use crate::environment::{ENVIRONMENTS, Platform, RunContext};
 use crate::fault::{FAULTS, Nature};
 use crate::kind::pick;
 use crate::model::{Fact, Line, Receipt};
@@ -34,35 +34,35 @@ pub fn alive(folder: &Path) -> bool {
 ///
 /// # Errors
 /// When the run is still going, or its folder is not one.
-pub async fn cleanup(folder: &Path, watcher: Arc<dyn Watcher>) -> Result<Vec<String>, Trouble> {
-    let cannot = |e: io::Error| Trouble::new(format!("cannot clean up after `{}`", folder.display()), e);
+pub async fn cleanup(folder: &Path, observer: Arc<dyn Observer>) -> Result<Vec<String>, Error> {
+    let cannot = |e: io::Error| Error::caused_by(format!("cannot clean up after `{}`", folder.display()), e);
     if alive(folder) {
-        return Err(
-            Trouble::new(format!("`{}`", folder.display()), "the run is still going").hint("stop it with Ctrl-C")
-        );
+        return Err(Error::new(format!("`{}`", folder.display()), "the run is still going").hint("stop it with Ctrl-C"));
     }
     let _lock = lock(folder).map_err(cannot)?;
     let lines = store::read_timeline(folder).map_err(cannot)?;
     let Some(Line { fact: Fact::Began { run, .. }, at, .. }) = lines.first() else { return Ok(vec![]) };
-    let (lent, at) = (Lent { run: run.clone(), folder: folder.to_owned() }, lines.last().map_or(*at, |line| line.at));
+    let (run_context, at) =
+        (RunContext { run: run.clone(), folder: folder.to_owned() }, lines.last().map_or(*at, |line| line.at));
     let mut problems = vec![];
     let plan = fs::read_to_string(folder.join(PLAN)).map_err(cannot)?;
-    let plan = node::parse(&plan).map_err(|e| Trouble::new(format!("cannot read the plan of `{run}`"), e))?;
-    let place = plan.get("environment").and_then(|node| pick("environment", ENVIRONMENTS, node, &mut problems));
-    let place = place.ok_or_else(|| Trouble::new(format!("the plan of `{run}`"), "it names no environment"))?;
-    watcher.progress(&format!("removing what `{run}` left"));
+    let plan = node::parse(&plan).map_err(|e| Error::caused_by(format!("cannot read the plan of `{run}`"), e))?;
+    let environment = plan.get("environment").and_then(|node| pick("environment", ENVIRONMENTS, node, &mut problems));
+    let environment =
+        environment.ok_or_else(|| Error::new(format!("the plan of `{run}`"), "it names no environment"))?;
+    observer.progress(&format!("removing what `{run}` left"));
     let intended = intended(&lines);
     let receipts: Vec<_> = lines
         .into_iter()
         .filter_map(|line| if let Fact::Creating(receipt) = line.fact { Some(receipt) } else { None })
         .collect();
     let mut left = vec![];
-    match place.open(&lent, &receipts).await {
-        Ok(Some(env)) => left.extend(lift(env.as_ref(), &plan, &intended).await),
+    match environment.open(&run_context, &receipts).await {
+        Ok(Some(platform)) => left.extend(lift(platform.as_ref(), &plan, &intended).await),
         Ok(None) => {}
-        Err(trouble) => left.push(trouble.to_string()),
+        Err(error) => left.push(error.to_string()),
     }
-    left.extend(place.remove(&lent, &receipts).await);
+    left.extend(environment.remove(&run_context, &receipts).await);
     match fs::remove_dir_all(folder.join("points")) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => left.push(format!("its backups: {error}")),
         _ => {}
@@ -89,18 +89,18 @@ fn intended(lines: &[Line]) -> BTreeMap<usize, Receipt> {
     intended
 }
 
-/// Lifts the conditions among them, the last one first; answers what could not be lifted.
-async fn lift(env: &dyn Environment, plan: &Node, intended: &BTreeMap<usize, Receipt>) -> Vec<String> {
+/// Conditions the conditions among them, the last one first; answers what could not be lifted.
+async fn lift(platform: &dyn Platform, plan: &Node, intended: &BTreeMap<usize, Receipt>) -> Vec<String> {
     let mut left = vec![];
     for (index, receipt) in intended.iter().rev() {
         let written = plan.get("faults").map(Node::items).and_then(|faults| faults.get(*index)?.get("fault"));
         let fault = written.and_then(|node| pick("fault", FAULTS, node, &mut vec![]));
         let lifted = match fault {
             Some(fault) if fault.nature() == Nature::Damage => Ok(()),
-            Some(fault) => fault.lift(env, receipt).await,
-            None => Err(Trouble::new(format!("fault {index}"), "the plan does not say what it is")),
+            Some(fault) => fault.lift(platform, receipt).await,
+            None => Err(Error::new(format!("fault {index}"), "the plan does not say what it is")),
         };
-        left.extend(lifted.err().map(|trouble| trouble.to_string()));
+        left.extend(lifted.err().map(|error| error.to_string()));
     }
     left
 }

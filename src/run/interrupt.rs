@@ -1,6 +1,6 @@
 //! Ctrl-C: the first one stops and undoes, the second one leaves and says what to do.
 
-use crate::client::Trouble;
+use crate::client::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex;
 
@@ -14,8 +14,8 @@ impl Interrupt {
     ///
     /// # Errors
     /// When the system does not let us listen.
-    pub fn listen() -> Result<Self, Trouble> {
-        let listen = |kind| signal(kind).map_err(|e| Trouble::new("cannot listen for signals", e));
+    pub fn listen() -> Result<Self, Error> {
+        let listen = |kind| signal(kind).map_err(|e| Error::caused_by("cannot listen for signals", e));
         Ok(Self { signals: Mutex::new((listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?)) })
     }
 

@@ -3,25 +3,26 @@
 //! `run` reads like the table of contents of a drill. Whatever happens inside, the tear-down follows, and what it
 //! could not remove is said.
 
+mod background;
 mod cleanup;
 mod disaster;
 mod interrupt;
+mod live;
+mod probes;
 mod protect;
+mod recorder;
 mod recover;
 mod runbook;
-mod scribe;
-mod stage;
 mod steady;
 mod verify;
-mod watch;
 
 pub use cleanup::{alive, cleanup};
-pub use scribe::Scribe;
-pub use watch::{Board, Watching, begin as watch};
+pub use probes::{ActiveProbes, ProbeState, begin as watch};
+pub use recorder::Recorder;
 
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::clock::Clock;
-use crate::environment::Lent;
+use crate::environment::RunContext;
 use crate::measure;
 use crate::model::report::Report;
 use crate::model::{Fact, Line, Phase, Verdict};
@@ -31,11 +32,11 @@ use crate::store::{self, RunFolder};
 use futures::FutureExt;
 use futures::future::join;
 use interrupt::Interrupt;
-use stage::Stage;
+use live::{LiveRun, Run};
 use std::fs;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -47,7 +48,7 @@ const GUARD: &str = "guard";
 const SET_UP: Duration = Duration::from_hours(1);
 
 /// Follows a run while it happens.
-pub trait Watcher: Send + Sync {
+pub trait Observer: Send + Sync {
     /// A fact, as it went onto the timeline.
     fn line(&self, line: &Line);
     /// What is being done, for people who wait.
@@ -76,87 +77,104 @@ impl Outcome {
 ///
 /// # Errors
 /// When the harness itself failed; the platform is then torn down as far as possible, and the files are written.
-pub async fn run(plan: Plan, reports: &Path, watcher: Arc<dyn Watcher>) -> Result<Outcome, Trouble> {
+pub async fn run(plan: Plan, reports: &Path, observer: Arc<dyn Observer>) -> Result<Outcome, Error> {
     let cannot =
-        |e: std::io::Error| Trouble::new(format!("cannot make the run's folder in `{}`", reports.display()), e);
+        |e: std::io::Error| Error::caused_by(format!("cannot make the run's folder in `{}`", reports.display()), e);
     let folder = RunFolder::create(reports, &plan.terms.drill).map_err(cannot)?;
     let _lock = cleanup::lock(&folder.path).map_err(cannot)?;
     fs::write(folder.path.join(PLAN), plan.yaml()).map_err(cannot)?;
-    let (scribe, _) = Scribe::begin(&folder.path, Clock::start(), watcher)?;
+    let (recorder, _) = Recorder::begin(&folder.path, Clock::start(), observer)?;
     let began = Fact::Began {
         run: folder.run.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         plan: plan.digest(),
         terms: Box::new(plan.terms.clone()),
     };
-    scribe.swear(began).await?;
-    let stage = Stage::new(plan, scribe, Lent { run: folder.run, folder: folder.path.clone() });
+    recorder.append_durable(began).await?;
+    let run = Run { plan, recorder, context: RunContext { run: folder.run, folder: folder.path.clone() } };
     let interrupt = Interrupt::listen()?;
 
+    let live = OnceLock::new();
     let ending = tokio::select! {
-        result = AssertUnwindSafe(perform(&stage)).catch_unwind() => match result {
+        result = AssertUnwindSafe(perform(&run, &live)).catch_unwind() => match result {
             Ok(result) => result.map(|()| false),
-            Err(_) => Err(Trouble::new("lifeboat itself", "a defect, told above").hint("please report it")),
+            Err(_) => Err(Error::new("lifeboat itself", "a defect, told above").hint("please report it")),
         },
         () = interrupt.first() => {
-            stage.scribe.tell(Fact::Interrupted);
+            run.recorder.append(Fact::Interrupted);
             Ok(true)
         }
     };
-    if let Err(trouble) = &ending {
-        stage.decide("harness", Verdict::Unknown, Some(trouble.to_string()));
+    if let Err(error) = &ending {
+        run.recorder.decide("harness", Verdict::Unknown, Some(error.to_string()));
     }
     tokio::select! {
-        result = stage.tear_down(matches!(ending, Ok(false))) => result?,
+        result = tear_down(&run, live.get(), matches!(ending, Ok(false))) => result?,
         () = interrupt.second() => {
-            stage.scribe.swear(Fact::Left("what was not yet torn down when it was interrupted".into())).await?;
+            run.recorder.append_durable(Fact::Left("what was not yet torn down when it was interrupted".into())).await?;
         }
     }
-    stage.scribe.swear(Fact::Ended).await?;
+    run.recorder.append_durable(Fact::Ended).await?;
     let report = write_reports(&folder.path)?;
     ending.map(|interrupted| Outcome { report, folder: folder.path, interrupted })
 }
 
 /// All before the tear-down. A machine's first set-up compiles for minutes, so the drill's limit counts from the
 /// moment the platform serves.
-async fn perform(stage: &Stage) -> Result<(), Trouble> {
-    let late = |_| Trouble::new("cannot set up", "not done within an hour").hint("what is done is kept: run it again");
-    if !timeout(SET_UP, stage.provision()).await.map_err(late)?? {
-        return Ok(());
-    }
-    let limit = stage.plan.limits.drill;
-    timeout(limit.0, rehearse(stage)).await.unwrap_or_else(|_| {
-        stage.decide("drill limit", Verdict::Unknown, Some(format!("the drill took longer than {limit}")));
+async fn perform<'a>(run: &'a Run, live: &OnceLock<LiveRun<'a>>) -> Result<(), Error> {
+    let late = |_| Error::new("cannot set up", "not done within an hour").hint("what is done is kept: run it again");
+    let Some(live) = timeout(SET_UP, set_up(run, live)).await.map_err(late)?? else { return Ok(()) };
+    let limit = run.plan.limits.drill;
+    timeout(limit.0, rehearse(live)).await.unwrap_or_else(|_| {
+        run.recorder.decide("drill limit", Verdict::Unknown, Some(format!("the drill took longer than {limit}")));
         Ok(())
     })
 }
 
+/// Sets the platform up and seeds it; nothing if a guard refuses it.
+async fn set_up<'a, 'l>(run: &'a Run, live: &'l OnceLock<LiveRun<'a>>) -> Result<Option<&'l LiveRun<'a>>, Error> {
+    let provisioned = run.provision().await?;
+    let live = live.get_or_init(|| provisioned); // from here on it is torn down, whatever happens
+    if live.guard().await.is_err() {
+        return Ok(None);
+    }
+    live.seed().await.map(|()| Some(live))
+}
+
 /// The phases between set-up and tear-down, in their order.
-async fn rehearse(stage: &Stage) -> Result<(), Trouble> {
-    stage.scribe.tell(Fact::Phase(Phase::Baseline));
-    let mut cast = stage.begin().await?;
-    if !steady::prove(stage, &cast).await {
+async fn rehearse(run: &LiveRun<'_>) -> Result<(), Error> {
+    run.recorder.append(Fact::Phase(Phase::Baseline));
+    let mut background = background::begin(run).await?;
+    if !steady::prove(run, &background).await {
         return Ok(());
     }
-    stage.scribe.tell(Fact::Phase(Phase::Disaster));
-    let Some(bite) = disaster::strike(stage).await? else { return Ok(()) };
-    stage.scribe.tell(Fact::Phase(Phase::Recovery));
-    let (bite, ()) = join(disaster::strike_late(stage, bite), recover::follow_runbook(stage, &cast, bite)).await;
-    let stable = recover::wait_for_service(stage, &cast, bite).await;
-    stage.scribe.tell(Fact::Phase(Phase::Verify));
-    verify::verify(stage, &mut cast, stable).await
+    run.recorder.append(Fact::Phase(Phase::Disaster));
+    let Some(disaster) = disaster::strike(run).await? else { return Ok(()) };
+    run.recorder.append(Fact::Phase(Phase::Recovery));
+    let late = disaster::strike_late(run, disaster);
+    let (disaster, ()) = join(late, recover::follow_runbook(run, &background, disaster)).await;
+    let stable = recover::wait_for_service(run, &background, disaster).await;
+    run.recorder.append(Fact::Phase(Phase::Verify));
+    verify::verify(run, &mut background, stable).await
+}
+
+async fn tear_down(run: &Run, live: Option<&LiveRun<'_>>, keep: bool) -> Result<(), Error> {
+    match live {
+        Some(live) => live.tear_down(keep).await,
+        None => run.tear_down().await,
+    }
 }
 
 /// Measures a run's timeline and writes every report into its folder.
 ///
 /// # Errors
 /// When the timeline cannot be read or a file cannot be written.
-pub fn write_reports(folder: &Path) -> Result<Report, Trouble> {
-    let cannot = |e: std::io::Error| Trouble::new(format!("cannot write the reports in `{}`", folder.display()), e);
+pub fn write_reports(folder: &Path) -> Result<Report, Error> {
+    let cannot = |e: std::io::Error| Error::caused_by(format!("cannot write the reports in `{}`", folder.display()), e);
     let report = measure::measure(&store::read_timeline(folder).map_err(cannot)?);
     for format in REPORTS {
         let bytes =
-            (format.render)(&report).map_err(|e| Trouble::new(format!("cannot render `{}`", format.file), e))?;
+            (format.render)(&report).map_err(|e| Error::caused_by(format!("cannot render `{}`", format.file), e))?;
         fs::write(folder.join(format.file), bytes).map_err(cannot)?;
     }
     Ok(report)

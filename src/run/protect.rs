@@ -1,7 +1,7 @@
 //! Backups on their schedule, through the outage too, as in production.
 
-use super::scribe::Scribe;
-use crate::environment::Environment;
+use super::recorder::Recorder;
+use crate::environment::Platform;
 use crate::model::{Fact, RecoveryPoint};
 use crate::plan::Protect;
 use std::path::PathBuf;
@@ -37,33 +37,33 @@ impl Drop for Schedule {
 /// Sets the schedule going. Where clients write, the first backup waits for the first acknowledged write, up to
 /// [`FIRST_WRITE`]: of a point from before all writes none would survive, and the recovery point would have no bound.
 pub fn begin(
-    scribe: &Scribe,
-    env: Arc<dyn Environment>,
+    recorder: &Recorder,
+    platform: Arc<dyn Platform>,
     protect: &Protect,
     repository: PathBuf,
     written: bool,
 ) -> Schedule {
     let points: Arc<Mutex<Vec<RecoveryPoint>>> = Arc::default();
-    let (engine, every, scribe, made) =
-        (Arc::clone(&protect.engine.it), protect.every.0, scribe.clone(), points.clone());
+    let (engine, every, recorder, made) =
+        (Arc::clone(&protect.engine.it), protect.every.0, recorder.clone(), points.clone());
     let task = tokio::spawn(async move {
         if written {
-            let _ = tokio::time::timeout(FIRST_WRITE, scribe.first_acknowledged()).await; // late, and still a backup
+            let _ = tokio::time::timeout(FIRST_WRITE, recorder.first_acknowledged()).await; // late, and still a backup
         }
         let mut ticks = tokio::time::interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for number in 1.. {
             ticks.tick().await;
-            scribe.tell(Fact::BackupBegan { number });
-            let (id, clock) = (format!("{number:04}"), scribe.clock());
-            let backup = engine.backup(env.as_ref(), &repository, &id, &clock);
+            recorder.append(Fact::BackupBegan { number });
+            let (id, clock) = (format!("{number:04}"), recorder.clock());
+            let backup = engine.backup(platform.as_ref(), &repository, &id, &clock);
             let (point, error) = match tokio::time::timeout(DEADLINE, backup).await {
                 Ok(Ok(point)) => (Some(point), None),
-                Ok(Err(trouble)) => (None, Some(trouble.to_string())),
+                Ok(Err(error)) => (None, Some(error.to_string())),
                 Err(_) => (None, Some("it took too long".to_owned())),
             };
             made.lock().unwrap_or_else(PoisonError::into_inner).extend(point.clone());
-            scribe.tell(Fact::BackupEnded { number, point, error });
+            recorder.append(Fact::BackupEnded { number, point, error });
         }
     });
     Schedule { points, task }

@@ -1,6 +1,7 @@
 //! The steady state, proved before any harm: a drill that breaks what was broken already proves nothing.
 
-use super::stage::{Cast, Stage};
+use super::background::Background;
+use super::live::LiveRun;
 use crate::clock::{self, Moment};
 use crate::model::{Answer, Answered, Fact, Verdict, Watch};
 use std::time::Duration;
@@ -12,28 +13,28 @@ const PATIENCE: u32 = 5;
 
 /// Waits until every probe was good for the whole of `limits.baseline` and a first recovery point is complete.
 /// Decides `baseline`; false: nothing may be harmed.
-pub async fn prove(stage: &Stage, cast: &Cast) -> bool {
-    let length = stage.plan.limits.baseline.0;
-    let clock = stage.scribe.clock();
+pub async fn prove(run: &LiveRun<'_>, background: &Background) -> bool {
+    let length = run.plan.limits.baseline.0;
+    let clock = run.recorder.clock();
     let (begin, worked) = (clock.now(), clock::worked());
     loop {
         tokio::time::sleep(LOOK).await;
         let now = clock.now();
         let from = Moment(now.0.saturating_sub(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)));
-        let mut objection = judge(&stage.plan.terms.probes, &cast.watching.board.since(from), stage.plan.terms.streak);
-        if objection.is_none() && cast.schedule.as_ref().is_some_and(|s| s.points().is_empty()) {
+        let mut objection = judge(&run.plan.terms.probes, &background.probes.state.since(from), run.plan.terms.streak);
+        if objection.is_none() && background.schedule.as_ref().is_some_and(|s| s.points().is_empty()) {
             objection = Some("no backup was completed".to_owned());
         }
         match objection {
             None if from >= begin => {
                 let share = 100.0 * clock::worked().saturating_sub(worked).as_secs_f64() / now.since(begin);
-                stage.scribe.tell(Fact::Note(format!("lifeboat itself took {share:.1} % of one core meanwhile")));
-                stage.decide("baseline", Verdict::Met, None);
+                run.recorder.append(Fact::Note(format!("lifeboat itself took {share:.1} % of one core meanwhile")));
+                run.recorder.decide("baseline", Verdict::Met, None);
                 return true;
             }
             _ if now < begin.plus(length * PATIENCE) => {}
             objection => {
-                stage.decide("baseline", Verdict::Unknown, objection);
+                run.recorder.decide("baseline", Verdict::Unknown, objection);
                 return false;
             }
         }

@@ -1,7 +1,8 @@
 //! The proof: the marks are read back, and every check looks.
 
-use super::stage::{Cast, Stage};
-use crate::client::Trouble;
+use super::background::Background;
+use super::live::LiveRun;
+use crate::client::Error;
 use crate::model::{Fact, Finding};
 use crate::store;
 use crate::workload::Entry;
@@ -13,39 +14,39 @@ const CHECK: Duration = Duration::from_mins(1);
 /// Reading the marks back may take this long; shorter when the service never came back.
 const READ: [Duration; 2] = [Duration::from_secs(15), Duration::from_mins(2)];
 
-/// Stops the clients, reads their marks back, lets every check look. The probes go on watching.
-pub async fn verify(stage: &Stage, cast: &mut Cast, stable: bool) -> Result<(), Trouble> {
-    let env = stage.env()?;
-    if let Some(clients) = cast.clients.take()
-        && let Err(trouble) = clients.stop().await
+/// Stops the clients, reads their marks back, lets every check look. The probes go on probes.
+pub async fn verify(run: &LiveRun<'_>, background: &mut Background, stable: bool) -> Result<(), Error> {
+    let platform = &run.platform;
+    if let Some(clients) = background.clients.take()
+        && let Err(error) = clients.stop().await
     {
-        stage.scribe.tell(Fact::Note(format!("the workload ended early: {trouble}")));
+        run.recorder.append(Fact::Note(format!("the workload ended early: {error}")));
     }
-    drop(cast.schedule.take());
-    if let Some(workload) = &stage.plan.workload {
-        let entries = entries(stage).await?;
-        let read = workload.read_back(env.as_ref(), &stage.lent.run, &entries);
+    drop(background.schedule.take());
+    if let Some(workload) = &run.plan.workload {
+        let entries = entries(run).await?;
+        let read = workload.read_back(platform.as_ref(), &run.context.run, &entries);
         match tokio::time::timeout(READ[usize::from(stable)], read).await {
-            Ok(Ok(fates)) => fates.into_iter().for_each(|(mark, fate)| stage.scribe.tell(Fact::Fate { mark, fate })),
-            Ok(Err(trouble)) => stage.scribe.tell(Fact::Note(format!("the marks could not be read back: {trouble}"))),
-            Err(_) => stage.scribe.tell(Fact::Note("the marks could not be read back in time".to_owned())),
+            Ok(Ok(fates)) => fates.into_iter().for_each(|(mark, fate)| run.recorder.append(Fact::Fate { mark, fate })),
+            Ok(Err(error)) => run.recorder.append(Fact::Note(format!("the marks could not be read back: {error}"))),
+            Err(_) => run.recorder.append(Fact::Note("the marks could not be read back in time".to_owned())),
         }
     }
-    for (check, planted) in stage.plan.checks.iter().zip(&cast.planted) {
-        let look = tokio::time::timeout(CHECK, check.verify(env.as_ref(), planted)).await;
+    for (check, planted) in run.plan.checks.iter().zip(&background.planted) {
+        let look = tokio::time::timeout(CHECK, check.verify(platform.as_ref(), planted)).await;
         let finding = look.unwrap_or_else(|_| Finding::unknown("it could not look in time"));
-        stage.scribe.tell(Fact::Checked { check: check.name.to_owned(), finding });
-        if let Ok(Err(trouble)) = tokio::time::timeout(CHECK, check.clear(env.as_ref(), planted)).await {
-            stage.scribe.tell(Fact::Note(format!("check `{}` could not clear: {trouble}", check.name)));
+        run.recorder.append(Fact::Checked { check: check.name.to_owned(), finding });
+        if let Ok(Err(error)) = tokio::time::timeout(CHECK, check.clear(platform.as_ref(), planted)).await {
+            run.recorder.append(Fact::Note(format!("check `{}` could not clear: {error}", check.name)));
         }
     }
     Ok(())
 }
 
 /// The ledger, read from disk: what counts is what was written down.
-async fn entries(stage: &Stage) -> Result<Vec<Entry>, Trouble> {
-    stage.scribe.swear(Fact::Note("the marks are read back".to_owned())).await?;
-    let lines = store::read_timeline(&stage.lent.folder).map_err(|e| Trouble::new("cannot read the ledger", e))?;
+async fn entries(run: &LiveRun<'_>) -> Result<Vec<Entry>, Error> {
+    run.recorder.append_durable(Fact::Note("the marks are read back".to_owned())).await?;
+    let lines = store::read_timeline(&run.context.folder).map_err(|e| Error::caused_by("cannot read the ledger", e))?;
     let mut entries = BTreeMap::new();
     for line in lines {
         match line.fact {

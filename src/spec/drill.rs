@@ -4,7 +4,7 @@ use super::expect_name;
 use super::raw::{Alone, Raw, one_of};
 use crate::check::{CHECKS, Check};
 use crate::engine::ENGINES;
-use crate::environment::{ENVIRONMENTS, Place};
+use crate::environment::{ENVIRONMENTS, Environment};
 use crate::kind::{Chosen, Kind, pick};
 use crate::model::{Objectives, Span, Verdict};
 use crate::node::{Node, Problem, Value, read};
@@ -28,7 +28,7 @@ pub struct Drill {
     /// The verdict that it is written for.
     pub expected: Verdict,
     /// Where.
-    pub environment: Chosen<dyn Place>,
+    pub environment: Chosen<dyn Environment>,
     /// Size of the seed.
     pub scale: f64,
     /// Backups, if any.
@@ -123,7 +123,7 @@ struct ProtectFile {
 struct LimitsFile {
     /// How long the steady state is watched before the fault.
     baseline: Span,
-    /// From the bite to a stable service.
+    /// From the onset to a stable service.
     recovery: Span,
     /// The whole drill, from the moment the platform serves.
     drill: Span,

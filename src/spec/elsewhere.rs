@@ -46,6 +46,6 @@ fn put(map: &mut Node, key: &str, value: Node) {
     let Value::Map(entries) = &mut map.value else { return };
     match entries.iter_mut().find(|(k, _)| k.text() == Some(key)) {
         Some((_, old)) => *old = value,
-        None => entries.push((Node { value: Value::Text(key.to_owned()), place: value.place }, value)),
+        None => entries.push((Node { value: Value::Text(key.to_owned()), position: value.position }, value)),
     }
 }

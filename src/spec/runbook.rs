@@ -50,7 +50,7 @@ fn ids(steps: &[WrittenStep], problems: &mut Vec<Problem>) -> Vec<String> {
     let mut lines = BTreeMap::new();
     for step in steps {
         let Some(id) = &step.settings.id else { continue };
-        let line = step.node.place.line;
+        let line = step.node.position.line;
         if let Some(first) = lines.insert(id.clone(), line) {
             let node = at_keys(&step.node, &["id"]);
             let problem = Problem::new(node, format!("a second step with the id `{id}`"));

@@ -27,7 +27,7 @@ impl Wrong {
     pub fn new(files: impl IntoIterator<Item = (PathBuf, Vec<Problem>)>) -> Self {
         let files = files.into_iter().filter(|(_, problems)| !problems.is_empty());
         let sorted = files.map(|(path, mut problems)| {
-            problems.sort_by_key(|problem| problem.place);
+            problems.sort_by_key(|problem| problem.position);
             WrongFile { path, problems }
         });
         Self { files: sorted.collect() }
@@ -48,7 +48,7 @@ impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         for WrongFile { path, problems } in &self.files {
             for problem in problems {
-                match problem.place {
+                match problem.position {
                     Some(at) => writeln!(f, "{}:{}:{}: {problem}", path.display(), at.line, at.column)?,
                     None => writeln!(f, "{}: {problem}", path.display())?,
                 }

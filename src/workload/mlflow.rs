@@ -8,8 +8,8 @@ mod write;
 
 use super::subjects::{Subjects, Write};
 use super::{Entry, Ledger, Workload};
-use crate::client::{Trouble, canary, mlflow::Mlflow};
-use crate::environment::Environment;
+use crate::client::{Error, mlflow::Mlflow, tasks};
+use crate::environment::Platform;
 use crate::kind::Kind;
 use crate::model::{Fate, Part, Rate};
 use crate::node::read;
@@ -71,9 +71,9 @@ fn experiment_of(run: &str) -> String {
     format!("lifeboat-{run}")
 }
 
-fn door(env: &dyn Environment) -> Result<Mlflow, Trouble> {
-    let base = env.doors().mlflow.as_deref();
-    let base = base.ok_or_else(|| Trouble::new("cannot reach `mlflow`", "the environment has no such door"))?;
+fn endpoint(platform: &dyn Platform) -> Result<Mlflow, Error> {
+    let base = platform.endpoints().mlflow.as_deref();
+    let base = base.ok_or_else(|| Error::new("cannot reach `mlflow`", "the environment has no such endpoint"))?;
     Mlflow::pooled(base, TIMEOUT)
 }
 
@@ -81,13 +81,13 @@ fn door(env: &dyn Environment) -> Result<Mlflow, Trouble> {
 impl Workload for Clients {
     async fn run(
         &self,
-        env: Arc<dyn Environment>,
+        platform: Arc<dyn Platform>,
         ledger: Arc<dyn Ledger>,
         run: String,
         mut stop: watch::Receiver<bool>,
-    ) -> Result<(), Trouble> {
-        let mlflow = door(env.as_ref())?;
-        let experiment = canary::experiment(&mlflow, &experiment_of(&run)).await?;
+    ) -> Result<(), Error> {
+        let mlflow = endpoint(platform.as_ref())?;
+        let experiment = tasks::experiment(&mlflow, &experiment_of(&run)).await?;
         let client = Arc::new(Client::new(mlflow, experiment_of(&run), experiment));
         let mut streams = [
             (Subjects::new("run", &[Part::Row], self.seed), ticks(self.runs)),
@@ -119,16 +119,16 @@ impl Workload for Clients {
 
     async fn read_back(
         &self,
-        env: &dyn Environment,
+        platform: &dyn Platform,
         run: &str,
         entries: &[Entry],
-    ) -> Result<Vec<(u64, Fate)>, Trouble> {
-        read_back::fates(env, &door(env)?, &experiment_of(run), entries).await
+    ) -> Result<Vec<(u64, Fate)>, Error> {
+        read_back::fates(platform, &endpoint(platform)?, &experiment_of(run), entries).await
     }
 }
 
 /// A write that ended: its stream, itself, and where its subject lies if it was acknowledged.
-type Done = Result<(usize, Write, Option<String>), Trouble>;
+type Done = Result<(usize, Write, Option<String>), Error>;
 
 /// Sends one write and tells the ledger; fails only if the ledger does.
 async fn send(
@@ -145,7 +145,7 @@ async fn send(
         tokio::time::sleep(GRACE).await;
     };
     let answer = tokio::select! {
-        answer = client.write(&write) => answer.map_err(|trouble| canary::short(&trouble)),
+        answer = client.write(&write) => answer.map_err(|error| tasks::short(&error)),
         () = stopped => Err("the workload was stopped".to_owned()),
     };
     match answer {
@@ -163,8 +163,8 @@ async fn send(
 fn finish(
     streams: &mut [(Subjects, Option<Interval>); 2],
     done: Result<Done, tokio::task::JoinError>,
-) -> Result<(), Trouble> {
-    let (stream, write, at) = done.map_err(|error| Trouble::new("a client of the workload failed", error))??;
+) -> Result<(), Error> {
+    let (stream, write, at) = done.map_err(|error| Error::caused_by("a client of the workload failed", error))??;
     if let Some(at) = at {
         streams[stream].0.acknowledged(&write.mark, &at);
     }

@@ -8,8 +8,8 @@ pub mod mlflow;
 pub mod seed;
 pub mod subjects;
 
-use crate::client::Trouble;
-use crate::environment::Environment;
+use crate::client::Error;
+use crate::environment::Platform;
 use crate::kind::Kind;
 use crate::model::{Fate, Mark};
 use async_trait::async_trait;
@@ -25,11 +25,11 @@ pub trait Ledger: Send + Sync {
     /// The next mark's number.
     fn number(&self) -> u64;
     /// The mark will be sent; on disk when this returns.
-    async fn sending(&self, mark: Mark) -> Result<(), Trouble>;
+    async fn sending(&self, mark: Mark) -> Result<(), Error>;
     /// All parts of the mark were acknowledged; on disk when this returns.
-    async fn acknowledged(&self, mark: u64, at: Option<String>) -> Result<(), Trouble>;
+    async fn acknowledged(&self, mark: u64, at: Option<String>) -> Result<(), Error>;
     /// The mark got no answer or a bad one.
-    async fn unanswered(&self, mark: u64, reason: String) -> Result<(), Trouble>;
+    async fn unanswered(&self, mark: u64, reason: String) -> Result<(), Error>;
 }
 
 /// A mark of the ledger as the judge gets it.
@@ -47,12 +47,12 @@ pub trait Workload: Send + Sync {
     /// Writes at its rate until `stop` turns true.
     async fn run(
         &self,
-        env: Arc<dyn Environment>,
+        platform: Arc<dyn Platform>,
         ledger: Arc<dyn Ledger>,
         run: String,
         stop: watch::Receiver<bool>,
-    ) -> Result<(), Trouble>;
+    ) -> Result<(), Error>;
     /// What became of the acknowledged marks, seen from outside: one fate for each of them, with its number.
-    async fn read_back(&self, env: &dyn Environment, run: &str, entries: &[Entry])
-    -> Result<Vec<(u64, Fate)>, Trouble>;
+    async fn read_back(&self, platform: &dyn Platform, run: &str, entries: &[Entry])
+    -> Result<Vec<(u64, Fate)>, Error>;
 }

@@ -82,7 +82,7 @@ pub enum Sight {
 
 /// What was seen of a subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct ReadBack {
     /// Its row.
     pub row: Sight,
     /// Its object; of a subject without one it does not matter.
@@ -94,12 +94,12 @@ pub struct Seen {
 /// A mark that both parts have reached survived; that neither has reached is lost, or resurrected if it was a delete
 /// and something of the subject is there; that one has reached is half. A later mark that was never acknowledged may
 /// have come or not, in either part. Content nobody wrote makes the newest acknowledged mark corrupted.
-pub fn judge(entries: &[Entry], seen: &BTreeMap<String, Seen>) -> Vec<(u64, Fate)> {
+pub fn judge(entries: &[Entry], seen: &BTreeMap<String, ReadBack>) -> Vec<(u64, Fate)> {
     let mut subjects: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
     for entry in entries {
         subjects.entry(&entry.mark.subject).or_default().push(entry);
     }
-    let absent = Seen { row: Sight::Absent, object: Sight::Absent };
+    let absent = ReadBack { row: Sight::Absent, object: Sight::Absent };
     let mut fates = vec![];
     for (subject, mut history) in subjects {
         history.sort_by_key(|entry| entry.mark.number);
@@ -117,7 +117,7 @@ enum Reached {
     Unread,
 }
 
-fn judge_subject(history: &[&Entry], seen: &Seen, fates: &mut Vec<(u64, Fate)>) {
+fn judge_subject(history: &[&Entry], seen: &ReadBack, fates: &mut Vec<(u64, Fate)>) {
     let Some(newest) = history.iter().rposition(|entry| entry.acknowledged) else { return };
     let with_object = history.iter().any(|entry| entry.mark.parts.contains(&Part::Object));
     let row = reached(history, &seen.row);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn fates(entries: &[Entry], row: Sight, object: Sight) -> Vec<Fate> {
-        let seen = BTreeMap::from([("run 1".to_owned(), Seen { row, object })]);
+        let seen = BTreeMap::from([("run 1".to_owned(), ReadBack { row, object })]);
         judge(entries, &seen).into_iter().map(|(_, fate)| fate).collect()
     }
 

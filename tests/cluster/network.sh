@@ -5,7 +5,7 @@
 
 network_up() {
   local rule
-  borrow "$NAME" /run/netns /run/containerd /var/lib/kubelet /var/lib/cni
+  claim_folders "$NAME" /run/netns /run/containerd /var/lib/kubelet /var/lib/cni
   if ! [ -e "/run/netns/$NAME-cp" ]; then
     ip netns add "$NAME-cp"
     ip -n "$NAME-cp" link set lo up
@@ -35,7 +35,7 @@ network_down() {
   done
   ip link del "$NAME-host" 2>/dev/null || true # its routes go with it
   ip netns del "$NAME-cp" 2>/dev/null || true
-  give_back "$NAME"
+  release_folders "$NAME"
 }
 
 cable() { # NODE: its namespace, plugged in

@@ -7,11 +7,11 @@
 
 #[path = "../support/notes.rs"]
 mod notes;
-#[path = "../support/places.rs"]
-mod places;
+#[path = "../support/services.rs"]
+mod services;
 
-mod doors;
+mod access;
+mod failures;
+mod fixture;
 mod platform;
 mod role;
-mod stage;
-mod trouble;

@@ -1,6 +1,6 @@
 //! The whole life of a platform.
 
-use super::stage::{Stage, make_run, read_run, served};
+use super::fixture::{Fixture, make_run, read_run, served};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
@@ -17,63 +17,63 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_platform_survives_what_is_done_to_it_and_leaves_nothing() {
-    let Some(stage) = Stage::new("test-survives", "").await else { return };
-    let env = stage.provision().await;
-    let hands = env.components().unwrap();
-    let mlflow = Mlflow::fresh(env.doors().mlflow.as_ref().unwrap(), Duration::from_secs(3)).unwrap();
+    let Some(fixture) = Fixture::new("test-survives", "").await else { return };
+    let platform = fixture.provision().await;
+    let step_context = platform.components().unwrap();
+    let mlflow = Mlflow::fresh(platform.endpoints().mlflow.as_ref().unwrap(), Duration::from_secs(3)).unwrap();
     let run = make_run(&mlflow).await;
     let path = format!("0/{run}/artifacts/a.txt");
     mlflow.put_artifact(&path, b"bytes".to_vec()).await.unwrap();
-    let objects = env.objects().unwrap();
+    let objects = platform.objects().unwrap();
     let keys = s3::list(objects.s3(), objects.bucket(), objects.prefix()).await.unwrap();
     assert_eq!(keys, [(format!("{}/{path}", objects.prefix()), 5)]);
 
     for component in ["mlflow", "postgres", "s3"] {
-        let before = hands.instance(component).await.unwrap().unwrap();
-        assert_eq!(hands.alive(component).await.verdict, Verdict::Met);
-        hands.kill(component).await.unwrap();
-        assert_ne!(hands.instance(component).await.unwrap().as_ref(), Some(&before));
-        hands.start(component).await.unwrap(); // nobody has to: the cluster starts it again by itself
+        let before = step_context.instance(component).await.unwrap().unwrap();
+        assert_eq!(step_context.alive(component).await.verdict, Verdict::Met);
+        step_context.kill(component).await.unwrap();
+        assert_ne!(step_context.instance(component).await.unwrap().as_ref(), Some(&before));
+        step_context.start(component).await.unwrap(); // nobody has to: the cluster starts it again by itself
         println!("{component} killed: served again after {:.1} s", served(&mlflow, &run).await);
-        assert_ne!(hands.instance(component).await.unwrap().unwrap(), before);
-        while hands.alive(component).await.verdict != Verdict::Met {}
+        assert_ne!(step_context.instance(component).await.unwrap().unwrap(), before);
+        while step_context.alive(component).await.verdict != Verdict::Met {}
     }
     assert_eq!(mlflow.artifact(&path).await.unwrap(), b"bytes");
 
     for component in ["postgres", "mlflow"] {
-        hands.pause(component).await.unwrap();
-        let alive = hands.alive(component).await;
+        step_context.pause(component).await.unwrap();
+        let alive = step_context.alive(component).await;
         assert_eq!((alive.verdict, alive.reason), (Verdict::Missed, Some(format!("`{component}` is frozen"))));
         assert!(read_run(&mlflow, &run).await.is_err());
-        hands.resume(component).await.unwrap();
-        hands.resume(component).await.unwrap();
+        step_context.resume(component).await.unwrap();
+        step_context.resume(component).await.unwrap();
         served(&mlflow, &run).await;
     }
-    hands.stop("mlflow").await.unwrap();
-    hands.stop("postgres").await.unwrap();
-    hands.stop("postgres").await.unwrap();
-    assert_eq!(hands.instance("postgres").await.unwrap(), None);
-    assert_eq!(hands.alive("postgres").await.verdict, Verdict::Missed);
-    hands.start("postgres").await.unwrap();
-    hands.start("mlflow").await.unwrap();
-    hands.start("mlflow").await.unwrap();
+    step_context.stop("mlflow").await.unwrap();
+    step_context.stop("postgres").await.unwrap();
+    step_context.stop("postgres").await.unwrap();
+    assert_eq!(step_context.instance("postgres").await.unwrap(), None);
+    assert_eq!(step_context.alive("postgres").await.verdict, Verdict::Missed);
+    step_context.start("postgres").await.unwrap();
+    step_context.start("mlflow").await.unwrap();
+    step_context.start("mlflow").await.unwrap();
     read_run(&mlflow, &run).await.unwrap();
 
-    hands.pause("postgres").await.unwrap(); // and removed while frozen
+    step_context.pause("postgres").await.unwrap(); // and removed while frozen
     let started = Instant::now();
-    assert_eq!(env.remove().await, Vec::<String>::new());
+    assert_eq!(platform.remove().await, Vec::<String>::new());
     println!("removed in {:.1} s", started.elapsed().as_secs_f64());
-    assert_eq!(env.remove().await, Vec::<String>::new());
-    stage.assert_nothing_left().await;
-    let logs = std::fs::read_dir(stage.lent.folder.join("logs")).unwrap().count();
+    assert_eq!(platform.remove().await, Vec::<String>::new());
+    fixture.assert_nothing_left().await;
+    let logs = std::fs::read_dir(fixture.run_context.folder.join("logs")).unwrap().count();
     assert_eq!(logs, 3, "each pod's log is kept");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_inside_take_input_and_end_and_a_dump_goes_there_and_back() {
-    let Some(stage) = Stage::new("test-exec", "").await else { return };
-    let env = stage.provision().await;
-    let inside = env.exec().unwrap();
+    let Some(fixture) = Fixture::new("test-exec", "").await else { return };
+    let platform = fixture.provision().await;
+    let inside = platform.exec().unwrap();
     let mut cat = inside.exec("postgres", &["sh", "-c", "cat; echo bad >&2; exit 3"]).await.unwrap();
     let sent = vec![7_u8; 3 << 20];
     let writing = sent.clone();
@@ -92,9 +92,9 @@ async fn commands_inside_take_input_and_end_and_a_dump_goes_there_and_back() {
     let broken = async { while deaf.input.write_all(&sent).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(10), broken).await.expect("writing to what has ended fails");
 
-    let mlflow = Mlflow::fresh(env.doors().mlflow.as_ref().unwrap(), Duration::from_secs(10)).unwrap();
+    let mlflow = Mlflow::fresh(platform.endpoints().mlflow.as_ref().unwrap(), Duration::from_secs(10)).unwrap();
     let run = make_run(&mlflow).await;
-    let sql = env.sql().unwrap();
+    let sql = platform.sql().unwrap();
     let client = sql.connect(sql.database()).await.unwrap();
     client
         .batch_execute("CREATE TABLE ballast AS SELECT g, repeat(md5(g::text), 20) t FROM generate_series(1, 60000) g")
@@ -105,42 +105,42 @@ async fn commands_inside_take_input_and_end_and_a_dump_goes_there_and_back() {
         pick("engine", ENGINES, &node::parse("builtin: { postgres: logical }").unwrap(), &mut vec![]).unwrap().it;
     let repository = tempfile::tempdir().unwrap();
     let started = Instant::now();
-    let point = engine.backup(&*env, repository.path(), "one", &Clock::start()).await.unwrap();
+    let point = engine.backup(&*platform, repository.path(), "one", &Clock::start()).await.unwrap();
     println!("a dump of about 40 MB took {:.1} s", started.elapsed().as_secs_f64());
     let client = sql.connect(sql.database()).await.unwrap();
     client.batch_execute("DELETE FROM runs CASCADE; DROP TABLE ballast").await.unwrap_err();
     client.batch_execute("DROP TABLE ballast; UPDATE runs SET name = 'changed'").await.unwrap();
     drop(client);
     let started = Instant::now();
-    let finding = engine.restore(&*env, repository.path(), &point).await;
+    let finding = engine.restore(&*platform, repository.path(), &point).await;
     assert_eq!(finding.verdict, Verdict::Met, "{finding:?}");
     println!("its restore took {:.1} s: {:?}", started.elapsed().as_secs_f64(), finding.figures);
     served(&mlflow, &run).await;
     assert_eq!(read_run(&mlflow, &run).await.unwrap()["run"]["info"]["run_name"], "x");
-    assert_eq!(env.remove().await, Vec::<String>::new());
-    stage.assert_nothing_left().await;
+    assert_eq!(platform.remove().await, Vec::<String>::new());
+    fixture.assert_nothing_left().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_runs_platform_is_found_and_removed_by_its_receipts_alone() {
-    let Some(stage) = Stage::new("test-dead", "").await else { return };
-    let namespaces: Api<Namespace> = Api::all(stage.client.clone());
+    let Some(fixture) = Fixture::new("test-dead", "").await else { return };
+    let namespaces: Api<Namespace> = Api::all(fixture.client.clone());
     let other: Namespace =
         serde_json::from_value(json!({ "metadata": { "generateName": "lifeboat-other-" } })).unwrap();
     let other = namespaces.create(&PostParams::default(), &other).await.unwrap().metadata.name.unwrap();
-    let config: Api<ConfigMap> = Api::namespaced(stage.client.clone(), &other);
+    let config: Api<ConfigMap> = Api::namespaced(fixture.client.clone(), &other);
     let precious = serde_json::from_value(json!({ "metadata": { "name": "precious" } })).unwrap();
     config.create(&PostParams::default(), &precious).await.unwrap();
 
-    let env = stage.provision().await;
-    env.components().unwrap().pause("mlflow").await.unwrap();
-    let door = env.doors().mlflow.clone().unwrap();
-    std::mem::forget(env);
-    let mut receipts = stage.notes.0.lock().unwrap().clone();
+    let platform = fixture.provision().await;
+    platform.components().unwrap().pause("mlflow").await.unwrap();
+    let endpoint = platform.endpoints().mlflow.clone().unwrap();
+    std::mem::forget(platform);
+    let mut receipts = fixture.notes.0.lock().unwrap().clone();
     assert!(!json!(receipts).to_string().contains("password"));
-    let found = stage.place.open(&stage.lent, &receipts).await.unwrap().unwrap();
+    let found = fixture.environment.open(&fixture.run_context, &receipts).await.unwrap().unwrap();
     found.components().unwrap().resume("mlflow").await.unwrap();
-    let mlflow = Mlflow::fresh(&door, Duration::from_secs(3)).unwrap();
+    let mlflow = Mlflow::fresh(&endpoint, Duration::from_secs(3)).unwrap();
     make_run(&mlflow).await;
     let sql = found.sql().unwrap();
     assert_eq!(sql.connect("mlflow").await.unwrap().query("select 1 from runs", &[]).await.unwrap().len(), 1);
@@ -148,11 +148,11 @@ async fn a_dead_runs_platform_is_found_and_removed_by_its_receipts_alone() {
     let mut forged = receipts[0].clone();
     forged.0["namespace"] = json!(other);
     receipts.push(forged);
-    let left = stage.place.remove(&stage.lent, &receipts).await;
+    let left = fixture.environment.remove(&fixture.run_context, &receipts).await;
     assert!(left.len() == 1 && left[0].contains(&other) && left[0].contains("so it stays"), "{left:?}");
     receipts.pop();
-    assert_eq!(stage.place.remove(&stage.lent, &receipts).await, Vec::<String>::new());
-    stage.assert_nothing_left().await;
+    assert_eq!(fixture.environment.remove(&fixture.run_context, &receipts).await, Vec::<String>::new());
+    fixture.assert_nothing_left().await;
     assert!(config.get_opt("precious").await.unwrap().is_some(), "what is not ours stays");
     namespaces.delete(&other, &DeleteParams::default()).await.unwrap();
 }

@@ -1,6 +1,6 @@
 //! What an account may do: the shipped role is enough, and what another lacks is named.
 
-use super::stage::{Stage, place, with_token};
+use super::fixture::{Fixture, environment, with_token};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{DeleteParams, PostParams};
@@ -16,8 +16,8 @@ struct Account {
 }
 
 impl Account {
-    async fn new(stage: &Stage, role: &Value) -> Self {
-        let (client, name) = (stage.client.clone(), stage.lent.run.clone());
+    async fn new(fixture: &Fixture, role: &Value) -> Self {
+        let (client, name) = (fixture.client.clone(), fixture.run_context.run.clone());
         let made = PostParams::default();
         let (roles, bindings): (Api<ClusterRole>, Api<ClusterRoleBinding>) =
             (Api::all(client.clone()), Api::all(client.clone()));
@@ -64,13 +64,13 @@ fn without(role: &mut Value, verb: &str, resource: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_role_is_enough_and_each_permission_it_lacks_is_named() {
-    let Some(mut stage) = Stage::new("test-role", "").await else { return };
+    let Some(mut fixture) = Fixture::new("test-role", "").await else { return };
     let mut less = role();
     without(&mut less, "patch", "statefulsets/scale");
     without(&mut less, "get", "pods/exec");
     without(&mut less, "list", "persistentvolumes");
-    let account = Account::new(&stage, &less).await;
-    let survey = place(account.kubeconfig.path(), "").survey(&[Permission::within("list", "", "pods")]).await;
+    let account = Account::new(&fixture, &less).await;
+    let survey = environment(account.kubeconfig.path(), "").survey(&[Permission::within("list", "", "pods")]).await;
     let mut refused: Vec<&str> = survey.problems.iter().map(|problem| problem.split(';').next().unwrap()).collect();
     refused.sort_unstable();
     let expected = [
@@ -81,20 +81,20 @@ async fn the_role_is_enough_and_each_permission_it_lacks_is_named() {
     assert_eq!(refused, expected);
     account.remove().await;
 
-    let account = Account::new(&stage, &role()).await;
-    stage.place = place(account.kubeconfig.path(), "doors: forward");
-    let survey = stage.place.survey(&[Permission::within("delete", "", "configmaps")]).await;
+    let account = Account::new(&fixture, &role()).await;
+    fixture.environment = environment(account.kubeconfig.path(), "access: forward");
+    let survey = fixture.environment.survey(&[Permission::within("delete", "", "configmaps")]).await;
     assert_eq!(survey.problems.len(), 1, "{:?}", survey.problems);
     assert!(survey.problems[0].starts_with("you may not delete configmaps;"), "{:?}", survey.problems);
-    let env = stage.provision().await;
-    let hands = env.components().unwrap();
-    hands.pause("s3").await.unwrap();
-    hands.resume("s3").await.unwrap();
-    hands.stop("s3").await.unwrap();
-    hands.start("s3").await.unwrap();
-    let receipts = stage.notes.0.lock().unwrap().clone();
-    assert!(stage.place.open(&stage.lent, &receipts).await.unwrap().is_some());
-    assert_eq!(env.remove().await, Vec::<String>::new());
-    stage.assert_nothing_left().await;
+    let platform = fixture.provision().await;
+    let step_context = platform.components().unwrap();
+    step_context.pause("s3").await.unwrap();
+    step_context.resume("s3").await.unwrap();
+    step_context.stop("s3").await.unwrap();
+    step_context.start("s3").await.unwrap();
+    let receipts = fixture.notes.0.lock().unwrap().clone();
+    assert!(fixture.environment.open(&fixture.run_context, &receipts).await.unwrap().is_some());
+    assert_eq!(platform.remove().await, Vec::<String>::new());
+    fixture.assert_nothing_left().await;
     account.remove().await;
 }

@@ -1,8 +1,8 @@
 //! A real PostgreSQL for tests, and an environment that has nothing else.
 
 use async_trait::async_trait;
-use lifeboat::client::{Running, Trouble};
-use lifeboat::environment::{Doors, Environment, Sql};
+use lifeboat::client::{Error, Running};
+use lifeboat::environment::{Endpoints, Platform, Sql};
 use std::fs;
 use std::os::unix::{fs::chown, process::CommandExt};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ pub struct Server {
     folder: tempfile::TempDir,
     port: u16,
     bin: PathBuf,
-    doors: Doors,
+    endpoints: Endpoints,
 }
 
 impl Server {
@@ -44,7 +44,7 @@ impl Server {
         let settings = ["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-k", &here];
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let child = run("postgres", &["-D", data, "-p", &port.to_string()]).args(settings).stderr(log).spawn().unwrap();
-        let server = Self { child, folder, port, bin, doors: Doors::default() };
+        let server = Self { child, folder, port, bin, endpoints: Endpoints::default() };
         let admin = server.ready().await;
         admin.batch_execute("CREATE ROLE mlflow LOGIN").await.unwrap();
         admin.batch_execute("CREATE DATABASE mlflow OWNER mlflow").await.unwrap();
@@ -83,11 +83,11 @@ impl Drop for Server {
 }
 
 #[async_trait]
-impl Environment for Server {
-    fn doors(&self) -> &Doors {
-        &self.doors
+impl Platform for Server {
+    fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
-    fn sql(&self) -> Result<&dyn Sql, Trouble> {
+    fn sql(&self) -> Result<&dyn Sql, Error> {
         Ok(self)
     }
     async fn remove(&self) -> Vec<String> {
@@ -100,11 +100,11 @@ impl Sql for Server {
     fn database(&self) -> &'static str {
         "mlflow"
     }
-    async fn connect(&self, database: &str) -> Result<Client, Trouble> {
+    async fn connect(&self, database: &str) -> Result<Client, Error> {
         let connected = self.connect_as("admin", database).await;
-        connected.map_err(|e| Trouble::new(format!("connect to `{database}`"), lifeboat::client::chain(&e)))
+        connected.map_err(|e| Error::new(format!("connect to `{database}`"), lifeboat::client::chain(&e)))
     }
-    async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Trouble> {
+    async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Error> {
         let mut command = tokio::process::Command::new(self.bin.join(name));
         command.env("PGHOST", "127.0.0.1").env("PGPORT", self.port.to_string()).env("PGUSER", "admin");
         command.args(args);
@@ -132,7 +132,7 @@ fn other() -> Option<(u32, u32)> {
     Some((ids.next().unwrap(), ids.next().unwrap()))
 }
 
-/// Below the ports that the kernel hands out to clients, one of which could take it while the server is down.
+/// Below the ports that the kernel gives to clients, one of which could take it while the server is down.
 fn free_port() -> u16 {
     std::iter::repeat_with(|| rand::random_range(10_000..32_000))
         .find(|p| std::net::TcpListener::bind(("127.0.0.1", *p)).is_ok())

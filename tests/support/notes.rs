@@ -1,7 +1,7 @@
 //! A journal that keeps what was created, for tests that use a place without a run.
 
 use async_trait::async_trait;
-use lifeboat::client::Trouble;
+use lifeboat::client::Error;
 use lifeboat::environment::Journal;
 use lifeboat::model::Receipt;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ pub struct Notes(pub Mutex<Vec<Receipt>>);
 
 #[async_trait]
 impl Journal for Notes {
-    async fn creating(&self, receipt: Receipt) -> Result<(), Trouble> {
+    async fn creating(&self, receipt: Receipt) -> Result<(), Error> {
         self.0.lock().unwrap().push(receipt);
         Ok(())
     }

@@ -1,13 +1,13 @@
 //! A step as a drill carries it out, for tests that have a platform and no run.
 
 use async_trait::async_trait;
-use lifeboat::client::Trouble;
-use lifeboat::clock::{self, Moment};
-use lifeboat::environment::Environment;
+use lifeboat::client::Error;
+use lifeboat::clock;
+use lifeboat::environment::Platform;
 use lifeboat::kind::pick;
-use lifeboat::model::{Finding, Verdict};
+use lifeboat::model::{Disaster, Finding, Onset, Verdict};
 use lifeboat::node::parse;
-use lifeboat::recovery::{Hands, Lifts, STEPS};
+use lifeboat::recovery::{Conditions, STEPS, StepContext};
 use std::path::Path;
 use std::time::Instant;
 
@@ -15,39 +15,36 @@ use std::time::Instant;
 struct Nobody;
 
 #[async_trait]
-impl Lifts for Nobody {
-    async fn lift(&self) -> Result<(), Trouble> {
+impl Conditions for Nobody {
+    async fn lift(&self) -> Result<(), Error> {
         Ok(())
     }
 }
 
 /// Carries out the step that is written; what it keeps goes to `folder`.
-pub async fn carry_out(env: &dyn Environment, folder: &Path, written: &str) -> Finding {
+pub async fn carry_out(platform: &dyn Platform, folder: &Path, written: &str) -> Finding {
     let mut problems = vec![];
     let step = pick("step", STEPS, &parse(written).unwrap(), &mut problems);
     let step = step.unwrap_or_else(|| panic!("{written}: {problems:?}"));
     let outputs = [].into();
-    let hands = Hands {
-        env,
-        engine: None,
-        points: vec![],
-        bite: Moment::default(),
-        bite_at: clock::wall(),
-        bitten_at: clock::wall(),
+    let context = StepContext {
+        platform,
+        disaster: Disaster::of_one(Onset::default(), clock::wall(), clock::wall()),
+        protection: None,
         outputs: &outputs,
         folder,
-        lifts: &Nobody,
+        conditions: &Nobody,
     };
     let began = Instant::now();
-    let finding = step.carry_out(&hands).await;
+    let finding = step.carry_out(&context).await;
     println!("{written}: {finding:?} after {:.2} s", began.elapsed().as_secs_f64());
     finding
 }
 
 /// Carries out a step that has to succeed.
 #[allow(dead_code)] // not everybody's does
-pub async fn mend(env: &dyn Environment, folder: &Path, written: &str) -> Finding {
-    let finding = carry_out(env, folder, written).await;
+pub async fn mend(platform: &dyn Platform, folder: &Path, written: &str) -> Finding {
+    let finding = carry_out(platform, folder, written).await;
     assert_eq!(finding.verdict, Verdict::Met, "{written}: {finding:?}");
     finding
 }

@@ -4,7 +4,7 @@
 
 use super::manifest::{Content, DUMP, Manifest, Unfinished};
 use super::{blocking, connect, execute, literal};
-use crate::client::{Ended, Running, Trouble, chain};
+use crate::client::{Ended, Error, ErrorKind, Running, chain};
 use crate::clock::{self, Clock};
 use crate::environment::Sql;
 use crate::model::RecoveryPoint;
@@ -19,10 +19,11 @@ const LEVEL: i32 = 3; // a third of gzip's time at the same size
 const BUFFER: usize = 256 * 1024;
 
 /// Takes a backup into `REPOSITORY/ID`.
-pub async fn backup(sql: &dyn Sql, repository: &Path, id: &str, clock: &Clock) -> Result<RecoveryPoint, Trouble> {
+pub async fn backup(sql: &dyn Sql, repository: &Path, id: &str, clock: &Clock) -> Result<RecoveryPoint, Error> {
     let what = format!("backup of database `{}`", sql.database());
     let client = connect(sql, sql.database()).await?;
-    let folder = Unfinished::create(repository.join(format!("{id}.partial"))).map_err(|e| Trouble::new(&what, e))?;
+    let folder =
+        Unfinished::create(repository.join(format!("{id}.partial"))).map_err(|e| Error::caused_by(&what, e))?;
     execute(&client, &what, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let name: String = value(&client, "SELECT pg_export_snapshot()").await?;
     let (snapshot, taken_at) = (clock.now(), clock::wall());
@@ -31,7 +32,7 @@ pub async fn backup(sql: &dyn Sql, repository: &Path, id: &str, clock: &Clock) -
     let (digest, bytes) = dump(sql, &name, &path).await?;
     execute(&client, &what, "COMMIT").await?;
     if feed(&path, sql.tool("pg_restore", &["-f", "/dev/null"]).await?).await? != digest {
-        return Err(Trouble::new(what, format!("`{}` reads back otherwise than it was written", path.display())));
+        return Err(Error::new(what, format!("`{}` reads back otherwise than it was written", path.display())));
     }
     let tool = version(sql).await?;
     let manifest = Manifest { schema: 1, digest, bytes, content, snapshot, taken_at, tool };
@@ -46,9 +47,9 @@ pub async fn backup(sql: &dyn Sql, repository: &Path, id: &str, clock: &Clock) -
 
 /// Decompresses the dump into the standard input of `tool`; answers the file's digest. The tool's refusal is the error,
 /// with the last line it said.
-pub async fn feed(dump: &Path, tool: Running) -> Result<String, Trouble> {
+pub async fn feed(dump: &Path, tool: Running) -> Result<String, Error> {
     let what = format!("reading `{}`", dump.display());
-    let file = File::open(dump).map_err(|e| Trouble::new(&what, e))?;
+    let file = File::open(dump).map_err(|e| Error::caused_by(&what, e))?;
     let Running { input, mut output, ended } = tool;
     let pump = blocking(&what, move || {
         let mut decoder = zstd::stream::read::Decoder::new(Digesting::new(file))?;
@@ -65,14 +66,14 @@ pub async fn feed(dump: &Path, tool: Running) -> Result<String, Trouble> {
     }
     match pumped {
         // A broken pipe is only the echo of the tool's own end.
-        Err(trouble) if !trouble.why.to_lowercase().contains("broken pipe") => Err(trouble),
+        Err(error) if error.kind != ErrorKind::BrokenPipe => Err(error),
         _ => Err(refusal("`pg_restore` failed", &ended)),
     }
 }
 
 /// The rows of every table that is not the server's own.
-pub async fn rows(client: &Client) -> Result<BTreeMap<String, i64>, Trouble> {
-    let failed = |e: tokio_postgres::Error| Trouble::new("cannot count rows", chain(&e));
+pub async fn rows(client: &Client) -> Result<BTreeMap<String, i64>, Error> {
+    let failed = |e: tokio_postgres::Error| Error::new("cannot count rows", chain(&e));
     let tables = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n \
          ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND c.relpersistence <> 't' \
          AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
@@ -86,14 +87,14 @@ pub async fn rows(client: &Client) -> Result<BTreeMap<String, i64>, Trouble> {
     Ok(rows)
 }
 
-async fn dump(sql: &dyn Sql, snapshot: &str, path: &Path) -> Result<(String, u64), Trouble> {
+async fn dump(sql: &dyn Sql, snapshot: &str, path: &Path) -> Result<(String, u64), Error> {
     let what = format!("pg_dump of `{}`", sql.database());
     let snapshot = format!("--snapshot={snapshot}");
     // A waiting ACCESS EXCLUSIVE lock would hold the dump up, and the dump everybody behind it.
     let args = ["-Fc", "-Z0", "--no-owner", "--lock-wait-timeout=10s", &snapshot, "-d", sql.database()];
     let Running { input, output, ended } = sql.tool("pg_dump", &args).await?;
     drop(input);
-    let file = File::create_new(path).map_err(|e| Trouble::new(&what, e))?;
+    let file = File::create_new(path).map_err(|e| Error::caused_by(&what, e))?;
     let pump = blocking(&what, move || {
         let mut encoder = zstd::stream::write::Encoder::new(Digesting::new(file), LEVEL)?;
         encoder.include_checksum(true)?;
@@ -109,13 +110,13 @@ async fn dump(sql: &dyn Sql, snapshot: &str, path: &Path) -> Result<(String, u64
 }
 
 /// Why a tool refused. Tools older than the server, or than the dump, are worth a hint.
-fn refusal(what: impl Into<String>, ended: &Ended) -> Trouble {
-    let trouble = Trouble::new(what, ended);
+fn refusal(what: impl Into<String>, ended: &Ended) -> Error {
+    let error = Error::new(what, ended);
     let old = ["server version mismatch", "unsupported version"].iter().any(|sign| ended.said.contains(sign));
-    if old { trouble.hint("use client tools of the server's version") } else { trouble }
+    if old { error.hint("use client tools of the server's version") } else { error }
 }
 
-async fn content(client: &Client, database: &str) -> Result<Content, Trouble> {
+async fn content(client: &Client, database: &str) -> Result<Content, Error> {
     let row = client
         .query_one(
             "SELECT pg_get_userbyid(datdba)::text, pg_encoding_to_char(encoding)::text, datcollate::text, \
@@ -125,7 +126,7 @@ async fn content(client: &Client, database: &str) -> Result<Content, Trouble> {
             &[],
         )
         .await
-        .map_err(|e| Trouble::new(format!("cannot read what `{database}` is"), chain(&e)))?;
+        .map_err(|e| Error::caused_by(format!("cannot read what `{database}` is"), e))?;
     let revisions = "SELECT string_agg(version_num, ',') FROM public.alembic_version";
     let alembic = if row.get(6) { value(client, revisions).await? } else { None };
     Ok(Content {
@@ -141,12 +142,12 @@ async fn content(client: &Client, database: &str) -> Result<Content, Trouble> {
     })
 }
 
-async fn value<T: for<'a> tokio_postgres::types::FromSql<'a>>(client: &Client, query: &str) -> Result<T, Trouble> {
+async fn value<T: for<'a> tokio_postgres::types::FromSql<'a>>(client: &Client, query: &str) -> Result<T, Error> {
     let row = client.query_one(query, &[]).await.and_then(|row| row.try_get(0));
-    row.map_err(|e| Trouble::new(format!("`{query}`"), chain(&e)))
+    row.map_err(|e| Error::caused_by(format!("`{query}`"), e))
 }
 
-async fn version(sql: &dyn Sql) -> Result<String, Trouble> {
+async fn version(sql: &dyn Sql) -> Result<String, Error> {
     let said = sql.tool("pg_dump", &["--version"]).await?.text("the version of `pg_dump`").await?;
     Ok(said.trim().to_owned())
 }
@@ -209,9 +210,9 @@ mod tests {
     fn a_tool_that_is_too_old_is_told_with_both_versions_and_what_to_do() {
         let said = "pg_dump: error: aborting because of server version mismatch\n\
             pg_dump: detail: server version: 18.6; pg_dump version: 15.18\n";
-        let trouble = refusal("pg_dump of `mlflow`", &ended(said));
-        assert_eq!(trouble.why, "pg_dump: detail: server version: 18.6; pg_dump version: 15.18");
-        assert_eq!(trouble.hint.as_deref(), Some("use client tools of the server's version"));
+        let error = refusal("pg_dump of `mlflow`", &ended(said));
+        assert_eq!(error.why, "pg_dump: detail: server version: 18.6; pg_dump version: 15.18");
+        assert_eq!(error.hint.as_deref(), Some("use client tools of the server's version"));
         let old = "pg_restore: error: unsupported version (1.16) in file header\n";
         assert!(refusal("`pg_restore` failed", &ended(old)).hint.is_some());
         assert_eq!(refusal("x", &ended("pg_dump: error: connection lost\n")).hint, None);

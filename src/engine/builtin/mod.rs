@@ -12,9 +12,9 @@ mod restore;
 pub(super) use manifest::Unfinished;
 
 use super::Engine;
-use crate::client::{Trouble, chain};
+use crate::client::Error;
 use crate::clock::Clock;
-use crate::environment::{Environment, Power, Sql};
+use crate::environment::{Platform, Power, Sql};
 use crate::kind::Kind;
 use crate::model::{Finding, RecoveryPoint};
 use crate::node::read;
@@ -58,34 +58,34 @@ impl Engine for Builtin {
 
     async fn backup(
         &self,
-        env: &dyn Environment,
+        platform: &dyn Platform,
         repository: &Path,
         id: &str,
         clock: &Clock,
-    ) -> Result<RecoveryPoint, Trouble> {
+    ) -> Result<RecoveryPoint, Error> {
         let Method::Logical = self.postgres;
-        let sql = env.sql()?;
+        let sql = platform.sql()?;
         dump::backup(sql, repository, id, clock).await
     }
 
-    async fn restore(&self, env: &dyn Environment, repository: &Path, point: &RecoveryPoint) -> Finding {
-        let sql = match env.sql() {
+    async fn restore(&self, platform: &dyn Platform, repository: &Path, point: &RecoveryPoint) -> Finding {
+        let sql = match platform.sql() {
             Ok(sql) => sql,
-            Err(trouble) => return Finding::unknown(trouble.to_string()),
+            Err(error) => return Finding::unknown(error.to_string()),
         };
         restore::restore(sql, &repository.join(&point.id)).await.unwrap_or_else(|t| Finding::missed(t.to_string()))
     }
 }
 
 /// A frozen server accepts connections and says nothing, hence the time-out.
-async fn connect(sql: &dyn Sql, database: &str) -> Result<Client, Trouble> {
-    let late = |_| Trouble::new(format!("cannot connect to database `{database}`"), "no answer within 10 s");
+async fn connect(sql: &dyn Sql, database: &str) -> Result<Client, Error> {
+    let late = |_| Error::new(format!("cannot connect to database `{database}`"), "no answer within 10 s");
     tokio::time::timeout(Duration::from_secs(10), sql.connect(database)).await.map_err(late)?
 }
 
 /// Carries out statements that answer nothing.
-async fn execute(client: &Client, what: &str, statements: &str) -> Result<(), Trouble> {
-    client.batch_execute(statements).await.map_err(|e| Trouble::new(what, chain(&e)))
+async fn execute(client: &Client, what: &str, statements: &str) -> Result<(), Error> {
+    client.batch_execute(statements).await.map_err(|e| Error::caused_by(what, e))
 }
 
 /// A name as SQL wants it.
@@ -102,9 +102,9 @@ fn literal(text: &str) -> String {
 async fn blocking<T: Send + 'static>(
     what: &str,
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> Result<T, Trouble> {
+) -> Result<T, Error> {
     match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(|e| Trouble::new(what, e)),
-        Err(e) => Err(Trouble::new(what, e)),
+        Ok(done) => done.map_err(|e| Error::caused_by(what, e)),
+        Err(e) => Err(Error::caused_by(what, e)),
     }
 }

@@ -6,7 +6,7 @@
 use super::dump::{feed, rows};
 use super::manifest::{Content, DUMP, Manifest};
 use super::{blocking, connect, execute, literal, quoted};
-use crate::client::{Trouble, chain};
+use crate::client::Error;
 use crate::environment::Sql;
 use crate::model::Finding;
 use std::collections::BTreeMap;
@@ -15,8 +15,8 @@ use std::path::Path;
 use std::time::Instant;
 use tokio_postgres::Client;
 
-/// Restores the point that lies in `folder`; a trouble is a restore that did not work.
-pub async fn restore(sql: &dyn Sql, folder: &Path) -> Result<Finding, Trouble> {
+/// Restores the point that lies in `folder`; a error is a restore that did not work.
+pub async fn restore(sql: &dyn Sql, folder: &Path) -> Result<Finding, Error> {
     let manifest = match Manifest::read(folder) {
         Ok(manifest) => manifest,
         Err(reason) => return Ok(Finding::missed(reason)),
@@ -39,9 +39,9 @@ pub async fn restore(sql: &dyn Sql, folder: &Path) -> Result<Finding, Trouble> {
             drop_database(&server, &names.side).await?;
             return Ok(Finding::missed(reason));
         }
-        Err(trouble) => {
-            let _ = drop_database(&server, &names.side).await; // the trouble says more than a failed clean-up
-            return Err(trouble);
+        Err(error) => {
+            let _ = drop_database(&server, &names.side).await; // the error says more than a failed clean-up
+            return Err(error);
         }
     }
     let total: i64 = manifest.content.rows.values().sum();
@@ -50,7 +50,7 @@ pub async fn restore(sql: &dyn Sql, folder: &Path) -> Result<Finding, Trouble> {
 }
 
 /// What is wrong with the dump's file, in one sentence.
-async fn flaw(folder: &Path, manifest: &Manifest) -> Result<Option<String>, Trouble> {
+async fn flaw(folder: &Path, manifest: &Manifest) -> Result<Option<String>, Error> {
     let path = folder.join(DUMP);
     let named = format!("`{}`", path.display());
     let read = blocking(&named, move || {
@@ -62,7 +62,7 @@ async fn flaw(folder: &Path, manifest: &Manifest) -> Result<Option<String>, Trou
     });
     let (bytes, digest) = match read.await {
         Ok(read) => read,
-        Err(trouble) => return Ok(Some(format!("the dump {named} cannot be read: {}", trouble.why))),
+        Err(error) => return Ok(Some(format!("the dump {named} cannot be read: {}", error.why))),
     };
     if bytes != manifest.bytes {
         return Ok(Some(format!("the dump {named} has {bytes} bytes instead of {}", manifest.bytes)));
@@ -78,7 +78,7 @@ async fn fill(
     folder: &Path,
     manifest: &Manifest,
     watch: &mut Stopwatch,
-) -> Result<Option<String>, Trouble> {
+) -> Result<Option<String>, Error> {
     let Content { owner, encoding, collate, ctype, rows: expected, .. } = &manifest.content;
     let create = format!(
         "CREATE DATABASE {} TEMPLATE template0 OWNER {} ENCODING {} LC_COLLATE {} LC_CTYPE {}",
@@ -103,7 +103,7 @@ async fn fill(
 }
 
 /// Puts the side database in the live one's place. Both renames are one transaction: a crash leaves either state.
-async fn swap(server: &Client, names: &Names) -> Result<(), Trouble> {
+async fn swap(server: &Client, names: &Names) -> Result<(), Error> {
     let (live, side, before) = (quoted(&names.live), quoted(&names.side), quoted(&names.before));
     let what = format!("cannot swap database `{}`", names.live);
     drop_database(server, &names.before).await?;
@@ -119,27 +119,27 @@ async fn swap(server: &Client, names: &Names) -> Result<(), Trouble> {
         let renames = format!("ALTER DATABASE {live} RENAME TO {before}; ALTER DATABASE {side} RENAME TO {live}");
         execute(server, &what, &format!("BEGIN; {renames}; COMMIT")).await
     };
-    if let Err(trouble) = renamed.await {
+    if let Err(error) = renamed.await {
         let _ = execute(server, &what, "ROLLBACK").await;
         let _ = execute(server, &what, &format!("ALTER DATABASE {live} ALLOW_CONNECTIONS true")).await;
-        return Err(trouble);
+        return Err(error);
     }
     drop_database(server, &names.before).await
 }
 
-async fn end_sessions(server: &Client, database: &str) -> Result<(), Trouble> {
+async fn end_sessions(server: &Client, database: &str) -> Result<(), Error> {
     // Whoever takes a moment to go is waited for by RENAME, up to 5 s.
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
     let ended = server.query(end, &[&database]).await;
-    ended.map(drop).map_err(|e| Trouble::new(format!("cannot end the sessions of `{database}`"), chain(&e)))
+    ended.map(drop).map_err(|e| Error::caused_by(format!("cannot end the sessions of `{database}`"), e))
 }
 
-async fn exists(server: &Client, database: &str) -> Result<bool, Trouble> {
+async fn exists(server: &Client, database: &str) -> Result<bool, Error> {
     let row = server.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&database]).await;
-    row.map(|row| row.is_some()).map_err(|e| Trouble::new("cannot read `pg_database`", chain(&e)))
+    row.map(|row| row.is_some()).map_err(|e| Error::caused_by("cannot read `pg_database`", e))
 }
 
-async fn drop_database(server: &Client, database: &str) -> Result<(), Trouble> {
+async fn drop_database(server: &Client, database: &str) -> Result<(), Error> {
     let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(database));
     execute(server, &format!("cannot drop database `{database}`"), &drop).await
 }
@@ -163,12 +163,12 @@ struct Names {
 }
 
 impl Names {
-    fn of(live: &str) -> Result<Self, Trouble> {
+    fn of(live: &str) -> Result<Self, Error> {
         let name = |suffix| format!("{live}_lifeboat_{suffix}");
         let names = Self { live: live.to_owned(), side: name("restore"), before: name("before") };
         // PostgreSQL cuts longer names off without an error: two of the three would be one.
         if names.side.len() > 63 {
-            return Err(Trouble::new(format!("cannot restore `{live}`"), "the database's name is too long"));
+            return Err(Error::new(format!("cannot restore `{live}`"), "the database's name is too long"));
         }
         Ok(names)
     }

@@ -4,9 +4,9 @@
 //! carry the run's label is not ours and is never touched.
 
 use super::engine::{COMPONENT, Engine, LIMIT, ask, of_run, settle};
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::client::process::POLL;
-use crate::environment::Lent;
+use crate::environment::RunContext;
 use crate::model::Receipt;
 use futures::StreamExt;
 use futures::future::join_all;
@@ -25,7 +25,7 @@ use tokio::time::{sleep, timeout};
 const KINDS: [&str; 3] = ["container", "network", "volume"];
 
 /// Removes what receipts name; answers what could not be removed.
-pub async fn remove(lent: &Lent, receipts: &[Receipt]) -> Vec<String> {
+pub async fn remove(run_context: &RunContext, receipts: &[Receipt]) -> Vec<String> {
     let mut named: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for receipt in receipts {
         let thing = KINDS.iter().find_map(|kind| Some(format!("{kind} `{}`", receipt.0[*kind].as_str()?)));
@@ -35,23 +35,22 @@ pub async fn remove(lent: &Lent, receipts: &[Receipt]) -> Vec<String> {
     }
     let mut left = vec![];
     for (address, things) in named {
-        let swept = async { attempt(&Engine::at(address)?, lent).await }.await;
+        let swept = async { attempt(&Engine::at(address)?, run_context).await }.await;
         match swept {
             Ok(more) => left.extend(more),
-            Err(trouble) => left.extend(things.iter().map(|thing| format!("{thing}: {trouble}"))),
+            Err(error) => left.extend(things.iter().map(|thing| format!("{thing}: {error}"))),
         }
     }
     let files = receipts.iter().filter_map(|receipt| receipt.0["file"].as_str()).map(PathBuf::from);
-    left.extend(files.filter(|file| *file == passfile(&lent.run)).filter_map(|file| forget(&file)));
+    left.extend(files.filter(|file| *file == passfile(&run_context.run)).filter_map(|file| delete_file(&file)));
     left
 }
 
 /// Removes all that carries the run's label; answers what could not be removed.
-pub async fn sweep(engine: &Engine, lent: &Lent) -> Vec<String> {
-    let swept = attempt(engine, lent).await;
-    let mut left =
-        swept.unwrap_or_else(|trouble| vec![format!("what the run made on `{}`: {trouble}", engine.address)]);
-    left.extend(forget(&passfile(&lent.run)));
+pub async fn sweep(engine: &Engine, run_context: &RunContext) -> Vec<String> {
+    let swept = attempt(engine, run_context).await;
+    let mut left = swept.unwrap_or_else(|error| vec![format!("what the run made on `{}`: {error}", engine.address)]);
+    left.extend(delete_file(&passfile(&run_context.run)));
     left
 }
 
@@ -60,37 +59,35 @@ pub fn passfile(run: &str) -> PathBuf {
     crate::store::state().join(format!("{run}.passfile"))
 }
 
-fn forget(file: &Path) -> Option<String> {
+fn delete_file(file: &Path) -> Option<String> {
     let error = fs::remove_file(file).err().filter(|error| error.kind() != ErrorKind::NotFound)?;
     Some(format!("file `{}`: {error}", file.display()))
 }
 
-async fn attempt(engine: &Engine, lent: &Lent) -> Result<Vec<String>, Trouble> {
+async fn attempt(engine: &Engine, run_context: &RunContext) -> Result<Vec<String>, Error> {
     let mut left = vec![];
     for round in 0..3 {
-        let found = found(engine, &lent.run).await?;
+        let found = found(engine, &run_context.run).await?;
         if found.is_empty() {
             return Ok(vec![]);
         }
         if round > 0 {
             sleep(POLL * 10).await; // the engine may still be at an earlier removal
         }
-        join_all(found.containers.iter().map(|container| fetch(engine, container, &lent.folder))).await;
+        join_all(found.containers.iter().map(|container| fetch(engine, container, &run_context.folder))).await;
         let removed = join_all(found.containers.iter().map(|it| remove_container(engine, name(it)))).await;
         left = removed.into_iter().flatten().collect();
         for network in &found.networks {
             let removed = settle(format!("network `{network}`"), &[404], engine.docker.remove_network(network)).await;
-            left.extend(removed.err().map(|trouble| trouble.to_string()));
+            left.extend(removed.err().map(|error| error.to_string()));
         }
         for volume in &found.volumes {
             let options = RemoveVolumeOptionsBuilder::new().force(true).build();
             let call = engine.docker.remove_volume(volume, Some(options));
-            left.extend(
-                settle(format!("volume `{volume}`"), &[404], call).await.err().map(|trouble| trouble.to_string()),
-            );
+            left.extend(settle(format!("volume `{volume}`"), &[404], call).await.err().map(|error| error.to_string()));
         }
     }
-    let still = found(engine, &lent.run).await?;
+    let still = found(engine, &run_context.run).await?;
     if still.is_empty() {
         Ok(vec![])
     } else if left.is_empty() {
@@ -100,13 +97,13 @@ async fn attempt(engine: &Engine, lent: &Lent) -> Result<Vec<String>, Trouble> {
     }
 }
 
-struct Found {
+struct FoundOnEngine {
     containers: Vec<ContainerSummary>,
     networks: Vec<String>,
     volumes: Vec<String>,
 }
 
-impl Found {
+impl FoundOnEngine {
     fn is_empty(&self) -> bool {
         self.containers.is_empty() && self.networks.is_empty() && self.volumes.is_empty()
     }
@@ -118,7 +115,7 @@ impl Found {
     }
 }
 
-async fn found(engine: &Engine, run: &str) -> Result<Found, Trouble> {
+async fn found(engine: &Engine, run: &str) -> Result<FoundOnEngine, Error> {
     let (what, filters) = (format!("cannot list what the run `{run}` made"), of_run(run));
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
     let containers = ask(&what, engine.docker.list_containers(Some(options))).await?;
@@ -126,7 +123,7 @@ async fn found(engine: &Engine, run: &str) -> Result<Found, Trouble> {
     let networks = ask(&what, engine.docker.list_networks(Some(options))).await?;
     let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
     let volumes = ask(&what, engine.docker.list_volumes(Some(options))).await?.volumes.unwrap_or_default();
-    Ok(Found {
+    Ok(FoundOnEngine {
         containers,
         networks: networks.into_iter().filter_map(|network| network.name).collect(),
         volumes: volumes.into_iter().map(|volume| volume.name).collect(),
@@ -142,7 +139,7 @@ async fn remove_container(engine: &Engine, name: &str) -> Option<String> {
     let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
     // 409: it is being removed already, which the next look tells
     let call = engine.docker.remove_container(name, Some(options));
-    settle(format!("container `{name}`"), &[404, 409], call).await.err().map(|trouble| trouble.to_string())
+    settle(format!("container `{name}`"), &[404, 409], call).await.err().map(|error| error.to_string())
 }
 
 /// Writes a container's log to the run's folder. What cannot be had is not worth leaving anything behind.

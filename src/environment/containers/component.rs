@@ -8,7 +8,7 @@ use super::recipe::{self, Recipe, SHARED_MEMORY};
 use super::restart::Restart;
 use super::{cleanup, network};
 use crate::client::process::POLL;
-use crate::client::{Trouble, chain};
+use crate::client::{Error, ErrorKind, chain};
 use crate::environment::Journal;
 use crate::environment::stack::{self, Secrets};
 use crate::model::Finding;
@@ -53,7 +53,7 @@ impl Component {
         recipe: Recipe,
         secrets: &Secrets,
         journal: &dyn Journal,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, Error> {
         let container = format!("{run}-{}", recipe.name);
         let (engine, run, secrets, name) = (engine.clone(), run.to_owned(), secrets.clone(), recipe.name);
         let mut this = Self { engine, run, secrets, recipe, name, container, port: free_port() };
@@ -62,10 +62,10 @@ impl Component {
         }
         journal.creating(this.engine.receipt("container", &this.container)).await?;
         let mut attempt = 0;
-        while let Err(trouble) = this.make().await {
+        while let Err(error) = this.make().await {
             // Another took the port between our look and the engine's.
-            if attempt == 5 || !taken(&trouble) {
-                return Err(trouble);
+            if attempt == 5 || error.kind != ErrorKind::AddressInUse {
+                return Err(error);
             }
             attempt += 1;
             this.port = free_port();
@@ -75,7 +75,7 @@ impl Component {
 
     /// Makes its container, and those of its volumes that are not there: for the first time, or in the place of what
     /// was removed. That they are ours is on disk since the first time, for their names stay the same.
-    async fn make(&self) -> Result<(), Trouble> {
+    async fn make(&self) -> Result<(), Error> {
         for volume in self.volumes() {
             let what = format!("cannot make the volume `{volume}`");
             let mut labels = labels(&self.run);
@@ -88,13 +88,13 @@ impl Component {
             start(&self.recipe, &self.run, &self.container, self.port).await?;
             network::join(&self.engine, &self.run, self.name).await
         };
-        let Err(trouble) = made.await else { return Ok(()) };
+        let Err(error) = made.await else { return Ok(()) };
         self.discard().await?;
-        Err(trouble)
+        Err(error)
     }
 
     /// Removes a container that was half made: it would be in the way of the next one, and be started in its place. One of the same name that is not the run's is somebody else's, and stays.
-    async fn discard(&self) -> Result<(), Trouble> {
+    async fn discard(&self) -> Result<(), Error> {
         let found = self.engine.inspect(&self.container).await?;
         let labels = found.and_then(|found| found.config?.labels).unwrap_or_default();
         if labels.get(RUN) != Some(&self.run) {
@@ -111,12 +111,12 @@ impl Component {
     }
 
     /// What identifies the running instance.
-    pub async fn instance(&self) -> Result<Option<String>, Trouble> {
+    pub async fn instance(&self) -> Result<Option<String>, Error> {
         Ok(self.look().await?.and_then(|seen| seen.instance))
     }
 
     /// Ends it at once.
-    pub async fn kill(&self) -> Result<(), Trouble> {
+    pub async fn kill(&self) -> Result<(), Error> {
         let options = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
         // 404: it is gone; 409: it does not run
         let call = self.engine.docker.kill_container(&self.container, Some(options));
@@ -125,7 +125,7 @@ impl Component {
     }
 
     /// Ends it in good order, and by force if that takes too long.
-    pub async fn stop(&self) -> Result<(), Trouble> {
+    pub async fn stop(&self) -> Result<(), Error> {
         let options = StopContainerOptionsBuilder::new().t(GRACE).build();
         let call = self.engine.docker.stop_container(&self.container, Some(options));
         settle(self.cannot("stop"), &[304, 404], call).await?;
@@ -133,11 +133,11 @@ impl Component {
     }
 
     /// Starts it, if it does not run, and waits until it serves; what of it was removed is made anew.
-    pub async fn start(&self) -> Result<(), Trouble> {
+    pub async fn start(&self) -> Result<(), Error> {
         match self.look().await? {
             None => self.make().await?,
             Some(seen) if seen.frozen => {
-                return Err(Trouble::new(self.cannot("start"), "it is frozen").hint("resume it"));
+                return Err(Error::new(self.cannot("start"), "it is frozen").hint("resume it"));
             }
             Some(_) => {
                 let call = self.engine.docker.start_container(&self.container, None);
@@ -148,47 +148,47 @@ impl Component {
     }
 
     /// Waits until it serves.
-    pub async fn served(&self) -> Result<(), Trouble> {
+    pub async fn served(&self) -> Result<(), Error> {
         let deadline = Instant::now() + self.recipe.patience;
-        let gone = || Trouble::new(self.cannot("start"), "its container is gone");
+        let gone = || Error::new(self.cannot("start"), "its container is gone");
         let first = self.look().await?.ok_or_else(gone)?;
         loop {
             let answer = recipe::serves(self.name, self.port, &self.secrets).await;
             // Asked after the answer: an answer counts only if ours was there to give it.
             let seen = self.look().await?.ok_or_else(gone)?;
-            let trouble = match answer {
+            let error = match answer {
                 Ok(()) if seen.instance.is_some() => return Ok(()),
-                Ok(()) => Trouble::new(self.cannot("start"), "another program answers at its port"),
-                Err(trouble) => trouble,
+                Ok(()) => Error::new(self.cannot("start"), "another program answers at its port"),
+                Err(error) => error,
             };
             if seen.down || seen.restarts - first.restarts >= DEATHS {
                 let log = cleanup::tail(&self.engine, &self.container).await;
-                return Err(Trouble::new(self.cannot("start"), format!("it ended ({}); its log: {log}", seen.how)));
+                return Err(Error::new(self.cannot("start"), format!("it ended ({}); its log: {log}", seen.how)));
             }
             if Instant::now() >= deadline {
                 let log = cleanup::tail(&self.engine, &self.container).await;
                 let limit = self.recipe.patience.as_secs();
-                let why = format!("not ready within {limit} s ({trouble}); its log: {log}");
-                return Err(Trouble::new(self.cannot("start"), why));
+                let why = format!("not ready within {limit} s ({error}); its log: {log}");
+                return Err(Error::new(self.cannot("start"), why));
             }
             sleep(POLL).await;
         }
     }
 
     /// Freezes it with all its processes.
-    pub async fn pause(&self) -> Result<(), Trouble> {
+    pub async fn pause(&self) -> Result<(), Error> {
         match self.look().await? {
             Some(seen) if seen.frozen => Ok(()),
             Some(seen) if seen.instance.is_some() => {
                 ask(self.cannot("pause"), self.engine.docker.pause_container(&self.container)).await?;
                 self.until("pause", |seen| seen.is_some_and(|seen| seen.frozen)).await
             }
-            _ => Err(Trouble::new(self.cannot("pause"), "it does not run")),
+            _ => Err(Error::new(self.cannot("pause"), "it does not run")),
         }
     }
 
     /// Lets it go on.
-    pub async fn resume(&self) -> Result<(), Trouble> {
+    pub async fn resume(&self) -> Result<(), Error> {
         if self.look().await?.is_some_and(|seen| seen.frozen) {
             ask(self.cannot("resume"), self.engine.docker.unpause_container(&self.container)).await?;
         }
@@ -198,7 +198,7 @@ impl Component {
     /// Does it run, and is it not frozen?
     pub async fn alive(&self) -> Finding {
         match self.look().await {
-            Err(trouble) => Finding::unknown(trouble.to_string()),
+            Err(error) => Finding::unknown(error.to_string()),
             Ok(None) => Finding::missed(format!("the container of `{}` is gone", self.name)),
             Ok(Some(seen)) if seen.frozen => Finding::missed(format!("`{}` is frozen", self.name)),
             Ok(Some(seen)) if seen.instance.is_some() => Finding::met(),
@@ -206,17 +206,17 @@ impl Component {
         }
     }
 
-    async fn look(&self) -> Result<Option<Seen>, Trouble> {
+    async fn look(&self) -> Result<Option<ContainerLook>, Error> {
         let Some(found) = self.engine.inspect(&self.container).await? else { return Ok(None) };
         let state = found.state.unwrap_or_default();
-        Ok(Some(Seen::of(&found.id.unwrap_or_default(), &state, found.restart_count.unwrap_or(0))))
+        Ok(Some(ContainerLook::of(&found.id.unwrap_or_default(), &state, found.restart_count.unwrap_or(0))))
     }
 
-    pub(super) async fn until(&self, verb: &str, done: impl Fn(Option<&Seen>) -> bool) -> Result<(), Trouble> {
+    pub(super) async fn until(&self, verb: &str, done: impl Fn(Option<&ContainerLook>) -> bool) -> Result<(), Error> {
         let deadline = Instant::now() + Duration::from_secs(10);
         while !done(self.look().await?.as_ref()) {
             if Instant::now() >= deadline {
-                return Err(Trouble::new(self.cannot(verb), "no effect within 10 s"));
+                return Err(Error::new(self.cannot(verb), "no effect within 10 s"));
             }
             sleep(POLL / 5).await;
         }
@@ -229,7 +229,7 @@ impl Component {
 }
 
 /// A container's state, as far as it counts here.
-pub(super) struct Seen {
+pub(super) struct ContainerLook {
     pub(super) id: String,
     instance: Option<String>,
     frozen: bool,
@@ -239,7 +239,7 @@ pub(super) struct Seen {
     how: String,
 }
 
-impl Seen {
+impl ContainerLook {
     fn of(id: &str, state: &ContainerState, restarts: i64) -> Self {
         let restarting = state.restarting == Some(true);
         // A container that waits for its restart counts as running for the engine, but nothing runs in it.
@@ -258,7 +258,7 @@ impl Seen {
 }
 
 /// Starts a new container.
-async fn start(recipe: &Recipe, run: &str, container: &str, port: u16) -> Result<(), Trouble> {
+async fn start(recipe: &Recipe, run: &str, container: &str, port: u16) -> Result<(), Error> {
     let what = format!("cannot start `{}`", recipe.name);
     let mut labels = labels(run);
     labels.insert(COMPONENT.into(), recipe.name.into());
@@ -284,8 +284,8 @@ async fn start(recipe: &Recipe, run: &str, container: &str, port: u16) -> Result
     }
     match timeout(MADE, request.start()).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(Trouble::new(what, chain(&error))),
-        Err(_) => Err(Trouble::new(what, format!("the engine did not start it within {} s", MADE.as_secs()))),
+        Ok(Err(error)) => Err(Error::new(what, chain(&error))),
+        Err(_) => Err(Error::new(what, format!("the engine did not start it within {} s", MADE.as_secs()))),
     }
 }
 
@@ -310,32 +310,9 @@ fn volume(container: &str, number: usize) -> String {
     format!("{container}-{number}")
 }
 
-/// Below what the system hands out to clients, so that none takes it while its server is down.
+/// Below what the system gives to clients, so that none takes it while its server is down.
 fn free_port() -> u16 {
     let candidates = std::iter::repeat_with(|| rand::random_range(10_000..32_000)).take(1000);
     let mut free = candidates.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
     free.next().unwrap_or(10_000) // and the engine says that it is taken
-}
-
-/// Is it the port that another has?
-fn taken(trouble: &Trouble) -> bool {
-    // Not of a name: what bears it is somebody else's.
-    ["port is already allocated", "address already in use", "ports are not available"]
-        .iter()
-        .any(|text| trouble.why.contains(text))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_that_another_has_is_told_from_a_name_that_another_has() {
-        let told = |why: &str| taken(&Trouble::new("cannot start `s3`", why));
-        assert!(told(
-            "driver failed programming external connectivity: Bind for 127.0.0.1:1 failed: port is already allocated"
-        ));
-        assert!(told("failed to bind host port for 127.0.0.1:1: address already in use"));
-        assert!(!told("Conflict. The container name \"/a\" is already in use by container \"b\""));
-    }
 }

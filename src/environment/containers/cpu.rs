@@ -1,7 +1,7 @@
 //! What a container may take of the processors, and how often it wanted more.
 
 use super::engine::{Engine, ask};
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::environment::CpuUse;
 use futures::TryStreamExt;
 use testcontainers::bollard::models::{ContainerUpdateBody, HostConfig};
@@ -13,9 +13,9 @@ const PERIOD: i64 = 100_000;
 const UNLIMITED: i64 = -1;
 
 /// What a container may take, and how often it was held back.
-pub async fn cpu(engine: &Engine, container: &str) -> Result<CpuUse, Trouble> {
+pub async fn cpu(engine: &Engine, container: &str) -> Result<CpuUse, Error> {
     let what = format!("cannot see the processors of `{container}`");
-    let found = engine.inspect(container).await?.ok_or_else(|| Trouble::new(&what, "its container is gone"))?;
+    let found = engine.inspect(container).await?.ok_or_else(|| Error::new(&what, "its container is gone"))?;
     let options = StatsOptionsBuilder::new().stream(false).one_shot(true).build();
     let mut stats = std::pin::pin!(engine.docker.stats(container, Some(options)));
     let stats = ask(&what, stats.try_next()).await?;
@@ -25,10 +25,10 @@ pub async fn cpu(engine: &Engine, container: &str) -> Result<CpuUse, Trouble> {
 }
 
 /// Sets or takes away what a container may take.
-pub async fn throttle(engine: &Engine, container: &str, limit: Option<u64>) -> Result<(), Trouble> {
+pub async fn throttle(engine: &Engine, container: &str, limit: Option<u64>) -> Result<(), Error> {
     let what = format!("cannot limit the processors of `{container}`");
     let quota = limit.map(|limit| i64::try_from(limit).map(|limit| limit.saturating_mul(PERIOD / 1000))).transpose();
-    let quota = quota.map_err(|e| Trouble::new(&what, e))?.unwrap_or(UNLIMITED);
+    let quota = quota.map_err(|e| Error::caused_by(&what, e))?.unwrap_or(UNLIMITED);
     // The engine's other way to say it, one number of processors, cannot be taken back, and the two do not mix.
     let update =
         ContainerUpdateBody { cpu_period: Some(PERIOD), cpu_quota: Some(quota), ..ContainerUpdateBody::default() };

@@ -5,19 +5,19 @@
 
 use super::component::Component;
 use super::engine::{DISK, RUN, ask, settle, status};
-use crate::client::Trouble;
+use crate::client::Error;
 use std::collections::HashMap;
 use testcontainers::bollard::models::Volume;
 use testcontainers::bollard::query_parameters::{RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder};
 
 impl Component {
     /// What identifies its container, whether it runs or not.
-    pub async fn id(&self) -> Result<Option<String>, Trouble> {
+    pub async fn id(&self) -> Result<Option<String>, Error> {
         Ok(self.engine.inspect(&self.container).await?.and_then(|found| found.id))
     }
 
     /// Removes this container of it, if it is still there; named volumes stay.
-    pub async fn remove(&self, id: &str) -> Result<(), Trouble> {
+    pub async fn remove(&self, id: &str) -> Result<(), Error> {
         let Some(found) = self.engine.inspect(id).await? else { return Ok(()) };
         let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
         self.ours(&labels, &self.container)?;
@@ -28,7 +28,7 @@ impl Component {
     }
 
     /// What identifies each of its volumes that is there.
-    pub async fn disks(&self) -> Result<Vec<String>, Trouble> {
+    pub async fn disks(&self) -> Result<Vec<String>, Error> {
         let mut disks = vec![];
         for name in self.volumes() {
             disks.extend(self.volume(&name).await?.as_ref().map(identity));
@@ -37,7 +37,7 @@ impl Component {
     }
 
     /// Removes these volumes, and its container, which holds them.
-    pub async fn lose(&self, disks: &[String]) -> Result<(), Trouble> {
+    pub async fn lose(&self, disks: &[String]) -> Result<(), Error> {
         for name in self.volumes() {
             let Some(volume) = self.volume(&name).await? else { continue };
             if !disks.contains(&identity(&volume)) {
@@ -54,7 +54,7 @@ impl Component {
         Ok(())
     }
 
-    async fn volume(&self, name: &str) -> Result<Option<Volume>, Trouble> {
+    async fn volume(&self, name: &str) -> Result<Option<Volume>, Error> {
         let look = async {
             match self.engine.docker.inspect_volume(name).await {
                 Err(error) if status(&error) == Some(404) => Ok(None),
@@ -64,11 +64,11 @@ impl Component {
         ask(format!("cannot look at the volume `{name}`"), look).await
     }
 
-    fn ours(&self, labels: &HashMap<String, String>, name: &str) -> Result<(), Trouble> {
+    fn ours(&self, labels: &HashMap<String, String>, name: &str) -> Result<(), Error> {
         if labels.get(RUN) == Some(&self.run) {
             return Ok(());
         }
-        Err(Trouble::new(self.cannot("remove"), format!("`{name}` lacks the label {RUN} of this run, so it stays")))
+        Err(Error::new(self.cannot("remove"), format!("`{name}` lacks the label {RUN} of this run, so it stays")))
     }
 }
 

@@ -1,16 +1,15 @@
 //! The container engine: where it is, calls to it that never hang, and the labels by which what is ours is found again.
 
 use crate::client::process::Born;
-use crate::client::{Trouble, chain};
+use crate::client::{Error, ErrorKind};
 use crate::model::Receipt;
 use serde_json::json;
 use std::collections::HashMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
-use testcontainers::bollard::Docker;
-use testcontainers::bollard::errors::Error;
 use testcontainers::bollard::models::ContainerInspectResponse;
+use testcontainers::bollard::{self, Docker};
 
 /// The label with the run's name.
 pub const RUN: &str = "dev.lifeboat.run";
@@ -38,14 +37,14 @@ pub struct Engine {
 
 impl Engine {
     /// The engine that this process would use.
-    pub fn own() -> Result<Self, Trouble> {
+    pub fn own() -> Result<Self, Error> {
         Self::at(&address())
     }
 
     /// The engine at an address; it is not asked yet.
-    pub fn at(address: &str) -> Result<Self, Trouble> {
+    pub fn at(address: &str) -> Result<Self, Error> {
         let docker = Docker::connect_with_host(address);
-        let docker = docker.map_err(|e| Trouble::new(no_answer(address), chain(&e)).hint(HINT))?;
+        let docker = docker.map_err(|e| Error::caused_by(no_answer(address), e).hint(HINT))?;
         Ok(Self { docker, address: address.to_owned() })
     }
 
@@ -55,7 +54,7 @@ impl Engine {
     }
 
     /// What the engine knows of a container; nothing if it is gone.
-    pub async fn inspect(&self, container: &str) -> Result<Option<ContainerInspectResponse>, Trouble> {
+    pub async fn inspect(&self, container: &str) -> Result<Option<ContainerInspectResponse>, Error> {
         let what = format!("cannot look at the container `{container}`");
         let look = async {
             match self.docker.inspect_container(container, None).await {
@@ -107,11 +106,15 @@ pub fn of_run(run: &str) -> HashMap<String, Vec<String>> {
 }
 
 /// Asks the engine, but not for ever.
-pub async fn ask<T>(what: impl Into<String>, call: impl Future<Output = Result<T, Error>>) -> Result<T, Trouble> {
+pub async fn ask<T>(
+    what: impl Into<String>,
+    call: impl Future<Output = Result<T, bollard::errors::Error>>,
+) -> Result<T, Error> {
     match tokio::time::timeout(LIMIT, call).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(trouble(what, &error)),
-        Err(_) => Err(Trouble::new(what, format!("the engine gave no answer within {} s", LIMIT.as_secs()))),
+        Ok(Err(error)) => Err(refusal(what, error)),
+        Err(_) => Err(Error::new(what, format!("the engine gave no answer within {} s", LIMIT.as_secs()))
+            .kind(ErrorKind::TimedOut)),
     }
 }
 
@@ -119,8 +122,8 @@ pub async fn ask<T>(what: impl Into<String>, call: impl Future<Output = Result<T
 pub async fn settle<T>(
     what: impl Into<String>,
     fine: &[u16],
-    call: impl Future<Output = Result<T, Error>>,
-) -> Result<(), Trouble> {
+    call: impl Future<Output = Result<T, bollard::errors::Error>>,
+) -> Result<(), Error> {
     let call = async {
         match call.await {
             Err(error) if status(&error).is_some_and(|status| fine.contains(&status)) => Ok(()),
@@ -131,15 +134,30 @@ pub async fn settle<T>(
 }
 
 /// The status with which the engine refused; nothing if it did not answer at all.
-pub fn status(error: &Error) -> Option<u16> {
-    if let Error::DockerResponseServerError { status_code, .. } = error { Some(*status_code) } else { None }
+pub fn status(error: &bollard::errors::Error) -> Option<u16> {
+    if let bollard::errors::Error::DockerResponseServerError { status_code, .. } = error {
+        Some(*status_code)
+    } else {
+        None
+    }
 }
 
-fn trouble(what: impl Into<String>, error: &Error) -> Trouble {
+fn refusal(what: impl Into<String>, error: bollard::errors::Error) -> Error {
     match error {
-        Error::DockerResponseServerError { message, .. } => Trouble::new(what, message),
-        error => Trouble::new(what, chain(error)),
+        bollard::errors::Error::DockerResponseServerError { message, .. } => {
+            let kind = if names_a_port(&message) { ErrorKind::AddressInUse } else { ErrorKind::Other };
+            Error::new(what, message).kind(kind)
+        }
+        error => Error::caused_by(what, error),
     }
+}
+
+/// Does the engine's message say that another has the port? The API has no code for it.
+fn names_a_port(message: &str) -> bool {
+    // A container's name can be in use as well: then it is somebody else's container.
+    ["port is already allocated", "address already in use", "ports are not available"]
+        .iter()
+        .any(|text| message.contains(text))
 }
 
 #[cfg(test)]
@@ -153,11 +171,22 @@ mod tests {
         let socket = folder.path().join("docker.sock");
         let _frozen = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         let engine = Engine::at(&format!("unix://{}", socket.display())).unwrap();
-        let trouble = ask("cannot ask", engine.docker.version()).await.unwrap_err();
-        assert_eq!(trouble.why, "the engine gave no answer within 30 s");
+        let error = ask("cannot ask", engine.docker.version()).await.unwrap_err();
+        assert_eq!(error.why, "the engine gave no answer within 30 s");
         drop(engine);
-        let trouble = Engine::at("unix:///nowhere/docker.sock").err().unwrap();
-        assert!(trouble.hint.unwrap().contains("DOCKER_HOST"));
+        let error = Engine::at("unix:///nowhere/docker.sock").err().unwrap();
+        assert!(error.hint.unwrap().contains("DOCKER_HOST"));
+    }
+
+    #[test]
+    fn a_port_that_another_has_is_told_from_a_name_that_another_has() {
+        for message in [
+            "driver failed programming external connectivity: Bind for 127.0.0.1:1 failed: port is already allocated",
+            "failed to bind host port for 127.0.0.1:1: address already in use",
+        ] {
+            assert!(names_a_port(message), "{message}");
+        }
+        assert!(!names_a_port("Conflict. The container name \"/a\" is already in use by container \"b\""));
     }
 
     #[test]

@@ -2,13 +2,12 @@
 
 use super::engine::{Engine, ask};
 use crate::client::process::POLL;
-use crate::client::{Ended, Running, Trouble, chain};
+use crate::client::{Ended, Error, Running};
 use futures::{Stream, StreamExt};
 use std::pin::Pin;
-use testcontainers::bollard::container::LogOutput;
-use testcontainers::bollard::errors::Error;
 use testcontainers::bollard::exec::{StartExecOptions, StartExecResults};
 use testcontainers::bollard::models::ExecConfig;
+use testcontainers::bollard::{self, container::LogOutput};
 use tokio::io::{AsyncWriteExt, DuplexStream, copy, duplex};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -18,7 +17,7 @@ const BUFFER: usize = 256 << 10;
 /// What is kept of standard error.
 const SAID: usize = 1 << 20;
 
-type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
+type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
 
 /// Starts a command in a container, as root, with these variables.
 pub async fn exec(
@@ -26,7 +25,7 @@ pub async fn exec(
     container: &str,
     command: &[&str],
     variables: &[(&str, &str)],
-) -> Result<Running, Trouble> {
+) -> Result<Running, Error> {
     let what = format!("cannot run `{}` in `{container}`", command.first().unwrap_or(&""));
     let config = ExecConfig {
         attach_stdin: Some(true),
@@ -41,7 +40,7 @@ pub async fn exec(
     let options = StartExecOptions { detach: false, tty: false, output_capacity: Some(BUFFER) };
     let started = ask(&what, engine.docker.start_exec(&id, Some(options))).await?;
     let StartExecResults::Attached { output, input } = started else {
-        return Err(Trouble::new(what, "the engine gave no streams"));
+        return Err(Error::new(what, "the engine gave no streams"));
     };
     let (near_input, far_input) = duplex(BUFFER);
     let (near_output, far_output) = duplex(BUFFER);
@@ -53,9 +52,9 @@ pub async fn exec(
     let ended = async move {
         let mut said = vec![];
         while let Some(part) = tasks.join_next().await {
-            let part = part.map_err(|e| Trouble::new(&what, e))?;
+            let part = part.map_err(|e| Error::caused_by(&what, e))?;
             if let Some(drained) = part {
-                said = drained.map_err(|e| Trouble::new(&what, chain(&e)))?;
+                said = drained.map_err(|e| Error::caused_by(&what, e))?;
                 break; // who still feeds it feeds nobody
             }
         }
@@ -65,7 +64,7 @@ pub async fn exec(
     Ok(Running { input: Box::pin(near_input), output: Box::pin(near_output), ended: Box::pin(ended) })
 }
 
-type Drained = Option<Result<Vec<u8>, Error>>;
+type Drained = Option<Result<Vec<u8>, bollard::errors::Error>>;
 
 /// Passes on what goes in; the end of it closes the command's standard input.
 async fn feed(mut from: DuplexStream, mut to: Pin<Box<dyn tokio::io::AsyncWrite + Send>>) -> Drained {
@@ -98,7 +97,7 @@ async fn drain(mut output: Output, mut to: DuplexStream) -> Drained {
 }
 
 /// The exit code; the engine may know it a moment after the last output.
-async fn code(engine: &Engine, id: &str, what: &str) -> Result<Option<i64>, Trouble> {
+async fn code(engine: &Engine, id: &str, what: &str) -> Result<Option<i64>, Error> {
     for _ in 0..100 {
         let state = ask(what, engine.docker.inspect_exec(id)).await?;
         if state.running != Some(true) {

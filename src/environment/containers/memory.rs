@@ -1,7 +1,7 @@
 //! What a container takes of memory, what it may take, and whether the kernel has killed in it for want of it.
 
 use super::engine::{Engine, ask};
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::clock;
 use crate::environment::MemoryUse;
 use futures::TryStreamExt;
@@ -14,9 +14,9 @@ use testcontainers::bollard::query_parameters::{EventsOptionsBuilder, StatsOptio
 const UNLIMITED: i64 = i64::MAX - 4095;
 
 /// What a container takes and may take.
-pub async fn memory(engine: &Engine, container: &str) -> Result<MemoryUse, Trouble> {
+pub async fn memory(engine: &Engine, container: &str) -> Result<MemoryUse, Error> {
     let what = format!("cannot see the memory of `{container}`");
-    let state = engine.inspect(container).await?.ok_or_else(|| Trouble::new(&what, "its container is gone"))?;
+    let state = engine.inspect(container).await?.ok_or_else(|| Error::new(&what, "its container is gone"))?;
     let limit = state.host_config.and_then(|config| config.memory).filter(|bytes| (1..UNLIMITED).contains(bytes));
     let ended_by_it = state.state.and_then(|state| state.oom_killed).unwrap_or(false);
     let options = StatsOptionsBuilder::new().stream(false).one_shot(true).build();
@@ -28,9 +28,9 @@ pub async fn memory(engine: &Engine, container: &str) -> Result<MemoryUse, Troub
 }
 
 /// Sets or takes away what a container may take.
-pub async fn limit(engine: &Engine, container: &str, bytes: Option<u64>) -> Result<(), Trouble> {
+pub async fn limit(engine: &Engine, container: &str, bytes: Option<u64>) -> Result<(), Error> {
     let what = format!("cannot limit the memory of `{container}`");
-    let bytes = bytes.map(i64::try_from).transpose().map_err(|e| Trouble::new(&what, e))?.unwrap_or(UNLIMITED);
+    let bytes = bytes.map(i64::try_from).transpose().map_err(|e| Error::caused_by(&what, e))?.unwrap_or(UNLIMITED);
     // Both at once and the same: no swap. One alone is refused as soon as it crosses what the other was before.
     let update =
         ContainerUpdateBody { memory: Some(bytes), memory_swap: Some(bytes), ..ContainerUpdateBody::default() };
@@ -46,7 +46,7 @@ fn used(stats: ContainerMemoryStats) -> u64 {
 
 /// Has the kernel killed in this container, as far as the engine remembers? A container's own state tells only of its
 /// last end, and nothing of a child that was killed while its parent lived on.
-async fn killed(engine: &Engine, container: &str, what: &str) -> Result<bool, Trouble> {
+async fn killed(engine: &Engine, container: &str, what: &str) -> Result<bool, Error> {
     let wanted = [("container", container), ("event", "oom")];
     let filters: HashMap<String, Vec<String>> =
         wanted.into_iter().map(|(key, value)| (key.to_owned(), vec![value.to_owned()])).collect();

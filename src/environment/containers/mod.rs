@@ -17,8 +17,8 @@ mod restart;
 mod survey;
 
 use super::images::Images;
-use super::{Environment, Inventory, Journal, Lent, Permission, Place, Power, Survey, Thing, stack};
-use crate::client::Trouble;
+use super::{Environment, Inventory, Journal, Permission, Platform, Power, RunContext, Survey, Thing, stack};
+use crate::client::Error;
 use crate::kind::Kind;
 use crate::model::Receipt;
 use crate::node::read;
@@ -29,7 +29,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 
 /// The kind.
-pub const KIND: Kind<dyn Place> = Kind {
+pub const KIND: Kind<dyn Environment> = Kind {
     name: "containers",
     about: "A throw-away platform of Docker containers: MLflow, PostgreSQL and the S3 server VersityGW.",
     example: "containers: { keep: false, images: built, restart: unless-stopped }",
@@ -54,7 +54,7 @@ struct Containers {
 }
 
 #[async_trait]
-impl Place for Containers {
+impl Environment for Containers {
     fn powers(&self) -> Vec<Power> {
         use Power::{Components, Cpu, Disks, Exec, Memory, Network, Objects, Removal, Sql};
         vec![Components, Exec, Network, Memory, Cpu, Disks, Removal, Sql, Objects]
@@ -70,19 +70,19 @@ impl Place for Containers {
         survey::survey(&self.images).await
     }
 
-    async fn provision(&self, run: &Lent, journal: Arc<dyn Journal>) -> Result<Arc<dyn Environment>, Trouble> {
+    async fn provision(&self, run: &RunContext, journal: Arc<dyn Journal>) -> Result<Arc<dyn Platform>, Error> {
         let engine = engine::Engine::own()?;
-        let made = platform::Platform::provision(&engine, run, self, &*journal);
+        let made = platform::ContainersPlatform::provision(&engine, run, self, &*journal);
         match Box::pin(made).await {
             Ok(platform) => Ok(Arc::new(platform)),
-            Err(trouble) => {
+            Err(error) => {
                 cleanup::sweep(&engine, run).await; // what is left is found again by the receipts
-                Err(trouble)
+                Err(error)
             }
         }
     }
 
-    async fn remove(&self, run: &Lent, receipts: &[Receipt]) -> Vec<String> {
+    async fn remove(&self, run: &RunContext, receipts: &[Receipt]) -> Vec<String> {
         cleanup::remove(run, receipts).await
     }
 }

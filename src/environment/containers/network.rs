@@ -7,7 +7,7 @@
 use super::engine::{Engine, ask, labels, settle};
 use super::exec::exec;
 use super::recipe::inner_port;
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::environment::Journal;
 use crate::environment::stack::COMPONENTS;
 use crate::model::Finding;
@@ -25,7 +25,7 @@ pub fn front(run: &str) -> String {
 }
 
 /// Makes a run's networks.
-pub async fn create(engine: &Engine, run: &str, journal: &dyn Journal) -> Result<(), Trouble> {
+pub async fn create(engine: &Engine, run: &str, journal: &dyn Journal) -> Result<(), Error> {
     let apart = HashMap::from([("com.docker.network.bridge.enable_icc".to_owned(), "false".to_owned())]);
     let front = NetworkCreateRequest { name: front(run), options: Some(apart), ..NetworkCreateRequest::default() };
     let pairs = PAIRS.iter().map(|pair| NetworkCreateRequest {
@@ -38,13 +38,13 @@ pub async fn create(engine: &Engine, run: &str, journal: &dyn Journal) -> Result
         journal.creating(engine.receipt("network", &network.name)).await?;
         let network = NetworkCreateRequest { driver: Some("bridge".into()), labels: Some(labels(run)), ..network };
         let hint = "are there many networks already? `docker network prune` removes those that nobody uses";
-        ask(what, engine.docker.create_network(network)).await.map_err(|trouble| trouble.hint(hint))?;
+        ask(what, engine.docker.create_network(network)).await.map_err(|error| error.hint(hint))?;
     }
     Ok(())
 }
 
 /// Connects a component's container to all whom it talks to.
-pub async fn join(engine: &Engine, run: &str, component: &str) -> Result<(), Trouble> {
+pub async fn join(engine: &Engine, run: &str, component: &str) -> Result<(), Error> {
     for pair in PAIRS.into_iter().filter(|pair| pair.0 == component || pair.1 == component) {
         connect(engine, run, pair, component).await?;
     }
@@ -52,7 +52,7 @@ pub async fn join(engine: &Engine, run: &str, component: &str) -> Result<(), Tro
 }
 
 /// Cuts two components off from each other.
-pub async fn cut(engine: &Engine, run: &str, one: &str, other: &str) -> Result<(), Trouble> {
+pub async fn cut(engine: &Engine, run: &str, one: &str, other: &str) -> Result<(), Error> {
     let pair = pair(one, other)?;
     let network = pair_name(run, pair);
     if !connected(engine, run, pair).await? {
@@ -63,7 +63,7 @@ pub async fn cut(engine: &Engine, run: &str, one: &str, other: &str) -> Result<(
 }
 
 /// Connects them again.
-pub async fn mend(engine: &Engine, run: &str, one: &str, other: &str) -> Result<(), Trouble> {
+pub async fn mend(engine: &Engine, run: &str, one: &str, other: &str) -> Result<(), Error> {
     let pair = pair(one, other)?;
     if connected(engine, run, pair).await? { Ok(()) } else { connect(engine, run, pair, pair.0).await }
 }
@@ -71,8 +71,8 @@ pub async fn mend(engine: &Engine, run: &str, one: &str, other: &str) -> Result<
 /// Does one reach the other's port, by name? Asked from inside of `one`.
 pub async fn reaches(engine: &Engine, run: &str, one: &str, other: &str) -> Finding {
     for component in [one, other] {
-        if let Err(trouble) = known(component) {
-            return Finding::unknown(trouble.to_string());
+        if let Err(error) = known(component) {
+            return Finding::unknown(error.to_string());
         }
     }
     // Small images have no bash, but then they have busybox's nc.
@@ -85,11 +85,11 @@ pub async fn reaches(engine: &Engine, run: &str, one: &str, other: &str) -> Find
         Ok((ended, _)) if ended.success() => Finding::met(),
         Ok((ended, _)) if ended.code == Some(124) => Finding::missed(format!("`{one}` gets no answer from `{other}`")),
         Ok((ended, _)) => Finding::missed(format!("`{one}` does not reach `{other}`: {ended}")),
-        Err(trouble) => Finding::unknown(trouble.to_string()),
+        Err(error) => Finding::unknown(error.to_string()),
     }
 }
 
-async fn connect(engine: &Engine, run: &str, pair: (&str, &str), component: &str) -> Result<(), Trouble> {
+async fn connect(engine: &Engine, run: &str, pair: (&str, &str), component: &str) -> Result<(), Error> {
     let endpoint = EndpointSettings { aliases: Some(vec![component.to_owned()]), ..EndpointSettings::default() };
     let container = format!("{run}-{component}");
     let request = NetworkConnectRequest { container, endpoint_config: Some(endpoint) };
@@ -99,25 +99,25 @@ async fn connect(engine: &Engine, run: &str, pair: (&str, &str), component: &str
 }
 
 /// Is the client on the network that it shares with its server?
-async fn connected(engine: &Engine, run: &str, pair: (&str, &str)) -> Result<bool, Trouble> {
+async fn connected(engine: &Engine, run: &str, pair: (&str, &str)) -> Result<bool, Error> {
     let container = format!("{run}-{}", pair.0);
-    let gone = || Trouble::new(format!("cannot change the network of `{}`", pair.0), "its container is gone");
+    let gone = || Error::new(format!("cannot change the network of `{}`", pair.0), "its container is gone");
     let found = engine.inspect(&container).await?.ok_or_else(gone)?;
     let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
     Ok(networks.contains_key(&pair_name(run, pair)))
 }
 
-fn pair(one: &str, other: &str) -> Result<(&'static str, &'static str), Trouble> {
+fn pair(one: &str, other: &str) -> Result<(&'static str, &'static str), Error> {
     known(one)?;
     known(other)?;
     let found = PAIRS.into_iter().find(|pair| *pair == (one, other) || *pair == (other, one));
-    found.ok_or_else(|| Trouble::new(format!("the network between `{one}` and `{other}`"), "they never talk"))
+    found.ok_or_else(|| Error::new(format!("the network between `{one}` and `{other}`"), "they never talk"))
 }
 
-fn known(component: &str) -> Result<(), Trouble> {
+fn known(component: &str) -> Result<(), Error> {
     let why = || format!("known: {}", COMPONENTS.join(", "));
     let there = COMPONENTS.contains(&component).then_some(());
-    there.ok_or_else(|| Trouble::new(format!("no component `{component}`"), why()))
+    there.ok_or_else(|| Error::new(format!("no component `{component}`"), why()))
 }
 
 fn pair_name(run: &str, pair: (&str, &str)) -> String {

@@ -4,12 +4,12 @@ use super::component::Component;
 use super::engine::Engine;
 use super::recipe::{self, administrator, endpoint};
 use super::{Containers, cleanup, cpu, exec, memory, network};
-use crate::client::{Running, Trouble};
+use crate::client::{Error, Running};
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools::{self, Tools};
 use crate::environment::{
-    Components, Cpu, CpuUse, Disks, Doors, Environment, Exec, Journal, Lent, Memory, MemoryUse, Network, Objects,
-    Removal, Sql,
+    Components, Cpu, CpuUse, Disks, Endpoints, Exec, Journal, Memory, MemoryUse, Network, Objects, Platform, Removal,
+    RunContext, Sql,
 };
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
@@ -21,27 +21,27 @@ use std::path::Path;
 use tokio_postgres::Client;
 
 /// A platform of containers that serves.
-pub struct Platform {
+pub struct ContainersPlatform {
     engine: Engine,
-    lent: Lent,
+    run_context: RunContext,
     keep: bool,
     components: [Component; 3],
     secrets: Secrets,
-    doors: Doors,
+    endpoints: Endpoints,
     s3: aws_sdk_s3::Client,
-    tools: tools::Found,
+    tools: tools::ToolFolder,
 }
 
-impl Platform {
+impl ContainersPlatform {
     /// Sets a platform up; what was made before a failure is left to `cleanup`.
     pub async fn provision(
         engine: &Engine,
-        lent: &Lent,
+        run_context: &RunContext,
         settings: &Containers,
         journal: &dyn Journal,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, Error> {
         let Containers { keep, images, restart } = settings;
-        let (run, secrets) = (lent.run.as_str(), Secrets::random());
+        let (run, secrets) = (run_context.run.as_str(), Secrets::random());
         let passfile = cleanup::passfile(run);
         journal.creating(Receipt(json!({ "file": passfile }))).await?;
         write(&passfile, &secrets.passfile("127.0.0.1"))?;
@@ -60,7 +60,7 @@ impl Platform {
         let postgres = component(recipe::postgres(images, *restart, &secrets));
         let mlflow = component(recipe::mlflow(images, *restart, &secrets));
         let (postgres, s3, mlflow) = tokio::try_join!(postgres, bucket, mlflow)?;
-        let doors = Doors {
+        let endpoints = Endpoints {
             mlflow: Some(endpoint(mlflow.port)),
             postgres: Some(format!("postgresql://{0}@127.0.0.1:{1}/{0}", stack::DATABASE, postgres.port)),
             s3: Some(endpoint(s3.port)),
@@ -69,13 +69,12 @@ impl Platform {
         };
         let client = administrator(s3.port, &secrets);
         let components = [postgres, s3, mlflow];
-        let (engine, lent, tools) = (engine.clone(), lent.clone(), tools::Found::default());
-        Ok(Self { engine, lent, keep: *keep, components, secrets, doors, s3: client, tools })
+        let (engine, run_context, tools) = (engine.clone(), run_context.clone(), tools::ToolFolder::default());
+        Ok(Self { engine, run_context, keep: *keep, components, secrets, endpoints, s3: client, tools })
     }
 
-    fn component(&self, name: &str) -> Result<&Component, Trouble> {
-        let known =
-            || Trouble::new(format!("no component `{name}`"), format!("known: {}", stack::COMPONENTS.join(", ")));
+    fn component(&self, name: &str) -> Result<&Component, Error> {
+        let known = || Error::new(format!("no component `{name}`"), format!("known: {}", stack::COMPONENTS.join(", ")));
         self.components.iter().find(|component| component.name == name).ok_or_else(known)
     }
 
@@ -85,174 +84,174 @@ impl Platform {
 }
 
 /// Writes a file that only its owner may read, from its first moment on.
-fn write(path: &Path, text: &str) -> Result<(), Trouble> {
+fn write(path: &Path, text: &str) -> Result<(), Error> {
     let write = || {
         path.parent().map_or(Ok(()), fs::create_dir_all)?;
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
     };
-    write().map_err(|e| Trouble::new(format!("cannot write `{}`", path.display()), e).hint("set LIFEBOAT_STATE"))
+    write().map_err(|e| Error::caused_by(format!("cannot write `{}`", path.display()), e).hint("set LIFEBOAT_STATE"))
 }
 
 #[async_trait]
-impl Environment for Platform {
-    fn doors(&self) -> &Doors {
-        &self.doors
+impl Platform for ContainersPlatform {
+    fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
 
-    fn components(&self) -> Result<&dyn Components, Trouble> {
+    fn components(&self) -> Result<&dyn Components, Error> {
         Ok(self)
     }
 
-    fn exec(&self) -> Result<&dyn Exec, Trouble> {
+    fn exec(&self) -> Result<&dyn Exec, Error> {
         Ok(self)
     }
 
-    fn network(&self) -> Result<&dyn Network, Trouble> {
+    fn network(&self) -> Result<&dyn Network, Error> {
         Ok(self)
     }
 
-    fn memory(&self) -> Result<&dyn Memory, Trouble> {
+    fn memory(&self) -> Result<&dyn Memory, Error> {
         Ok(self)
     }
 
-    fn cpu(&self) -> Result<&dyn Cpu, Trouble> {
+    fn cpu(&self) -> Result<&dyn Cpu, Error> {
         Ok(self)
     }
 
-    fn disks(&self) -> Result<&dyn Disks, Trouble> {
+    fn disks(&self) -> Result<&dyn Disks, Error> {
         Ok(self)
     }
 
-    fn removal(&self) -> Result<&dyn Removal, Trouble> {
+    fn removal(&self) -> Result<&dyn Removal, Error> {
         Ok(self)
     }
 
-    fn sql(&self) -> Result<&dyn Sql, Trouble> {
+    fn sql(&self) -> Result<&dyn Sql, Error> {
         Ok(self)
     }
 
-    fn objects(&self) -> Result<&dyn Objects, Trouble> {
+    fn objects(&self) -> Result<&dyn Objects, Error> {
         Ok(self)
     }
 
     fn kept(&self) -> Option<String> {
-        self.keep.then(|| format!("{}; its containers begin with {}", self.doors.stay_up(), self.lent.run))
+        self.keep.then(|| format!("{}; its containers begin with {}", self.endpoints.stay_up(), self.run_context.run))
     }
 
     async fn remove(&self) -> Vec<String> {
-        cleanup::sweep(&self.engine, &self.lent).await
+        cleanup::sweep(&self.engine, &self.run_context).await
     }
 }
 
 #[async_trait]
-impl Components for Platform {
-    async fn instance(&self, component: &str) -> Result<Option<String>, Trouble> {
+impl Components for ContainersPlatform {
+    async fn instance(&self, component: &str) -> Result<Option<String>, Error> {
         self.component(component)?.instance().await
     }
 
-    async fn kill(&self, component: &str) -> Result<(), Trouble> {
+    async fn kill(&self, component: &str) -> Result<(), Error> {
         self.component(component)?.kill().await
     }
 
-    async fn stop(&self, component: &str) -> Result<(), Trouble> {
+    async fn stop(&self, component: &str) -> Result<(), Error> {
         self.component(component)?.stop().await
     }
 
-    async fn start(&self, component: &str) -> Result<(), Trouble> {
+    async fn start(&self, component: &str) -> Result<(), Error> {
         self.component(component)?.start().await
     }
 
-    async fn pause(&self, component: &str) -> Result<(), Trouble> {
+    async fn pause(&self, component: &str) -> Result<(), Error> {
         self.component(component)?.pause().await
     }
 
-    async fn resume(&self, component: &str) -> Result<(), Trouble> {
+    async fn resume(&self, component: &str) -> Result<(), Error> {
         self.component(component)?.resume().await
     }
 
     async fn alive(&self, component: &str) -> Finding {
         match self.component(component) {
             Ok(component) => component.alive().await,
-            Err(trouble) => Finding::unknown(trouble.to_string()),
+            Err(error) => Finding::unknown(error.to_string()),
         }
     }
 }
 
 #[async_trait]
-impl Exec for Platform {
-    async fn exec(&self, component: &str, command: &[&str]) -> Result<Running, Trouble> {
+impl Exec for ContainersPlatform {
+    async fn exec(&self, component: &str, command: &[&str]) -> Result<Running, Error> {
         exec::exec(&self.engine, &self.component(component)?.container, command, &[]).await
     }
 }
 
 #[async_trait]
-impl Network for Platform {
-    async fn cut(&self, one: &str, other: &str) -> Result<(), Trouble> {
-        network::cut(&self.engine, &self.lent.run, one, other).await
+impl Network for ContainersPlatform {
+    async fn cut(&self, one: &str, other: &str) -> Result<(), Error> {
+        network::cut(&self.engine, &self.run_context.run, one, other).await
     }
 
-    async fn mend(&self, one: &str, other: &str) -> Result<(), Trouble> {
-        network::mend(&self.engine, &self.lent.run, one, other).await
+    async fn mend(&self, one: &str, other: &str) -> Result<(), Error> {
+        network::mend(&self.engine, &self.run_context.run, one, other).await
     }
 
     async fn reaches(&self, one: &str, other: &str) -> Finding {
-        network::reaches(&self.engine, &self.lent.run, one, other).await
+        network::reaches(&self.engine, &self.run_context.run, one, other).await
     }
 }
 
 #[async_trait]
-impl Memory for Platform {
-    async fn memory(&self, component: &str) -> Result<MemoryUse, Trouble> {
+impl Memory for ContainersPlatform {
+    async fn memory(&self, component: &str) -> Result<MemoryUse, Error> {
         memory::memory(&self.engine, &self.component(component)?.container).await
     }
 
-    async fn limit(&self, component: &str, bytes: Option<u64>) -> Result<(), Trouble> {
+    async fn limit(&self, component: &str, bytes: Option<u64>) -> Result<(), Error> {
         memory::limit(&self.engine, &self.component(component)?.container, bytes).await
     }
 }
 
 #[async_trait]
-impl Cpu for Platform {
-    async fn cpu(&self, component: &str) -> Result<CpuUse, Trouble> {
+impl Cpu for ContainersPlatform {
+    async fn cpu(&self, component: &str) -> Result<CpuUse, Error> {
         cpu::cpu(&self.engine, &self.component(component)?.container).await
     }
 
-    async fn throttle(&self, component: &str, limit: Option<u64>) -> Result<(), Trouble> {
+    async fn throttle(&self, component: &str, limit: Option<u64>) -> Result<(), Error> {
         cpu::throttle(&self.engine, &self.component(component)?.container, limit).await
     }
 }
 
 #[async_trait]
-impl Disks for Platform {
-    async fn disks(&self, component: &str) -> Result<Vec<String>, Trouble> {
+impl Disks for ContainersPlatform {
+    async fn disks(&self, component: &str) -> Result<Vec<String>, Error> {
         self.component(component)?.disks().await
     }
 
-    async fn lose(&self, component: &str, disks: &[String]) -> Result<(), Trouble> {
+    async fn lose(&self, component: &str, disks: &[String]) -> Result<(), Error> {
         self.component(component)?.lose(disks).await
     }
 }
 
 #[async_trait]
-impl Removal for Platform {
-    async fn container(&self, component: &str) -> Result<Option<String>, Trouble> {
+impl Removal for ContainersPlatform {
+    async fn container(&self, component: &str) -> Result<Option<String>, Error> {
         self.component(component)?.id().await
     }
 
-    async fn remove_container(&self, component: &str, container: &str) -> Result<(), Trouble> {
+    async fn remove_container(&self, component: &str, container: &str) -> Result<(), Error> {
         self.component(component)?.remove(container).await
     }
 }
 
 #[async_trait]
-impl Sql for Platform {
-    async fn connect(&self, database: &str) -> Result<Client, Trouble> {
+impl Sql for ContainersPlatform {
+    async fn connect(&self, database: &str) -> Result<Client, Error> {
         crate::client::postgres::connect(&self.secrets.config("127.0.0.1", self.postgres().port, database)).await
     }
 
-    async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Trouble> {
+    async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Error> {
         let port = self.postgres().port;
-        if let (Some(bin), Some(passfile)) = (self.tools.folder(self).await, self.doors.passfile.clone()) {
+        if let (Some(bin), Some(passfile)) = (self.tools.folder(self).await, self.endpoints.passfile.clone()) {
             return Tools { bin, host: "127.0.0.1".into(), port, passfile }.start(name, args);
         }
         // Inside of the server's own container, where the superuser needs no password.
@@ -262,7 +261,7 @@ impl Sql for Platform {
     }
 }
 
-impl Objects for Platform {
+impl Objects for ContainersPlatform {
     fn s3(&self) -> &aws_sdk_s3::Client {
         &self.s3
     }

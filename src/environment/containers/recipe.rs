@@ -4,7 +4,7 @@
 //! environment only, and MLflow its own: who may ask the engine sees them, and could read the files as well.
 
 use super::restart::Restart;
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::client::s3;
 use crate::environment::images::Images;
 use crate::environment::stack::{self, DATABASE, Secrets};
@@ -126,7 +126,7 @@ pub fn mlflow(images: &Images, restart: Restart, secrets: &Secrets) -> Recipe {
 }
 
 /// Does the component at this port of the machine serve its clients?
-pub async fn serves(component: &str, port: u16, secrets: &Secrets) -> Result<(), Trouble> {
+pub async fn serves(component: &str, port: u16, secrets: &Secrets) -> Result<(), Error> {
     match component {
         "postgres" => stack::postgres_serves(&secrets.config("127.0.0.1", port, DATABASE)).await,
         "s3" => stack::s3_serves(&administrator(port, secrets)).await,

@@ -1,13 +1,12 @@
 //! What the container engine has for a platform, and what it lacks; asks and never makes anything.
 
 use super::engine::{Engine, HINT, ask, no_answer};
-use crate::client::Trouble;
+use crate::client::{Error, ErrorKind};
 use crate::environment::Survey;
 use crate::environment::images::Images;
 use crate::environment::stack::COMPONENTS;
 use rustix::fs::statvfs;
 use std::fmt::Write;
-use testcontainers::bollard::errors::Error;
 
 /// What must be free where the engine keeps its volumes.
 const SPACE: u64 = 1 << 30;
@@ -17,18 +16,18 @@ pub async fn survey(images: &Images) -> Survey {
     let mut survey = Survey::default();
     match Engine::own() {
         Ok(engine) => {
-            if let Err(trouble) = look(&engine, images, &mut survey).await {
-                survey.problems.push(trouble.to_string());
+            if let Err(error) = look(&engine, images, &mut survey).await {
+                survey.problems.push(error.to_string());
             }
         }
-        Err(trouble) => survey.problems.push(trouble.to_string()),
+        Err(error) => survey.problems.push(error.to_string()),
     }
     survey
 }
 
-async fn look(engine: &Engine, images: &Images, survey: &mut Survey) -> Result<(), Trouble> {
+async fn look(engine: &Engine, images: &Images, survey: &mut Survey) -> Result<(), Error> {
     let address = &engine.address;
-    let version = ask(no_answer(address), engine.docker.version()).await.map_err(|trouble| advise(trouble, address))?;
+    let version = ask(no_answer(address), engine.docker.version()).await.map_err(|error| advise(error, address))?;
     let mut text = version.version.unwrap_or_default();
     if let Some(api) = version.api_version {
         let _ = write!(text, ", API {api}");
@@ -45,7 +44,7 @@ async fn look(engine: &Engine, images: &Images, survey: &mut Survey) -> Result<(
                 survey.facts.insert(format!("image of {component}"), image);
             }
             Ok(false) => survey.problems.push(missing(component, &image)),
-            Err(trouble) => survey.problems.push(trouble.to_string()),
+            Err(error) => survey.problems.push(error.to_string()),
         }
     }
     let info = ask("cannot ask the container engine", engine.docker.info()).await?;
@@ -63,10 +62,12 @@ async fn look(engine: &Engine, images: &Images, survey: &mut Survey) -> Result<(
     Ok(())
 }
 
-async fn present(engine: &Engine, image: &str) -> Result<bool, Trouble> {
+async fn present(engine: &Engine, image: &str) -> Result<bool, Error> {
     let look = async {
         match engine.docker.inspect_image(image).await {
-            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(false),
+            Err(testcontainers::bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {
+                Ok(false)
+            }
             answer => answer.map(|_| true),
         }
     };
@@ -78,11 +79,9 @@ fn missing(component: &str, image: &str) -> String {
     format!("the image `{image}` of `{component}` is missing; get it with `docker pull {image}`, or {built}")
 }
 
-fn advise(trouble: Trouble, address: &str) -> Trouble {
-    // The client's own words for a closed door end in the system's.
-    let closed = ["ermission denied", "os error 13"].iter().any(|text| trouble.why.contains(text));
+fn advise(error: Error, address: &str) -> Error {
     let group = format!("`{}` may not use `{address}`: join the group that owns it, often `docker`", whoami());
-    if closed { trouble.hint(group) } else { trouble.hint(HINT) }
+    if error.kind == ErrorKind::PermissionDenied { error.hint(group) } else { error.hint(HINT) }
 }
 
 fn whoami() -> String {

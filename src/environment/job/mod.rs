@@ -12,7 +12,7 @@ mod state;
 pub use run::run;
 
 use super::{Cluster, Permission, cluster, manifest};
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::model::Span;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::EnvVar;
@@ -20,7 +20,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, ResourceExt};
 use rand::Rng;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer, de::Error as _};
 use std::path::{Path, PathBuf};
 
 /// How long a job that has ended stays, if Lifeboat did not live to remove it.
@@ -37,7 +37,7 @@ pub struct Manifest(Job);
 
 /// A job that is to be run.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct JobRequest {
     source: Source,
     within: Span,
 }
@@ -81,7 +81,7 @@ impl Manifest {
     }
 }
 
-impl Asked {
+impl JobRequest {
     /// The job of one of the two, which is waited for so long.
     ///
     /// # Errors
@@ -115,7 +115,7 @@ impl Asked {
     }
 
     /// The job as it is to be created, under a name of its own.
-    async fn made(&self, cluster: &dyn Cluster, variables: &[(&str, &str)]) -> Result<Job, Trouble> {
+    async fn made(&self, cluster: &dyn Cluster, variables: &[(&str, &str)]) -> Result<Job, Error> {
         let mut job = match &self.source {
             Source::Manifest(job) => Job::clone(job),
             Source::CronJob(name) => {
@@ -192,9 +192,9 @@ mod tests {
         )
         .unwrap();
         let manifest = Manifest::read(&path).unwrap();
-        assert_eq!(Asked::of(Some(manifest.clone()), None, five_minutes()).unwrap().name(), "mine");
-        assert!(Asked::of(Some(manifest), Some("theirs".into()), five_minutes()).is_err());
-        assert!(Asked::of(None, None, five_minutes()).is_err());
+        assert_eq!(JobRequest::of(Some(manifest.clone()), None, five_minutes()).unwrap().name(), "mine");
+        assert!(JobRequest::of(Some(manifest), Some("theirs".into()), five_minutes()).is_err());
+        assert!(JobRequest::of(None, None, five_minutes()).is_err());
     }
 
     #[test]

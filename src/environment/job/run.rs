@@ -4,14 +4,14 @@
 //! undo whatever is tried instead.
 
 use super::logs::Logs;
-use super::{Asked, state};
-use crate::client::Trouble;
+use super::{JobRequest, state};
+use crate::client::Error;
 use crate::environment::{Cluster, cluster};
 use crate::model::{Finding, Span};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
-use kube::{Error, ResourceExt};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
@@ -29,10 +29,10 @@ const LAST: Duration = Duration::from_secs(5);
 /// Runs the job with these variables in every container's environment. Met when it is complete; missed when it failed
 /// or was not done in time, with the reason and the last line of its log; unknown when there is no such job to run.
 /// Dropped before that, the job is removed.
-pub async fn run(cluster: &dyn Cluster, asked: &Asked, variables: &[(&str, &str)]) -> Finding {
+pub async fn run(cluster: &dyn Cluster, asked: &JobRequest, variables: &[(&str, &str)]) -> Finding {
     let job = match timeout(CALL, asked.made(cluster, variables)).await {
         Ok(Ok(job)) => job,
-        Ok(Err(trouble)) => return Finding::unknown(trouble.to_string()),
+        Ok(Err(error)) => return Finding::unknown(error.to_string()),
         Err(_) => return Finding::unknown("the cluster's API does not answer"),
     };
     let mut started = Started::new(cluster, &asked.name(), job.name_any());
@@ -41,7 +41,7 @@ pub async fn run(cluster: &dyn Cluster, asked: &Asked, variables: &[(&str, &str)
         Ok(Err(error)) => Err(format!("cannot create it: {}", cluster::why(&error))),
         Err(_) => Err("cannot create it: the cluster's API does not answer".into()),
     };
-    let removed = started.remove(ended.is_err()).await.err().map(|trouble| trouble.to_string());
+    let removed = started.remove(ended.is_err()).await.err().map(|error| error.to_string());
     let name = format!("job `{}`", asked.name());
     match (ended, removed) {
         (Ok(()), None) => Finding::met(),
@@ -62,7 +62,7 @@ struct Started {
 }
 
 /// What one look showed.
-enum Seen {
+enum JobProgress {
     Ended(Result<(), String>),
     Going(String),
 }
@@ -87,15 +87,15 @@ impl Started {
         let mut state = "the cluster's API does not answer".to_owned();
         loop {
             match timeout_at(end, self.look()).await {
-                Ok(Ok(Seen::Ended(Ok(())))) => {
+                Ok(Ok(JobProgress::Ended(Ok(())))) => {
                     self.logs.last(LAST).await;
                     return Ok(());
                 }
-                Ok(Ok(Seen::Ended(Err(why)))) => {
+                Ok(Ok(JobProgress::Ended(Err(why)))) => {
                     let last = self.logs.last(LAST).await;
                     return Err(with_last(why, last));
                 }
-                Ok(Ok(Seen::Going(how))) => state = how,
+                Ok(Ok(JobProgress::Going(how))) => state = how,
                 Ok(Err(error)) => state = cluster::why(&error),
                 Err(_) => {}
             }
@@ -110,15 +110,15 @@ impl Started {
         }
     }
 
-    async fn look(&mut self) -> kube::Result<Seen> {
+    async fn look(&mut self) -> kube::Result<JobProgress> {
         let Some(job) = self.jobs.get_opt(&self.name).await? else {
-            return Ok(Seen::Ended(Err("somebody deleted it".into())));
+            return Ok(JobProgress::Ended(Err("somebody deleted it".into())));
         };
         let pods = self.its_pods().await?;
         self.logs.follow(&pods);
         let hopeless = || pods.iter().find_map(state::hopeless).map(Err);
         let ended = state::ended(&job).or_else(hopeless);
-        Ok(ended.map_or_else(|| Seen::Going(state::of_job(&job, &pods)), Seen::Ended))
+        Ok(ended.map_or_else(|| JobProgress::Going(state::of_job(&job, &pods)), JobProgress::Ended))
     }
 
     async fn its_pods(&self) -> kube::Result<Vec<Pod>> {
@@ -138,7 +138,7 @@ impl Started {
     }
 
     /// Removes it; where it was given up, returns when no pod of it is left.
-    async fn remove(mut self, given_up: bool) -> Result<(), Trouble> {
+    async fn remove(mut self, given_up: bool) -> Result<(), Error> {
         let deleted = delete(&self.jobs, &self.name).await;
         self.removed = true;
         deleted?;
@@ -146,7 +146,7 @@ impl Started {
     }
 
     /// Waits until no pod of it can do anything.
-    async fn gone(&self) -> Result<(), Trouble> {
+    async fn gone(&self) -> Result<(), Error> {
         let end = Instant::now() + GONE;
         loop {
             let left = match timeout(CALL, self.its_pods()).await {
@@ -156,7 +156,7 @@ impl Started {
                 Err(_) => "the cluster's API does not answer".into(),
             };
             if Instant::now() >= end {
-                return Err(Trouble::new(format!("job `{}` does not go", self.name), left));
+                return Err(Error::new(format!("job `{}` does not go", self.name), left));
             }
             sleep(LOOK).await;
         }
@@ -178,19 +178,19 @@ fn acts(pod: &Pod) -> bool {
 }
 
 /// Deletes a job, and its pods with it; gone already is as good.
-async fn delete(jobs: &Api<Job>, name: &str) -> Result<(), Trouble> {
+async fn delete(jobs: &Api<Job>, name: &str) -> Result<(), Error> {
     let what = format!("cannot delete the job `{name}`");
-    let mut trouble = Trouble::new(&what, "the cluster's API does not answer");
+    let mut last = Error::new(&what, "the cluster's API does not answer");
     for _ in 0..TRIES {
         match timeout(CALL, jobs.delete(name, &DeleteParams::background())).await {
             Ok(Ok(_)) => return Ok(()),
-            Ok(Err(Error::Api(status))) if status.is_not_found() => return Ok(()),
-            Ok(Err(error)) => trouble = cluster::cannot(&what)(error),
+            Ok(Err(kube::Error::Api(status))) if status.is_not_found() => return Ok(()),
+            Ok(Err(error)) => last = cluster::cannot(&what)(error),
             Err(_) => {}
         }
         sleep(LOOK).await;
     }
-    Err(trouble)
+    Err(last)
 }
 
 impl Drop for Started {

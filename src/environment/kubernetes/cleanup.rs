@@ -5,9 +5,9 @@
 
 use super::client::{ask, found, insist};
 use super::manifests::{SECRET, STORE_SECRET, run_label};
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::environment::RUN;
-use crate::environment::cluster::{self, CLOSED};
+use crate::environment::cluster::{self, CORDONED};
 use crate::environment::stack::{Key, Secrets};
 use crate::model::Receipt;
 use crate::store;
@@ -30,7 +30,7 @@ const HELD: Duration = Duration::from_secs(30);
 const MARKER: &str = ".lifeboat-run";
 
 /// What tells a cluster from all others.
-pub async fn uid(client: &Client) -> Result<String, Trouble> {
+pub async fn uid(client: &Client) -> Result<String, Error> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let system = insist("cannot read which cluster this is", || namespaces.get("kube-system")).await?;
     Ok(system.uid().unwrap_or_default())
@@ -42,7 +42,7 @@ pub fn folder(run: &str) -> PathBuf {
 }
 
 /// Makes that folder.
-pub fn make_folder(run: &str, passfile: &str) -> Result<(), Trouble> {
+pub fn make_folder(run: &str, passfile: &str) -> Result<(), Error> {
     let folder = folder(run);
     let make = || {
         fs::create_dir_all(&folder)?;
@@ -51,11 +51,11 @@ pub fn make_folder(run: &str, passfile: &str) -> Result<(), Trouble> {
         let mut file = options.write(true).create_new(true).mode(0o600).open(folder.join("passfile"))?;
         file.write_all(passfile.as_bytes())
     };
-    make().map_err(|e| Trouble::new(format!("cannot make `{}`", folder.display()), e).hint("set LIFEBOAT_STATE"))
+    make().map_err(|e| Error::caused_by(format!("cannot make `{}`", folder.display()), e).hint("set LIFEBOAT_STATE"))
 }
 
 /// The secrets of a platform, as far as its namespaces, its own and the store's, still hold them.
-pub async fn secrets(client: &Client, namespaces: [String; 2]) -> Result<Option<Secrets>, Trouble> {
+pub async fn secrets(client: &Client, namespaces: [String; 2]) -> Result<Option<Secrets>, Error> {
     let [platform, store] = namespaces;
     let read = async |namespace: String, name: &str| {
         let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
@@ -84,8 +84,8 @@ pub async fn remove(client: &Client, run: &str, receipts: &[Receipt]) -> Vec<Str
     let mut left: Vec<String> = clear(&folder(run), run).into_iter().collect();
     let here = match uid(client).await {
         Ok(uid) => uid,
-        Err(trouble) => {
-            left.extend(named(receipts).into_iter().map(|(name, _)| format!("namespace `{name}`: {trouble}")));
+        Err(error) => {
+            left.extend(named(receipts).into_iter().map(|(name, _)| format!("namespace `{name}`: {error}")));
             return left;
         }
     };
@@ -95,7 +95,7 @@ pub async fn remove(client: &Client, run: &str, receipts: &[Receipt]) -> Vec<Str
     left.extend(
         futures::future::join_all(going).await.into_iter().filter_map(|gone| gone.err().map(|e| e.to_string())),
     );
-    left.extend(reopen(client, run).await);
+    left.extend(uncordon(client, run).await);
     if left.is_empty() {
         let names: BTreeSet<&str> = mine.iter().map(|(name, _)| name.as_str()).collect();
         left.extend(disks(client, &names).await);
@@ -104,27 +104,27 @@ pub async fn remove(client: &Client, run: &str, receipts: &[Receipt]) -> Vec<Str
 }
 
 /// Opens the nodes that the run closed; answers those that stay closed.
-async fn reopen(client: &Client, run: &str) -> Vec<String> {
-    let params = ListParams::default().labels(&format!("{CLOSED}={}", run_label(run)));
+async fn uncordon(client: &Client, run: &str) -> Vec<String> {
+    let params = ListParams::default().labels(&format!("{CORDONED}={}", run_label(run)));
     let nodes: Api<Node> = Api::all(client.clone());
     let closed = match insist("cannot list the nodes", || nodes.list(&params)).await {
         Ok(closed) => closed.items,
-        Err(trouble) => return vec![format!("the nodes that the run may have closed: {trouble}")],
+        Err(error) => return vec![format!("the nodes that the run may have closed: {error}")],
     };
     let mut left = vec![];
     for name in closed.iter().map(ResourceExt::name_any) {
-        if let Err(trouble) = cluster::reopen(client, &name).await {
-            left.push(format!("node `{name}`: {trouble}; kubectl uncordon {name}"));
+        if let Err(error) = cluster::uncordon(client, &name).await {
+            left.push(format!("node `{name}`: {error}; kubectl uncordon {name}"));
         }
     }
     left
 }
 
-/// The trouble of a namespace in a cluster that is not the one we talk to.
-pub fn elsewhere(namespace: &str) -> Trouble {
-    let trouble =
-        Trouble::new(format!("namespace `{namespace}`"), "it is in another cluster than the one that answers now");
-    trouble.hint("name its context or kubeconfig")
+/// The error of a namespace in a cluster that is not the one we talk to.
+pub fn elsewhere(namespace: &str) -> Error {
+    let error =
+        Error::new(format!("namespace `{namespace}`"), "it is in another cluster than the one that answers now");
+    error.hint("name its context or kubeconfig")
 }
 
 /// The namespaces of the receipts, with their clusters.
@@ -133,13 +133,13 @@ pub fn named(receipts: &[Receipt]) -> BTreeSet<(String, String)> {
     receipts.iter().filter_map(|receipt| Some((text(receipt, "namespace")?, text(receipt, "cluster")?))).collect()
 }
 
-async fn remove_namespace(client: &Client, name: &str, run: &str) -> Result<(), Trouble> {
+async fn remove_namespace(client: &Client, name: &str, run: &str) -> Result<(), Error> {
     let what = format!("namespace `{name}`");
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let read = async || insist(&what, || async { found(namespaces.get(name).await) }).await;
     let Some(there) = read().await? else { return Ok(()) };
     if there.labels().get(RUN).map(String::as_str) != Some(run_label(run).as_str()) {
-        return Err(Trouble::new(what, format!("it lacks the label {RUN} of this run, so it stays")));
+        return Err(Error::new(what, format!("it lacks the label {RUN} of this run, so it stays")));
     }
     insist(&what, || async { found(namespaces.delete(name, &DeleteParams::default()).await) }).await?;
     hurry(client, name, &what).await;
@@ -151,7 +151,7 @@ async fn remove_namespace(client: &Client, name: &str, run: &str) -> Result<(), 
         }
         if began.elapsed() > GONE || free.elapsed() > HELD {
             let why = format!("not gone within {} s: {}", began.elapsed().as_secs(), stuck(&there));
-            return Err(Trouble::new(what, why).hint(way_out(name, &there)));
+            return Err(Error::new(what, why).hint(way_out(name, &there)));
         }
         sleep(Duration::from_millis(300)).await;
     }
@@ -229,9 +229,9 @@ fn clear(folder: &Path, run: &str) -> Option<String> {
 }
 
 /// What is left where the cluster cannot even be asked.
-pub fn unreachable(receipts: &[Receipt], run: &str, trouble: &Trouble) -> Vec<String> {
+pub fn unreachable(receipts: &[Receipt], run: &str, error: &Error) -> Vec<String> {
     let folder = clear(&folder(run), run).into_iter();
-    folder.chain(named(receipts).into_iter().map(|(name, _)| format!("namespace `{name}`: {trouble}"))).collect()
+    folder.chain(named(receipts).into_iter().map(|(name, _)| format!("namespace `{name}`: {error}"))).collect()
 }
 
 #[cfg(test)]
@@ -262,7 +262,7 @@ mod tests {
     fn what_cannot_be_reached_is_named() {
         let receipt = |text| Receipt(json!({ "namespace": text, "cluster": "c" }));
         let receipts = [receipt("a"), receipt("a"), Receipt(json!({ "folder": "/nowhere" }))];
-        let left = unreachable(&receipts, "a-run-that-never-was", &Trouble::new("no cluster", "gone"));
+        let left = unreachable(&receipts, "a-run-that-never-was", &Error::new("no cluster", "gone"));
         assert_eq!(left, ["namespace `a`: no cluster: gone"]);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Apart because the crate's client waits for ever where nobody answers, and repeats nothing.
 
-use crate::client::{Trouble, chain};
+use crate::client::{Error, chain};
 use kube::config::{KubeConfigOptions, Kubeconfig, NamedContext};
 use kube::{Client, Config};
 use std::path::Path;
@@ -16,29 +16,29 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const WHAT: &str = "cannot use the cluster";
 
 /// A client of the cluster that a kubeconfig and a context name; by default those that `kubectl` would take.
-pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Client, Trouble> {
+pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Client, Error> {
     let mut config = match read(kubeconfig) {
         Err(_) if kubeconfig.is_none() && context.is_none() && inside() => {
-            Config::incluster().map_err(|e| Trouble::new(WHAT, chain(&e)))?
+            Config::incluster().map_err(|e| Error::caused_by(WHAT, e))?
         }
-        Err(trouble) => return Err(trouble),
+        Err(error) => return Err(error),
         Ok(known) => {
-            if let Some(trouble) = missing(&known, context) {
-                return Err(trouble);
+            if let Some(error) = missing(&known, context) {
+                return Err(error);
             }
             let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
             let config = Config::from_custom_kubeconfig(known, &options).await;
-            config.map_err(|e| Trouble::new(WHAT, chain(&e)).hint("is the kubeconfig whole?"))?
+            config.map_err(|e| Error::caused_by(WHAT, e).hint("is the kubeconfig whole?"))?
         }
     };
     config.connect_timeout = Some(Duration::from_secs(5));
-    Client::try_from(config).map_err(|e| trouble(WHAT, &e))
+    Client::try_from(config).map_err(|e| refusal(WHAT, &e))
 }
 
-fn read(path: Option<&Path>) -> Result<Kubeconfig, Trouble> {
+fn read(path: Option<&Path>) -> Result<Kubeconfig, Error> {
     let read = path.map_or_else(Kubeconfig::read, Kubeconfig::read_from);
     let hint = "name one in the environment's `kubeconfig`, or in KUBECONFIG";
-    read.map_err(|e| Trouble::new("cannot read the kubeconfig", chain(&e)).hint(hint))
+    read.map_err(|e| Error::caused_by("cannot read the kubeconfig", e).hint(hint))
 }
 
 /// Does this program run in a pod?
@@ -47,7 +47,7 @@ fn inside() -> bool {
 }
 
 /// What is wrong with the choice of a context.
-fn missing(config: &Kubeconfig, context: Option<&str>) -> Option<Trouble> {
+fn missing(config: &Kubeconfig, context: Option<&str>) -> Option<Error> {
     let name = context.or(config.current_context.as_deref()).unwrap_or_default();
     if config.contexts.iter().any(|known| known.name == name) {
         return None;
@@ -60,19 +60,19 @@ fn missing(config: &Kubeconfig, context: Option<&str>) -> Option<Trouble> {
     };
     let known =
         if known.is_empty() { "the kubeconfig knows none".into() } else { format!("known: {}", known.join(", ")) };
-    Some(Trouble::new(WHAT, why).hint(known))
+    Some(Error::new(WHAT, why).hint(known))
 }
 
 /// Waits for a call, but not for ever.
-pub async fn ask<T>(what: impl Into<String>, call: impl Future<Output = kube::Result<T>>) -> Result<T, Trouble> {
+pub async fn ask<T>(what: impl Into<String>, call: impl Future<Output = kube::Result<T>>) -> Result<T, Error> {
     match timeout(CALL, call).await {
-        Ok(answer) => answer.map_err(|e| trouble(what, &e)),
-        Err(_) => Err(Trouble::new(what, format!("no answer of the cluster within {} s", CALL.as_secs()))),
+        Ok(answer) => answer.map_err(|e| refusal(what, &e)),
+        Err(_) => Err(Error::new(what, format!("no answer of the cluster within {} s", CALL.as_secs()))),
     }
 }
 
 /// As [`ask`], repeated while the cluster is busy or cannot be reached. The call must be one that may be made twice.
-pub async fn insist<T, F>(what: impl Into<String>, call: impl Fn() -> F) -> Result<T, Trouble>
+pub async fn insist<T, F>(what: impl Into<String>, call: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = kube::Result<T>>,
 {
@@ -82,10 +82,10 @@ where
         let refusal = match timeout(CALL, call()).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) if !transient(&error) || Instant::now() + pause >= deadline => {
-                return Err(trouble(what, &error));
+                return Err(refusal(what, &error));
             }
             Err(_) if Instant::now() + pause >= deadline => {
-                return Err(Trouble::new(what, format!("no answer of the cluster within {} s", PATIENCE.as_secs())));
+                return Err(Error::new(what, format!("no answer of the cluster within {} s", PATIENCE.as_secs())));
             }
             Ok(Err(error)) => Some(error),
             Err(_) => None,
@@ -138,23 +138,23 @@ fn transient(error: &kube::Error) -> bool {
 }
 
 /// What the cluster said, with a hint where it is the caller's business.
-pub fn trouble(what: impl Into<String>, error: &kube::Error) -> Trouble {
+pub fn refusal(what: impl Into<String>, error: &kube::Error) -> Error {
     match error {
         kube::Error::Api(status) => {
             let said = if status.message.is_empty() { status.reason.clone() } else { status.message.clone() };
-            let trouble = Trouble::new(what, said.trim());
+            let error = Error::new(what, said.trim());
             match status.code {
-                401 => trouble.hint("the cluster does not know these credentials, or no longer: log in again"),
-                403 if quota(&status.message) => trouble.hint("raise the quota, or free some of it"),
-                403 if !policy(&status.message) => trouble.hint("the roles of deploy/rbac have what Lifeboat needs"),
-                _ if policy(&status.message) => trouble.hint("a policy of the cluster refuses it: ask its owner"),
-                _ => trouble,
+                401 => error.hint("the cluster does not know these credentials, or no longer: log in again"),
+                403 if quota(&status.message) => error.hint("raise the quota, or free some of it"),
+                403 if !policy(&status.message) => error.hint("the roles of deploy/rbac have what Lifeboat needs"),
+                _ if policy(&status.message) => error.hint("a policy of the cluster refuses it: ask its owner"),
+                _ => error,
             }
         }
         kube::Error::Service(error) => {
-            Trouble::new(what, chain(error.as_ref())).hint("does the cluster run, and can it be reached from here?")
+            Error::new(what, chain(error.as_ref())).hint("does the cluster run, and can it be reached from here?")
         }
-        other => Trouble::new(what, chain(other)),
+        other => Error::new(what, chain(other)),
     }
 }
 
@@ -166,7 +166,7 @@ mod tests {
     use serde_json::json;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    fn refusal(code: u16, message: &str) -> kube::Error {
+    fn status(code: u16, message: &str) -> kube::Error {
         let status = json!({ "status": "Failure", "reason": "x", "code": code, "message": message,
             "details": { "retryAfterSeconds": 7 } });
         kube::Error::Api(serde_json::from_value::<Status>(status).unwrap().boxed())
@@ -182,24 +182,24 @@ mod tests {
             (400, "admission webhook \"no.example.org\" denied the request: no", "a policy of the cluster"),
             (422, "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no", "a policy of the cluster"),
         ] {
-            let hint = trouble("x", &refusal(code, message)).hint.unwrap();
+            let hint = refusal("x", &status(code, message)).hint.unwrap();
             assert!(hint.contains(way), "{message}: {hint}");
         }
-        assert_eq!(trouble("x", &refusal(500, "broken")).hint, None);
+        assert_eq!(refusal("x", &status(500, "broken")).hint, None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_cluster_that_is_busy_is_left_alone_for_as_long_as_it_asks_and_asked_again() {
         let (began, asked) = (Instant::now(), AtomicU32::new(0));
         let call = async || match asked.fetch_add(1, Ordering::Relaxed) {
-            0 | 1 => Err(refusal(429, "too many requests")),
+            0 | 1 => Err(status(429, "too many requests")),
             _ => Ok("done"),
         };
         assert_eq!(insist("x", &call).await.unwrap(), "done");
         assert_eq!(began.elapsed().as_secs(), 14);
-        let refused = insist::<(), _>("x", || async { Err(refusal(403, "no")) }).await.unwrap_err();
+        let refused = insist::<(), _>("x", || async { Err(status(403, "no")) }).await.unwrap_err();
         assert_eq!(refused.why, "no");
-        let busy = insist::<(), _>("x", || async { Err(refusal(429, "too many requests")) }).await.unwrap_err();
+        let busy = insist::<(), _>("x", || async { Err(status(429, "too many requests")) }).await.unwrap_err();
         assert_eq!((busy.why.as_str(), began.elapsed().as_secs() < 50), ("too many requests", true));
     }
 

@@ -4,9 +4,9 @@
 //! the pod goes with it; the set then makes both anew, and waits with that until the old claim is gone.
 
 use super::client::{found, insist};
-use super::platform::Platform;
+use super::platform::KubernetesPlatform;
 use super::pods::{Component, POLL};
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::environment::{COMPONENT, Components, Disks};
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
@@ -23,7 +23,7 @@ fn claims(component: &Component) -> Api<PersistentVolumeClaim> {
 }
 
 /// The component's claims by name and UID; a set gives them its pods' labels.
-async fn held(component: &Component) -> Result<Vec<(String, String)>, Trouble> {
+async fn held(component: &Component) -> Result<Vec<(String, String)>, Error> {
     let (claims, its) = (claims(component), ListParams::default().labels(&format!("{COMPONENT}={}", component.name)));
     let listed = insist(format!("cannot list the claims of `{}`", component.name), || claims.list(&its)).await?;
     Ok(listed.iter().map(|claim| (claim.name_any(), claim.uid().unwrap_or_default())).collect())
@@ -38,16 +38,16 @@ fn this(uid: Option<String>) -> DeleteParams {
 }
 
 #[async_trait]
-impl Disks for Platform {
-    async fn disks(&self, component: &str) -> Result<Vec<String>, Trouble> {
+impl Disks for KubernetesPlatform {
+    async fn disks(&self, component: &str) -> Result<Vec<String>, Error> {
         Ok(held(self.component(component)?).await?.iter().map(identity).collect())
     }
 
-    async fn lose(&self, component: &str, disks: &[String]) -> Result<(), Trouble> {
+    async fn lose(&self, component: &str, disks: &[String]) -> Result<(), Error> {
         let known = self.component(component)?;
         let meant = async || {
             let held = held(known).await?.into_iter();
-            Ok::<_, Trouble>(held.filter(|claim| disks.contains(&identity(claim))).collect::<Vec<_>>())
+            Ok::<_, Error>(held.filter(|claim| disks.contains(&identity(claim))).collect::<Vec<_>>())
         };
         let lost = meant().await?;
         if lost.is_empty() {
@@ -72,7 +72,7 @@ impl Disks for Platform {
             if Instant::now() >= deadline {
                 let why = format!("not gone within {} s", GONE.as_secs());
                 let hint = format!("see what holds it: kubectl describe persistentvolumeclaim {name}");
-                return Err(Trouble::new(format!("cannot delete the claim `{name}`"), why).hint(hint));
+                return Err(Error::new(format!("cannot delete the claim `{name}`"), why).hint(hint));
             }
             sleep(POLL).await;
         }

@@ -4,7 +4,7 @@
 //! of file by version 5 of the protocol), and writing to a program that has ended fails instead of waiting for ever.
 
 use super::client::ask;
-use crate::client::{Ended, Running, Trouble, chain};
+use crate::client::{Ended, Error, Running};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::Api;
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 const BUFFER: usize = 256 * 1024;
 
 /// Starts a command in a container of a pod, once: what is tried again might be done twice.
-pub async fn start(pods: &Api<Pod>, pod: &str, container: &str, command: &[&str]) -> Result<Running, Trouble> {
+pub async fn start(pods: &Api<Pod>, pod: &str, container: &str, command: &[&str]) -> Result<Running, Error> {
     let program = command.first().copied().unwrap_or_default();
     let what = format!("cannot run `{program}` in pod `{pod}`");
     let params = AttachParams {
@@ -28,7 +28,7 @@ pub async fn start(pods: &Api<Pod>, pod: &str, container: &str, command: &[&str]
         ..AttachParams::default()
     };
     let attached = ask(&what, pods.exec(pod, command.iter().copied(), &params)).await?;
-    running(what.clone(), attached).ok_or_else(|| Trouble::new(what, "the cluster gave it no streams"))
+    running(what.clone(), attached).ok_or_else(|| Error::new(what, "the cluster gave it no streams"))
 }
 
 fn running(what: String, mut attached: AttachedProcess) -> Option<Running> {
@@ -43,7 +43,7 @@ fn running(what: String, mut attached: AttachedProcess) -> Option<Running> {
         let mut stderr = stderr;
         let read = stderr.read_to_end(&mut said);
         let (read, status) = tokio::join!(read, status);
-        read.map_err(|e| Trouble::new(&what, chain(&e)))?;
+        read.map_err(|e| Error::caused_by(&what, e))?;
         let said = String::from_utf8_lossy(&said).into_owned();
         // Without a status the connection was cut: nobody knows how it ended.
         let code = status.and_then(|status| code(&status));

@@ -5,7 +5,7 @@
 
 use super::manifests::{Filling, labels};
 use super::settings::Kubernetes;
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::environment::stack::{self, Secrets};
 use crate::environment::{Permission, manifest};
 use crate::node::{Node, Problem};
@@ -61,7 +61,7 @@ impl Thing {
     fn read(path: &Path, node: &Node) -> Result<Self, String> {
         let text = |key: &str| node.get(key).and_then(Node::text).unwrap_or_default();
         let (version, kind) = (text("apiVersion"), text("kind"));
-        let wrong = |node: &Node, what: String| manifest::placed(path, &Problem::new(node, what));
+        let wrong = |node: &Node, what: String| manifest::positioned(path, &Problem::new(node, what));
         let Some(known) = KNOWN.iter().position(|known| (known.version, known.kind) == (version, kind)) else {
             let known: Vec<_> = KNOWN.iter().map(|known| known.kind).collect();
             let what = format!("a `{kind}` of `{version}` cannot be added; known: {}", known.join(", "));
@@ -86,7 +86,7 @@ impl Thing {
     }
 
     /// As it is made for a run.
-    fn dressed(mut self, run: &str, namespace: &str, settings: &Kubernetes) -> Result<DynamicObject, Trouble> {
+    fn dressed(mut self, run: &str, namespace: &str, settings: &Kubernetes) -> Result<DynamicObject, Error> {
         let Known { kind, pod, .. } = KNOWN[self.known];
         self.value["metadata"]["namespace"] = json!(namespace);
         add(&mut self.value["metadata"]["labels"], run);
@@ -99,7 +99,7 @@ impl Thing {
         {
             self.value["spec"]["storageClassName"] = json!(class);
         }
-        serde_json::from_value(self.value).map_err(|e| Trouble::new("a manifest of `extra`", e))
+        serde_json::from_value(self.value).map_err(|e| Error::caused_by("a manifest of `extra`", e))
     }
 }
 
@@ -138,7 +138,7 @@ fn read(settings: &Kubernetes) -> Result<Vec<Thing>, Vec<String>> {
                 Ok(thing) => {
                     let (kind, name) = thing.named();
                     let what = format!("there is a `{kind}` of the name `{name}` already");
-                    wrong.push(manifest::placed(path, &Problem::new(node, what)));
+                    wrong.push(manifest::positioned(path, &Problem::new(node, what)));
                 }
                 Err(text) => wrong.push(text),
             }),
@@ -161,8 +161,8 @@ pub fn problems(settings: &Kubernetes, node: &Node) -> Vec<Problem> {
 }
 
 /// What is added, in the order in which it can be made.
-pub fn things(filling: &Filling, namespace: &str) -> Result<Vec<DynamicObject>, Trouble> {
-    let all = read(filling.settings).map_err(|wrong| Trouble::new("`extra`", wrong.join("; ")))?;
+pub fn things(filling: &Filling, namespace: &str) -> Result<Vec<DynamicObject>, Error> {
+    let all = read(filling.settings).map_err(|wrong| Error::new("`extra`", wrong.join("; ")))?;
     all.into_iter().map(|thing| thing.dressed(filling.run, namespace, filling.settings)).collect()
 }
 
@@ -223,9 +223,9 @@ mod tests {
 
     #[test]
     fn nothing_is_added_to_a_platform_that_was_lent() {
-        let lent = "attach: { namespace: a, store: b, token: t, fingerprints: { cluster: c, namespace: u1, postgres: p, \
+        let run_context = "attach: { namespace: a, store: b, token: t, fingerprints: { cluster: c, namespace: u1, postgres: p, \
                     bucket: b } }";
-        let (_folder, settings, node) = settings(lent, &[("a.yaml", CLAIM)]);
+        let (_folder, settings, node) = settings(run_context, &[("a.yaml", CLAIM)]);
         assert!(problems(&settings, &node)[0].text.contains("nothing is added to a standing platform"));
     }
 

@@ -1,14 +1,14 @@
-//! The identity lock: a standing platform is touched only if it is lent for drills and is the one that was meant.
+//! The identity lock: a standing platform is touched only if its owner has opted it in and it is the one that was meant.
 //!
-//! Lent: its namespace carries the drill token. Meant: what cannot be copied with a name is what the drill's file says
+//! RunContext: its namespace carries the drill token. Meant: what cannot be copied with a name is what the drill's file says
 //! it is. What is on the deny list is never touched, whatever else is right. Asked while planning and again right before
 //! each act; only then may the database or the bucket be silent, because an earlier act may have silenced it.
 
 use super::cleanup;
 use super::client::{ask, found};
 use super::manifests::{CONFIG, TOKEN};
-use super::platform::Platform;
-use crate::client::{Trouble, postgres};
+use super::platform::KubernetesPlatform;
+use crate::client::{Error, postgres};
 use crate::environment::{Cluster, Objects, Sql};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
@@ -54,13 +54,13 @@ pub struct Fingerprints {
 
 /// What was found.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct Identity {
     token: Option<String>,
     /// Each fingerprint by its name in the drill's file; none where it could not be read.
     fingerprints: [(&'static str, Option<String>); 4],
 }
 
-impl Seen {
+impl Identity {
     /// The fingerprints, for a drill's file.
     pub fn told(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.fingerprints.iter().map(|(name, seen)| (*name, seen.as_deref().unwrap_or("cannot be read")))
@@ -70,7 +70,7 @@ impl Seen {
 impl Attach {
     /// What is to be expected once this run has taken the database server's disk: a server with another identifier, but
     /// still none that is denied.
-    pub fn with_server_anew(&self, seen: &Seen) -> Self {
+    pub fn with_server_anew(&self, seen: &Identity) -> Self {
         let mut attach = self.clone();
         let postgres = seen.told().find(|(name, _)| *name == "postgres");
         attach.fingerprints.postgres = postgres.map(|(_, found)| found.to_owned()).unwrap_or_default();
@@ -79,14 +79,14 @@ impl Attach {
 }
 
 /// Reads who a platform is. A namespace that is not there has neither token nor fingerprint.
-pub async fn look(platform: &Platform) -> Result<Seen, Trouble> {
+pub async fn look(platform: &KubernetesPlatform) -> Result<Identity, Error> {
     let name = Cluster::namespace(platform);
     let namespaces: Api<Namespace> = Api::all(platform.client.clone());
     let there = async { found(namespaces.get(name).await) };
     let there = ask(format!("cannot read the namespace `{name}`"), there).await?;
     let (cluster, postgres, bucket) =
         tokio::join!(cleanup::uid(&platform.client), system(platform), bucket(platform, name));
-    Ok(Seen {
+    Ok(Identity {
         token: there.as_ref().and_then(|it| it.labels().get(TOKEN).cloned()),
         fingerprints: [
             ("cluster", Some(cluster?)),
@@ -98,14 +98,14 @@ pub async fn look(platform: &Platform) -> Result<Seen, Trouble> {
 }
 
 /// All that stands against touching it. With `whole`, everything must be readable.
-pub fn differences(attach: &Attach, seen: &Seen, whole: bool) -> Vec<String> {
+pub fn differences(attach: &Attach, seen: &Identity, whole: bool) -> Vec<String> {
     let Fingerprints { cluster, namespace, postgres, bucket } = &attach.fingerprints;
     let name = &attach.namespace;
     let mut all = vec![];
     match &seen.token {
         Some(token) if *token == attach.token => {}
-        Some(token) => all.push(format!("namespace `{name}` is lent as `{token}`, not as `{}`", attach.token)),
-        None => all.push(format!("namespace `{name}` carries no drill token: its owner has not lent it ({TOKEN})")),
+        Some(token) => all.push(format!("namespace `{name}` is opted in as `{token}`, not as `{}`", attach.token)),
+        None => all.push(format!("namespace `{name}` carries no drill token: its owner has not opted it in ({TOKEN})")),
     }
     for (expected, (what, found)) in [cluster, namespace, postgres, bucket].into_iter().zip(&seen.fingerprints) {
         match found {
@@ -121,17 +121,17 @@ pub fn differences(attach: &Attach, seen: &Seen, whole: bool) -> Vec<String> {
     all
 }
 
-async fn system(platform: &Platform) -> Result<String, Trouble> {
+async fn system(platform: &KubernetesPlatform) -> Result<String, Error> {
     let asked = async {
         let client = Sql::connect(platform, "postgres").await?;
         let row = postgres::one(&client, "SELECT system_identifier::text FROM pg_control_system()").await?;
         Ok(row.get(0))
     };
-    timeout(ANSWER, asked).await.unwrap_or_else(|_| Err(Trouble::new("the database", "no answer in time")))
+    timeout(ANSWER, asked).await.unwrap_or_else(|_| Err(Error::new("the database", "no answer in time")))
 }
 
 /// The endpoint and the bucket, as the live server is told them.
-async fn bucket(platform: &Platform, namespace: &str) -> Result<Option<String>, Trouble> {
+async fn bucket(platform: &KubernetesPlatform, namespace: &str) -> Result<Option<String>, Error> {
     let maps: Api<ConfigMap> = Api::namespaced(platform.client.clone(), namespace);
     let servers: Api<Deployment> = Api::namespaced(platform.client.clone(), namespace);
     let map = ask("cannot read MLflow's settings", async { found(maps.get(CONFIG).await) }).await?;
@@ -154,7 +154,7 @@ mod tests {
         Attach {
             namespace: text("dr-test"),
             store: text("dr-test-store"),
-            token: text("lent"),
+            token: text("mine"),
             fingerprints: Fingerprints {
                 cluster: text("c"),
                 namespace: text("n"),
@@ -165,24 +165,24 @@ mod tests {
         }
     }
 
-    fn seen(token: Option<&str>, found: [Option<&str>; 4]) -> Seen {
+    fn seen(token: Option<&str>, found: [Option<&str>; 4]) -> Identity {
         let [cluster, namespace, postgres, bucket] = found.map(|it| it.map(str::to_owned));
         let fingerprints = [("cluster", cluster), ("namespace", namespace), ("postgres", postgres), ("bucket", bucket)];
-        Seen { token: token.map(str::to_owned), fingerprints }
+        Identity { token: token.map(str::to_owned), fingerprints }
     }
 
     const RIGHT: [Option<&str>; 4] = [Some("c"), Some("n"), Some("p"), Some("http://s3/b")];
 
     #[test]
     fn only_the_platform_that_was_lent_and_meant_is_touched() {
-        assert!(differences(&attach(&[]), &seen(Some("lent"), RIGHT), true).is_empty());
+        assert!(differences(&attach(&[]), &seen(Some("mine"), RIGHT), true).is_empty());
         for (token, found, said) in [
             (None, RIGHT, "carries no drill token"),
-            (Some("other"), RIGHT, "lent as `other`, not as `lent`"),
-            (Some("lent"), [Some("x"), Some("n"), Some("p"), Some("http://s3/b")], "`cluster` is x, not c"),
-            (Some("lent"), [Some("c"), Some("x"), Some("p"), Some("http://s3/b")], "`namespace` is x, not n"),
-            (Some("lent"), [Some("c"), Some("n"), Some("x"), Some("http://s3/b")], "`postgres` is x, not p"),
-            (Some("lent"), [Some("c"), Some("n"), Some("p"), Some("http://s3/x")], "`bucket` is http://s3/x"),
+            (Some("other"), RIGHT, "opted in as `other`, not as `mine`"),
+            (Some("mine"), [Some("x"), Some("n"), Some("p"), Some("http://s3/b")], "`cluster` is x, not c"),
+            (Some("mine"), [Some("c"), Some("x"), Some("p"), Some("http://s3/b")], "`namespace` is x, not n"),
+            (Some("mine"), [Some("c"), Some("n"), Some("x"), Some("http://s3/b")], "`postgres` is x, not p"),
+            (Some("mine"), [Some("c"), Some("n"), Some("p"), Some("http://s3/x")], "`bucket` is http://s3/x"),
         ] {
             let all = differences(&attach(&[]), &seen(token, found), false);
             assert!(all.len() == 1 && all[0].contains(said), "{all:?}");
@@ -191,23 +191,23 @@ mod tests {
 
     #[test]
     fn the_deny_list_wins_over_all_that_is_right() {
-        let all = differences(&attach(&["p"]), &seen(Some("lent"), RIGHT), true);
+        let all = differences(&attach(&["p"]), &seen(Some("mine"), RIGHT), true);
         assert_eq!(all, ["the fingerprint `postgres` is on the deny list: p"]);
     }
 
     #[test]
     fn a_server_on_a_new_disk_is_another_one_and_may_still_be_denied() {
-        let other = seen(Some("lent"), [Some("c"), Some("n"), Some("other"), Some("http://s3/b")]);
+        let other = seen(Some("mine"), [Some("c"), Some("n"), Some("other"), Some("http://s3/b")]);
         assert_eq!(differences(&attach(&[]), &other, false).len(), 1);
         assert!(differences(&attach(&[]).with_server_anew(&other), &other, false).is_empty());
         assert_eq!(differences(&attach(&["other"]).with_server_anew(&other), &other, false).len(), 1);
-        let elsewhere = seen(Some("lent"), [Some("x"), Some("n"), Some("other"), Some("http://s3/b")]);
+        let elsewhere = seen(Some("mine"), [Some("x"), Some("n"), Some("other"), Some("http://s3/b")]);
         assert_eq!(differences(&attach(&[]).with_server_anew(&elsewhere), &elsewhere, false).len(), 1);
     }
 
     #[test]
     fn what_an_act_may_have_silenced_must_speak_only_at_the_beginning() {
-        let silent = seen(Some("lent"), [Some("c"), Some("n"), None, None]);
+        let silent = seen(Some("mine"), [Some("c"), Some("n"), None, None]);
         assert_eq!(differences(&attach(&[]), &silent, true).len(), 2);
         assert!(differences(&attach(&[]), &silent, false).is_empty());
         let gone = seen(None, [Some("c"), None, None, None]);

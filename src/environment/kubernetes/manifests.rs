@@ -3,7 +3,7 @@
 //! The files are plain, so that `kubectl` takes them as they are; filling sets fields and knows no templates.
 
 use super::settings::Kubernetes;
-use crate::client::{Trouble, chain};
+use crate::client::Error;
 use crate::environment::{COMPONENT, RUN, stack::Secrets};
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
@@ -73,7 +73,7 @@ fn label(before: &str, run: &str, after: &str) -> String {
 
 impl Filling<'_> {
     /// The platform's namespace and all in it, in the order in which it can be created.
-    pub fn platform(&self) -> Result<Vec<DynamicObject>, Trouble> {
+    pub fn platform(&self) -> Result<Vec<DynamicObject>, Error> {
         let Secrets { database, user, .. } = self.secrets;
         let data = json!({ "POSTGRES_PASSWORD": database, "AWS_ACCESS_KEY_ID": user.access,
             "AWS_SECRET_ACCESS_KEY": user.secret });
@@ -81,14 +81,14 @@ impl Filling<'_> {
     }
 
     /// The object store's namespace and all in it, in the order in which it can be created.
-    pub fn store(&self) -> Result<Vec<DynamicObject>, Trouble> {
+    pub fn store(&self) -> Result<Vec<DynamicObject>, Error> {
         let Secrets { root, .. } = self.secrets;
         let data = json!({ "ROOT_ACCESS_KEY_ID": root.access, "ROOT_SECRET_ACCESS_KEY": root.secret,
             "users.json": self.secrets.users() });
         self.fill(&store_namespace(self.run), secret(STORE_SECRET, &data), &[STORE_FILE])
     }
 
-    fn fill(&self, namespace: &str, secret: Value, files: &[&str]) -> Result<Vec<DynamicObject>, Trouble> {
+    fn fill(&self, namespace: &str, secret: Value, files: &[&str]) -> Result<Vec<DynamicObject>, Error> {
         let mut things =
             vec![json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } }), secret];
         for file in files {
@@ -99,7 +99,7 @@ impl Filling<'_> {
         things.into_iter().map(|thing| self.finish(namespace, thing)).collect()
     }
 
-    fn finish(&self, namespace: &str, mut thing: Value) -> Result<DynamicObject, Trouble> {
+    fn finish(&self, namespace: &str, mut thing: Value) -> Result<DynamicObject, Error> {
         let run = run_label(self.run);
         let labels = json!(labels(self.run));
         thing["metadata"]["labels"] = labels.clone();
@@ -112,7 +112,7 @@ impl Filling<'_> {
         if thing["kind"] != "Namespace" {
             thing["metadata"]["namespace"] = json!(namespace);
         }
-        serde_json::from_value(thing).map_err(|e| Trouble::new("a manifest of the platform", chain(&e)))
+        serde_json::from_value(thing).map_err(|e| Error::caused_by("a manifest of the platform", e))
     }
 
     fn workload(&self, thing: &mut Value, labels: &Value) {
@@ -164,8 +164,8 @@ fn add(map: &mut Value, more: &Value) {
     }
 }
 
-fn parse(file: &str) -> Result<Vec<Value>, Trouble> {
-    serde_saphyr::from_multiple(file).map_err(|e| Trouble::new("a manifest of the platform", chain(&e)))
+fn parse(file: &str) -> Result<Vec<Value>, Error> {
+    serde_saphyr::from_multiple(file).map_err(|e| Error::caused_by("a manifest of the platform", e))
 }
 
 #[cfg(test)]

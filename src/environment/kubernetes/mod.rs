@@ -1,13 +1,13 @@
 //! The environment `kubernetes`: a platform in two namespaces of a cluster, one for MLflow and PostgreSQL and one for
 //! the object store, which does not go with the platform's, as a cloud's bucket would not. It is a throw-away one, or a
-//! standing one that its owner has lent.
+//! standing one that its owner has opted in.
 //!
 //! What is created is what `deploy/platform` says, so that a standing platform made from the same files is no other.
 
+mod access;
 mod cleanup;
 mod client;
 mod disks;
-mod doors;
 mod events;
 mod exec;
 mod extra;
@@ -22,8 +22,8 @@ mod settings;
 mod signals;
 mod survey;
 
-use super::{Environment, Inventory, Journal, Lent, Permission, Place, Power, Survey};
-use crate::client::Trouble;
+use super::{Environment, Inventory, Journal, Permission, Platform, Power, RunContext, Survey};
+use crate::client::Error;
 use crate::kind::Kind;
 use crate::model::Receipt;
 use crate::node::read;
@@ -32,10 +32,10 @@ use settings::Kubernetes;
 use std::sync::Arc;
 
 /// The kind.
-pub const KIND: Kind<dyn Place> = Kind {
+pub const KIND: Kind<dyn Environment> = Kind {
     name: "kubernetes",
     about: "A throw-away platform in a Kubernetes cluster, or a standing one that carries a drill token.",
-    example: "kubernetes: { images: built, mlflow: { replicas: 1, toleration: 5s }, doors: auto }",
+    example: "kubernetes: { images: built, mlflow: { replicas: 1, toleration: 5s }, access: auto }",
     schema: |g| g.subschema_for::<Kubernetes>(),
     parse: |n, p| {
         let settings = read::<Kubernetes>(n, p)?;
@@ -46,7 +46,7 @@ pub const KIND: Kind<dyn Place> = Kind {
 };
 
 #[async_trait]
-impl Place for Kubernetes {
+impl Environment for Kubernetes {
     fn powers(&self) -> Vec<Power> {
         use Power::{Cluster, Components, Disks, Exec, Objects, Sql};
         let mut powers = vec![Components, Exec, Disks, Sql, Objects, Cluster];
@@ -54,7 +54,7 @@ impl Place for Kubernetes {
         powers
     }
 
-    fn borrowed(&self) -> bool {
+    fn standing(&self) -> bool {
         self.attach.is_some()
     }
 
@@ -66,35 +66,35 @@ impl Place for Kubernetes {
         survey::survey(self, wanted).await
     }
 
-    async fn provision(&self, run: &Lent, journal: Arc<dyn Journal>) -> Result<Arc<dyn Environment>, Trouble> {
+    async fn provision(&self, run: &RunContext, journal: Arc<dyn Journal>) -> Result<Arc<dyn Platform>, Error> {
         Ok(Arc::new(match self.attach {
-            Some(_) => platform::Platform::attach(run, self, journal).await?,
-            None => platform::Platform::provision(run, self, journal).await?,
+            Some(_) => platform::KubernetesPlatform::attach(run, self, journal).await?,
+            None => platform::KubernetesPlatform::provision(run, self, journal).await?,
         }))
     }
 
-    async fn open(&self, run: &Lent, receipts: &[Receipt]) -> Result<Option<Arc<dyn Environment>>, Trouble> {
+    async fn open(&self, run: &RunContext, receipts: &[Receipt]) -> Result<Option<Arc<dyn Platform>>, Error> {
         if receipts.is_empty() {
             return Ok(None);
         }
-        let platform = platform::Platform::find(run, self).await?;
+        let platform = platform::KubernetesPlatform::find(run, self).await?;
         platform.guards(receipts)?;
         platform.guard().await?;
         Ok(Some(Arc::new(platform)))
     }
 
-    async fn remove(&self, run: &Lent, receipts: &[Receipt]) -> Vec<String> {
+    async fn remove(&self, run: &RunContext, receipts: &[Receipt]) -> Vec<String> {
         if receipts.is_empty() {
             return vec![];
         }
         match client(self).await {
             Ok(client) => cleanup::remove(&client, &run.run, receipts).await,
-            Err(trouble) => cleanup::unreachable(receipts, &run.run, &trouble),
+            Err(error) => cleanup::unreachable(receipts, &run.run, &error),
         }
     }
 }
 
 /// The cluster that a drill's settings mean.
-async fn client(settings: &Kubernetes) -> Result<kube::Client, Trouble> {
+async fn client(settings: &Kubernetes) -> Result<kube::Client, Error> {
     client::connect(settings.kubeconfig.as_deref(), settings.context.as_deref()).await
 }

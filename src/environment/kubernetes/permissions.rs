@@ -3,7 +3,7 @@
 //! The list is that of `deploy/rbac/role.yaml`, what drills do besides is in `deploy/rbac/drills.yaml`; tests compare.
 
 use super::client::insist;
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::environment::Permission;
 use futures::StreamExt;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 /// A namespace that stands for the run's own, which does not exist when its permissions are asked.
 pub const SOME: &str = "lifeboat-survey";
 
-/// What the powers, the doors and the survey do, whoever made the platform.
+/// What the powers, the endpoints and the survey do, whoever made the platform.
 const SHARED: &[Permission] = &[
     Permission::everywhere("get", "", "namespaces"),
     Permission::everywhere("list", "", "nodes"),
@@ -61,17 +61,17 @@ pub fn needed(attach: bool) -> impl Iterator<Item = Permission> {
 }
 
 /// Which of these the cluster refuses, in their order.
-pub async fn denied(client: &Client, namespace: &str, asked: BTreeSet<Permission>) -> Result<Vec<Permission>, Trouble> {
+pub async fn denied(client: &Client, namespace: &str, asked: BTreeSet<Permission>) -> Result<Vec<Permission>, Error> {
     let answers = futures::stream::iter(asked).map(|permission| async move {
         let allowed = allowed(client, namespace, permission).await?;
-        Ok::<_, Trouble>((!allowed).then_some(permission))
+        Ok::<_, Error>((!allowed).then_some(permission))
     });
     let answers: Vec<_> = answers.buffered(8).collect().await;
-    let answers: Result<Vec<_>, Trouble> = answers.into_iter().collect();
+    let answers: Result<Vec<_>, Error> = answers.into_iter().collect();
     Ok(answers?.into_iter().flatten().collect())
 }
 
-async fn allowed(client: &Client, namespace: &str, permission: Permission) -> Result<bool, Trouble> {
+async fn allowed(client: &Client, namespace: &str, permission: Permission) -> Result<bool, Error> {
     let (resource, part) = permission.resource.split_once('/').unwrap_or((permission.resource, ""));
     let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let attributes = ResourceAttributes {

@@ -2,18 +2,18 @@
 //!
 //! Not here: what is done to its components, and the other powers.
 
+use super::access::Access;
 use super::client::{insist, made};
-use super::doors::Doors as Ways;
 use super::lock::{self, Attach};
 use super::manifests::Filling;
 use super::pods::{Component, NO_POD, POLL, Workload};
 use super::settings::{Kubernetes, Switches};
 use super::{cleanup, extra, logs};
-use crate::client::{Trouble, s3};
+use crate::client::{Error, s3};
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools;
 use crate::environment::{
-    Cluster, Components, Disks, Doors, Environment, Exec, Journal, Lent, Nodes, Objects, Power, Sql,
+    Cluster, Components, Disks, Endpoints, Exec, Journal, Nodes, Objects, Platform, Power, RunContext, Sql,
 };
 use crate::model::Receipt;
 use async_trait::async_trait;
@@ -34,8 +34,8 @@ use tokio::time::{Instant, sleep};
 const REFUSED: Duration = Duration::from_secs(5);
 
 /// A platform in a cluster.
-pub struct Platform {
-    pub(super) lent: Lent,
+pub struct KubernetesPlatform {
+    pub(super) run_context: RunContext,
     pub(super) client: Client,
     pub(super) uid: String,
     pub(super) components: [Component; 3],
@@ -48,13 +48,13 @@ pub struct Platform {
     /// Only one command at a time sends or looks for signals: it would freeze or end the other.
     pub(super) signals: tokio::sync::Mutex<()>,
     /// This machine's client tools for the platform's database server.
-    pub(super) tools: tools::Found,
-    pub(super) doors: Doors,
-    ways: Ways,
+    pub(super) tools: tools::ToolFolder,
+    pub(super) endpoints: Endpoints,
+    access: Access,
     patience: Duration,
     keep: bool,
     attach: Option<Attach>,
-    /// Where it is written down that the database server's disk is taken, on a platform that is lent.
+    /// Where it is written down that the database server's disk is taken, on a standing platform.
     journal: Option<Arc<dyn Journal>>,
     /// Was it taken?
     server_anew: AtomicBool,
@@ -72,38 +72,42 @@ pub fn components(client: &Client, run: &str, settings: &Kubernetes) -> [Compone
     ]
 }
 
-impl Platform {
+impl KubernetesPlatform {
     /// Sets a platform up; what was made before a failure is left to `cleanup`.
-    pub async fn provision(lent: &Lent, settings: &Kubernetes, journal: Arc<dyn Journal>) -> Result<Self, Trouble> {
+    pub async fn provision(
+        run_context: &RunContext,
+        settings: &Kubernetes,
+        journal: Arc<dyn Journal>,
+    ) -> Result<Self, Error> {
         let client = super::client(settings).await?;
         let uid = cleanup::uid(&client).await?;
         let secrets = Secrets::random();
-        let filling = Filling { run: &lent.run, settings, secrets: &secrets };
+        let filling = Filling { run: &run_context.run, settings, secrets: &secrets };
         let (mut platform, store) = (filling.platform()?, filling.store()?);
-        platform.extend(extra::things(&filling, &settings.namespaces(&lent.run)[0])?);
-        for namespace in settings.namespaces(&lent.run) {
+        platform.extend(extra::things(&filling, &settings.namespaces(&run_context.run)[0])?);
+        for namespace in settings.namespaces(&run_context.run) {
             let receipt = json!({ "namespace": namespace, "cluster": uid, "context": settings.context });
             journal.creating(Receipt(receipt)).await?;
         }
-        let passfile = cleanup::folder(&lent.run).join("passfile");
-        journal.creating(Receipt(json!({ "folder": cleanup::folder(&lent.run) }))).await?;
+        let passfile = cleanup::folder(&run_context.run).join("passfile");
+        journal.creating(Receipt(json!({ "folder": cleanup::folder(&run_context.run) }))).await?;
         journal.progress("creating the platform's pods");
         tokio::try_join!(create(&client, &store), create(&client, &platform))?;
 
-        let components = components(&client, &lent.run, settings);
+        let components = components(&client, &run_context.run, settings);
         let [postgres, store, _] = &components;
         let within = settings.ready_within.0;
         tokio::try_join!(ready(postgres, within), ready(store, within))?;
-        let ways = Ways::open(&components, settings.doors).await?;
-        let mut this = Self::over(lent, settings, client, uid, secrets, ways, passfile);
+        let access = Access::open(&components, settings.access).await?;
+        let mut this = Self::over(run_context, settings, client, uid, secrets, access, passfile);
         this.manifests = platform;
-        cleanup::make_folder(&lent.run, &this.secrets.passfile(&this.address("postgres").ip().to_string()))?;
-        if this.ways.services {
+        cleanup::make_folder(&run_context.run, &this.secrets.passfile(&this.address("postgres").ip().to_string()))?;
+        if this.access.services {
             this.keep_addresses();
         }
         let bucket = async {
             this.served("s3").await?;
-            stack::create_bucket(&this.doors.s3.clone().unwrap_or_default(), &this.secrets).await
+            stack::create_bucket(&this.endpoints.s3.clone().unwrap_or_default(), &this.secrets).await
         };
         tokio::try_join!(this.served("postgres"), bucket)?;
         journal.progress("waiting for MLflow, which makes its tables");
@@ -112,44 +116,49 @@ impl Platform {
     }
 
     /// Finds a run's platform, or what is left of it; makes nothing.
-    pub async fn find(lent: &Lent, settings: &Kubernetes) -> Result<Self, Trouble> {
+    pub async fn find(run_context: &RunContext, settings: &Kubernetes) -> Result<Self, Error> {
         let client = super::client(settings).await?;
         let uid = cleanup::uid(&client).await?;
         // Where its secrets are gone, nobody will connect with those that stand in for them.
-        let secrets = cleanup::secrets(&client, settings.namespaces(&lent.run)).await?.unwrap_or_else(Secrets::random);
-        let components = components(&client, &lent.run, settings);
-        let ways = Ways::open(&components, settings.doors).await;
-        let ways = ways.or_else(|_| Ok::<_, Trouble>(Ways::none()))?; // a service may be gone with its namespace
-        let filling = Filling { run: &lent.run, settings, secrets: &secrets };
+        let secrets =
+            cleanup::secrets(&client, settings.namespaces(&run_context.run)).await?.unwrap_or_else(Secrets::random);
+        let components = components(&client, &run_context.run, settings);
+        let access = Access::open(&components, settings.access).await;
+        let access = access.or_else(|_| Ok::<_, Error>(Access::none()))?; // a service may be gone with its namespace
+        let filling = Filling { run: &run_context.run, settings, secrets: &secrets };
         // What a standing platform is made of, its owner knows.
         let mut manifests = if settings.attach.is_none() { filling.platform()? } else { vec![] };
         // What was added is not mended by those who find a platform, and its files may be gone.
-        manifests.extend(extra::things(&filling, &settings.namespaces(&lent.run)[0]).unwrap_or_default());
-        let passfile = cleanup::folder(&lent.run).join("passfile");
-        let this = Self::over(lent, settings, client, uid, secrets, ways, passfile);
+        manifests.extend(extra::things(&filling, &settings.namespaces(&run_context.run)[0]).unwrap_or_default());
+        let passfile = cleanup::folder(&run_context.run).join("passfile");
+        let this = Self::over(run_context, settings, client, uid, secrets, access, passfile);
         Ok(Self { manifests, ..this })
     }
 
     /// Takes hold of a standing platform, whoever it is: `guard` says whether it may be touched.
-    pub async fn attach(lent: &Lent, settings: &Kubernetes, journal: Arc<dyn Journal>) -> Result<Self, Trouble> {
-        let this = Self::find(lent, settings).await?;
-        journal.creating(Receipt(json!({ "folder": cleanup::folder(&lent.run) }))).await?;
-        cleanup::make_folder(&lent.run, &this.secrets.passfile(&this.address("postgres").ip().to_string()))?;
+    pub async fn attach(
+        run_context: &RunContext,
+        settings: &Kubernetes,
+        journal: Arc<dyn Journal>,
+    ) -> Result<Self, Error> {
+        let this = Self::find(run_context, settings).await?;
+        journal.creating(Receipt(json!({ "folder": cleanup::folder(&run_context.run) }))).await?;
+        cleanup::make_folder(&run_context.run, &this.secrets.passfile(&this.address("postgres").ip().to_string()))?;
         Ok(Self { journal: Some(journal), ..this })
     }
 
     fn over(
-        lent: &Lent,
+        run_context: &RunContext,
         settings: &Kubernetes,
         client: Client,
         uid: String,
         secrets: Secrets,
-        ways: Ways,
+        access: Access,
         passfile: PathBuf,
     ) -> Self {
-        let [postgres, store, mlflow] = ways.addresses;
+        let [postgres, store, mlflow] = access.addresses;
         let endpoint = format!("http://{store}");
-        let doors = Doors {
+        let endpoints = Endpoints {
             mlflow: Some(format!("http://{mlflow}")),
             postgres: Some(format!("postgresql://{0}@{postgres}/{0}", stack::DATABASE)),
             s3: Some(endpoint.clone()),
@@ -157,9 +166,9 @@ impl Platform {
             passfile: Some(passfile),
         };
         Self {
-            components: components(&client, &lent.run, settings),
+            components: components(&client, &run_context.run, settings),
             s3: s3::client(&endpoint, &secrets.root.access, &secrets.root.secret),
-            lent: lent.clone(),
+            run_context: run_context.clone(),
             client,
             uid,
             secrets,
@@ -167,9 +176,9 @@ impl Platform {
             switches: settings.nodes.clone(),
             ended: Mutex::default(),
             signals: tokio::sync::Mutex::default(),
-            tools: tools::Found::default(),
-            ways,
-            doors,
+            tools: tools::ToolFolder::default(),
+            access,
+            endpoints,
             patience: settings.ready_within.0,
             keep: settings.keep,
             attach: settings.attach.clone(),
@@ -179,8 +188,8 @@ impl Platform {
     }
 
     /// Writes down, before the act, that the disk of a component is taken: the database server that comes after it is
-    /// another one, and on a platform that is lent the guard must know why.
-    pub(super) async fn taking_disk(&self, component: &str) -> Result<(), Trouble> {
+    /// another one, and on a standing platform the guard must know why.
+    pub(super) async fn taking_disk(&self, component: &str) -> Result<(), Error> {
         if component != "postgres" {
             return Ok(());
         }
@@ -192,7 +201,7 @@ impl Platform {
     }
 
     /// Learns from the receipts of a dead run what it took; refuses, if they speak of another cluster.
-    pub fn guards(&self, receipts: &[Receipt]) -> Result<(), Trouble> {
+    pub fn guards(&self, receipts: &[Receipt]) -> Result<(), Error> {
         if receipts.iter().any(|receipt| receipt.0["disk"] == "postgres" && receipt.0["cluster"] == self.uid) {
             self.server_anew.store(true, Ordering::SeqCst);
         }
@@ -201,33 +210,32 @@ impl Platform {
     }
 
     /// A component by its name.
-    pub(super) fn component(&self, name: &str) -> Result<&Component, Trouble> {
-        let known =
-            || Trouble::new(format!("no component `{name}`"), format!("known: {}", stack::COMPONENTS.join(", ")));
+    pub(super) fn component(&self, name: &str) -> Result<&Component, Error> {
+        let known = || Error::new(format!("no component `{name}`"), format!("known: {}", stack::COMPONENTS.join(", ")));
         self.components.iter().find(|component| component.name == name).ok_or_else(known)
     }
 
     /// Where a component answers.
     pub(super) fn address(&self, component: &str) -> SocketAddr {
         let index = self.components.iter().position(|known| known.name == component).unwrap_or_default();
-        self.ways.addresses[index]
+        self.access.addresses[index]
     }
 
-    /// Waits until a component serves its clients through its door.
-    pub(super) async fn served(&self, name: &str) -> Result<(), Trouble> {
+    /// Waits until a component serves its clients through its endpoint.
+    pub(super) async fn served(&self, name: &str) -> Result<(), Error> {
         let deadline = Instant::now() + self.patience;
         loop {
-            let Err(trouble) = self.serves(name).await else { return Ok(()) };
+            let Err(error) = self.serves(name).await else { return Ok(()) };
             if Instant::now() >= deadline {
                 let state = self.component(name)?.described().await;
-                let why = format!("it does not serve within {} s ({trouble}); {state}", self.patience.as_secs());
-                return Err(Trouble::new(format!("cannot start `{name}`"), why));
+                let why = format!("it does not serve within {} s ({error}); {state}", self.patience.as_secs());
+                return Err(Error::new(format!("cannot start `{name}`"), why));
             }
             sleep(POLL / 2).await;
         }
     }
 
-    async fn serves(&self, name: &str) -> Result<(), Trouble> {
+    async fn serves(&self, name: &str) -> Result<(), Error> {
         let address = self.address(name);
         match name {
             "postgres" => {
@@ -239,7 +247,7 @@ impl Platform {
         }
     }
 
-    /// Pins the services' addresses, so that a namespace made anew has the doors that clients know.
+    /// Pins the services' addresses, so that a namespace made anew has the endpoints that clients know.
     fn keep_addresses(&mut self) {
         let addresses: Vec<_> =
             self.components.iter().map(|known| (known.name, self.address(known.name).ip())).collect();
@@ -254,13 +262,13 @@ impl Platform {
 }
 
 /// Creates things in their order.
-async fn create(client: &Client, things: &[DynamicObject]) -> Result<(), Trouble> {
+async fn create(client: &Client, things: &[DynamicObject]) -> Result<(), Error> {
     for thing in things {
         let types = thing.types.clone().unwrap_or_default();
         let name = thing.metadata.name.clone().unwrap_or_default();
         let kind = GroupVersionKind::try_from(types);
         let resource = kind.map(|kind| ApiResource::from_gvk(&kind));
-        let resource = resource.map_err(|e| Trouble::new("a manifest of the platform", e))?;
+        let resource = resource.map_err(|e| Error::caused_by("a manifest of the platform", e))?;
         let api: Api<DynamicObject> = match &thing.metadata.namespace {
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
             None => Api::all_with(client.clone(), &resource),
@@ -273,7 +281,7 @@ async fn create(client: &Client, things: &[DynamicObject]) -> Result<(), Trouble
 
 /// Waits until the cluster calls a component's first pod ready; what will never come is told early: an image that is
 /// not there, a pod that is refused.
-async fn ready(component: &Component, within: Duration) -> Result<(), Trouble> {
+async fn ready(component: &Component, within: Duration) -> Result<(), Error> {
     let (began, what) = (Instant::now(), format!("cannot start `{}`", component.name));
     let mut asked = began;
     loop {
@@ -283,76 +291,76 @@ async fn ready(component: &Component, within: Duration) -> Result<(), Trouble> {
         }
         let state = pod.as_ref().map_or_else(|| NO_POD.to_owned(), |pod| component.state(pod));
         if ["ImagePull", "InvalidImage"].iter().any(|sign| state.contains(sign)) {
-            return Err(Trouble::new(what, state).hint("name images that the nodes can have, in `images`"));
+            return Err(Error::new(what, state).hint("name images that the nodes can have, in `images`"));
         }
         if pod.is_none() && began.elapsed() > REFUSED && asked.elapsed() > POLL * 10 {
             asked = Instant::now();
             if let Some(why) = component.refused().await {
-                return Err(Trouble::new(what, why));
+                return Err(Error::new(what, why));
             }
         }
         if began.elapsed() > within {
             let why = format!("not ready within {} s: {}", within.as_secs(), component.described().await);
-            return Err(Trouble::new(what, why));
+            return Err(Error::new(what, why));
         }
         sleep(POLL / 2).await;
     }
 }
 
 #[async_trait]
-impl Environment for Platform {
-    fn doors(&self) -> &Doors {
-        &self.doors
+impl Platform for KubernetesPlatform {
+    fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
 
-    async fn guard(&self) -> Result<(), Trouble> {
+    async fn guard(&self) -> Result<(), Error> {
         let Some(attach) = &self.attach else { return Ok(()) };
         let what = format!("namespace `{}` is not to be touched", attach.namespace);
-        let seen = lock::look(self).await.map_err(|trouble| Trouble::new(&what, trouble))?;
+        let seen = lock::look(self).await.map_err(|error| Error::caused_by(&what, error))?;
         let anew = self.server_anew.load(Ordering::SeqCst).then(|| attach.with_server_anew(&seen));
         let differences = lock::differences(anew.as_ref().unwrap_or(attach), &seen, false);
-        if differences.is_empty() { Ok(()) } else { Err(Trouble::new(what, differences.join("; "))) }
+        if differences.is_empty() { Ok(()) } else { Err(Error::new(what, differences.join("; "))) }
     }
 
-    fn stumbles(&self) -> u64 {
-        self.ways.stumbles()
+    fn tunnel_failures(&self) -> u64 {
+        self.access.tunnel_failures()
     }
 
-    fn components(&self) -> Result<&dyn Components, Trouble> {
+    fn components(&self) -> Result<&dyn Components, Error> {
         Ok(self)
     }
 
-    fn exec(&self) -> Result<&dyn Exec, Trouble> {
+    fn exec(&self) -> Result<&dyn Exec, Error> {
         Ok(self)
     }
 
-    fn disks(&self) -> Result<&dyn Disks, Trouble> {
+    fn disks(&self) -> Result<&dyn Disks, Error> {
         Ok(self)
     }
 
-    fn sql(&self) -> Result<&dyn Sql, Trouble> {
+    fn sql(&self) -> Result<&dyn Sql, Error> {
         Ok(self)
     }
 
-    fn objects(&self) -> Result<&dyn Objects, Trouble> {
+    fn objects(&self) -> Result<&dyn Objects, Error> {
         Ok(self)
     }
 
-    fn cluster(&self) -> Result<&dyn Cluster, Trouble> {
+    fn cluster(&self) -> Result<&dyn Cluster, Error> {
         Ok(self)
     }
 
-    fn nodes(&self) -> Result<&dyn Nodes, Trouble> {
+    fn nodes(&self) -> Result<&dyn Nodes, Error> {
         if self.switches.is_some() { Ok(self) } else { Err(Power::Nodes.lacking()) }
     }
 
     fn kept(&self) -> Option<String> {
-        self.keep.then(|| format!("{}, namespace {}", self.doors.stay_up(), self.components[0].namespace))
+        self.keep.then(|| format!("{}, namespace {}", self.endpoints.stay_up(), self.components[0].namespace))
     }
 
     async fn remove(&self) -> Vec<String> {
-        logs::keep(&self.components, &self.lent.folder.join("logs")).await;
-        let run = &self.lent.run;
+        logs::keep(&self.components, &self.run_context.folder.join("logs")).await;
+        let run = &self.run_context.run;
         // Of a standing platform nothing is ours but the folder on this machine.
         let [platform, store, _] = &self.components;
         let names = [&store.namespace, &platform.namespace].into_iter().filter(|_| self.attach.is_none());

@@ -4,7 +4,7 @@
 
 use super::client::{ask, found, insist};
 use super::events::{Warning, warnings};
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::environment::COMPONENT;
 use crate::environment::cluster::running;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -52,14 +52,14 @@ impl Component {
     }
 
     /// Its pods as one look finds them.
-    pub async fn look(&self) -> Result<Vec<Pod>, Trouble> {
+    pub async fn look(&self) -> Result<Vec<Pod>, Error> {
         let params = ListParams::default().labels(&format!("{COMPONENT}={}", self.name));
         let api = self.api();
         Ok(ask(self.unlisted(), api.list(&params)).await?.items)
     }
 
     /// Its pods, also those that are about to go; the oldest first.
-    pub async fn pods(&self) -> Result<Vec<Pod>, Trouble> {
+    pub async fn pods(&self) -> Result<Vec<Pod>, Error> {
         let params = ListParams::default().labels(&format!("{COMPONENT}={}", self.name));
         let api = self.api();
         let mut pods = insist(self.unlisted(), || api.list(&params)).await?.items;
@@ -68,7 +68,7 @@ impl Component {
     }
 
     /// Its first pod that stays.
-    pub async fn pod(&self) -> Result<Option<Pod>, Trouble> {
+    pub async fn pod(&self) -> Result<Option<Pod>, Error> {
         Ok(self.pods().await?.into_iter().find(|pod| pod.metadata.deletion_timestamp.is_none()))
     }
 
@@ -85,7 +85,7 @@ impl Component {
         running(pod) && pod.metadata.deletion_timestamp.is_none() && self.status(pod).is_some_and(|status| status.ready)
     }
 
-    /// How it is, in a few words, for a trouble.
+    /// How it is, in a few words, for a error.
     pub fn state(&self, pod: &Pod) -> String {
         let status = self.status(pod);
         let state = status.and_then(|status| status.state.as_ref());
@@ -100,7 +100,7 @@ impl Component {
         let state = match self.pod().await {
             Ok(Some(pod)) => self.state(&pod),
             Ok(None) => NO_POD.to_owned(),
-            Err(trouble) => return trouble.to_string(),
+            Err(error) => return error.to_string(),
         };
         let warnings = warnings(&self.client, &self.namespace, self.name).await;
         let told = warnings.into_iter().map(|Warning { reason, message }| format!("; {reason}: {message}"));
@@ -123,7 +123,7 @@ impl Component {
     }
 
     /// How many pods its workload should have by now; nothing if the workload is gone.
-    pub async fn wanted(&self) -> Result<Option<i32>, Trouble> {
+    pub async fn wanted(&self) -> Result<Option<i32>, Error> {
         let what = format!("cannot read the workload `{}`", self.name);
         let scale = match self.workload {
             Workload::Deployment => ask(what, async { found(self.deployments().get_scale(self.name).await) }).await?,
@@ -133,7 +133,7 @@ impl Component {
     }
 
     /// Says how many pods it should have.
-    pub async fn scale(&self, replicas: u16) -> Result<(), Trouble> {
+    pub async fn scale(&self, replicas: u16) -> Result<(), Error> {
         let what = format!("cannot scale `{}` to {replicas}", self.name);
         let (params, patch) = (PatchParams::default(), Patch::Merge(json!({ "spec": { "replicas": replicas } })));
         insist(what, || async {
@@ -147,7 +147,7 @@ impl Component {
     }
 
     /// Waits until it has no pod left.
-    pub async fn gone(&self, within: Duration) -> Result<(), Trouble> {
+    pub async fn gone(&self, within: Duration) -> Result<(), Error> {
         let deadline = Instant::now() + within;
         loop {
             let pods = self.pods().await?;
@@ -155,7 +155,7 @@ impl Component {
             if Instant::now() >= deadline {
                 let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or("no node");
                 let why = format!("{} on {node} and does not go within {} s", self.state(pod), within.as_secs());
-                return Err(Trouble::new(format!("cannot stop `{}`", self.name), why));
+                return Err(Error::new(format!("cannot stop `{}`", self.name), why));
             }
             sleep(POLL).await;
         }

@@ -2,10 +2,10 @@
 
 use super::exec;
 use super::manifests;
-use super::platform::Platform;
+use super::platform::KubernetesPlatform;
 use super::pods::{Component, POLL};
 use super::signals::{self, Act};
-use crate::client::{Running, Trouble, postgres, shell};
+use crate::client::{Error, Running, postgres, shell};
 use crate::environment::tools::Tools;
 use crate::environment::{Cluster, Components, Exec, Nodes, Objects, Power, Sql, stack};
 use crate::model::Finding;
@@ -24,9 +24,9 @@ const STOP: Duration = Duration::from_mins(1);
 /// How long the cluster may take to tell of a container that serves already.
 const TOLD: Duration = Duration::from_secs(15);
 
-impl Platform {
+impl KubernetesPlatform {
     /// The component's instance that runs, with its pod.
-    async fn running(&self, component: &Component) -> Result<Option<(Pod, String)>, Trouble> {
+    async fn running(&self, component: &Component) -> Result<Option<(Pod, String)>, Error> {
         let Some(pod) = component.pod().await? else { return Ok(None) };
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let instance = component.instance(&pod).filter(|instance| !ended.contains(instance));
@@ -34,7 +34,7 @@ impl Platform {
     }
 
     /// Waits until the cluster tells of the instance that serves: its clients know sooner than its API.
-    async fn told(&self, component: &Component) -> Result<(), Trouble> {
+    async fn told(&self, component: &Component) -> Result<(), Error> {
         let deadline = Instant::now() + TOLD;
         while self.running(component).await?.is_none() && Instant::now() < deadline {
             sleep(POLL).await;
@@ -44,18 +44,18 @@ impl Platform {
 
     /// Sends a signal to the instance in a pod. If the way to the cluster fails, nobody knows whether it was heard: then
     /// it is sent once more, if that instance still runs, and to no other.
-    async fn signal(&self, component: &Component, pod: &Pod, instance: &str, act: Act) -> Result<(), Trouble> {
+    async fn signal(&self, component: &Component, pod: &Pod, instance: &str, act: Act) -> Result<(), Error> {
         let name = pod.name_any();
-        let Err(trouble) = signals::send(component, &name, act).await else { return Ok(()) };
+        let Err(error) = signals::send(component, &name, act).await else { return Ok(()) };
         let runs = self.running(component).await?.is_some_and(|(_, now)| now == instance);
         match act {
             _ if runs => signals::send(component, &name, act).await,
             Act::Kill => Ok(()), // it has ended, and that is all that was asked
-            _ => Err(trouble),
+            _ => Err(error),
         }
     }
 
-    async fn seen(&self, component: &Component) -> Result<Finding, Trouble> {
+    async fn seen(&self, component: &Component) -> Result<Finding, Error> {
         let name = component.name;
         let Some((pod, _)) = self.running(component).await? else {
             return Ok(Finding::missed(format!("`{name}` does not run: {}", component.described().await)));
@@ -72,12 +72,12 @@ impl Platform {
 }
 
 #[async_trait]
-impl Components for Platform {
-    async fn instance(&self, component: &str) -> Result<Option<String>, Trouble> {
+impl Components for KubernetesPlatform {
+    async fn instance(&self, component: &str) -> Result<Option<String>, Error> {
         Ok(self.running(self.component(component)?).await?.map(|(_, instance)| instance))
     }
 
-    async fn kill(&self, component: &str) -> Result<(), Trouble> {
+    async fn kill(&self, component: &str) -> Result<(), Error> {
         let component = self.component(component)?;
         let _turn = self.signals.lock().await;
         let Some((pod, instance)) = self.running(component).await? else { return Ok(()) };
@@ -86,7 +86,7 @@ impl Components for Platform {
         Ok(())
     }
 
-    async fn stop(&self, component: &str) -> Result<(), Trouble> {
+    async fn stop(&self, component: &str) -> Result<(), Error> {
         let component = self.component(component)?;
         if component.wanted().await?.is_some_and(|wanted| wanted > 0) {
             component.scale(0).await?;
@@ -94,9 +94,9 @@ impl Components for Platform {
         component.gone(STOP).await
     }
 
-    async fn start(&self, component: &str) -> Result<(), Trouble> {
+    async fn start(&self, component: &str) -> Result<(), Error> {
         let known = self.component(component)?;
-        let cannot = |why: &str| Trouble::new(format!("cannot start `{component}`"), why);
+        let cannot = |why: &str| Error::new(format!("cannot start `{component}`"), why);
         match known.wanted().await? {
             None => return Err(cannot("its workload is gone").hint("restore the platform's namespace first")),
             Some(0) => known.scale(known.replicas).await?,
@@ -113,16 +113,16 @@ impl Components for Platform {
         self.told(known).await
     }
 
-    async fn pause(&self, component: &str) -> Result<(), Trouble> {
+    async fn pause(&self, component: &str) -> Result<(), Error> {
         let known = self.component(component)?;
         let _turn = self.signals.lock().await;
         let Some((pod, instance)) = self.running(known).await? else {
-            return Err(Trouble::new(format!("cannot pause `{component}`"), "it does not run"));
+            return Err(Error::new(format!("cannot pause `{component}`"), "it does not run"));
         };
         self.signal(known, &pod, &instance, Act::Freeze).await
     }
 
-    async fn resume(&self, component: &str) -> Result<(), Trouble> {
+    async fn resume(&self, component: &str) -> Result<(), Error> {
         let component = self.component(component)?;
         let _turn = self.signals.lock().await;
         for pod in component.pods().await?.iter().filter(|pod| component.instance(pod).is_some()) {
@@ -133,32 +133,32 @@ impl Components for Platform {
 
     async fn alive(&self, component: &str) -> Finding {
         let seen = async { self.seen(self.component(component)?).await };
-        seen.await.unwrap_or_else(|trouble| Finding::unknown(trouble.to_string()))
+        seen.await.unwrap_or_else(|error| Finding::unknown(error.to_string()))
     }
 }
 
 #[async_trait]
-impl Exec for Platform {
-    async fn exec(&self, component: &str, command: &[&str]) -> Result<Running, Trouble> {
+impl Exec for KubernetesPlatform {
+    async fn exec(&self, component: &str, command: &[&str]) -> Result<Running, Error> {
         let known = self.component(component)?;
         let Some((pod, _)) = self.running(known).await? else {
-            return Err(Trouble::new(format!("cannot run a command in `{component}`"), "it does not run"));
+            return Err(Error::new(format!("cannot run a command in `{component}`"), "it does not run"));
         };
         exec::start(&known.api(), &pod.name_any(), known.name, command).await
     }
 }
 
 #[async_trait]
-impl Sql for Platform {
-    async fn connect(&self, database: &str) -> Result<tokio_postgres::Client, Trouble> {
+impl Sql for KubernetesPlatform {
+    async fn connect(&self, database: &str) -> Result<tokio_postgres::Client, Error> {
         let address = self.address("postgres");
         postgres::connect(&self.secrets.config(&address.ip().to_string(), address.port(), database)).await
     }
 
     /// This machine's, if they are of the server's version: through the cluster's API every byte costs both sides more
     /// than the dump itself. Else those in the server's own container, where its socket asks for no password.
-    async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Trouble> {
-        if let (Some(bin), Some(passfile)) = (self.tools.folder(self).await, self.doors.passfile.clone()) {
+    async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Error> {
+        if let (Some(bin), Some(passfile)) = (self.tools.folder(self).await, self.endpoints.passfile.clone()) {
             let address = self.address("postgres");
             return Tools { bin, host: address.ip().to_string(), port: address.port(), passfile }.start(name, args);
         }
@@ -169,13 +169,13 @@ impl Sql for Platform {
     }
 }
 
-impl Objects for Platform {
+impl Objects for KubernetesPlatform {
     fn s3(&self) -> &aws_sdk_s3::Client {
         &self.s3
     }
 }
 
-impl Cluster for Platform {
+impl Cluster for KubernetesPlatform {
     fn client(&self) -> Client {
         self.client.clone()
     }
@@ -189,41 +189,41 @@ impl Cluster for Platform {
     }
 
     fn labels(&self) -> BTreeMap<String, String> {
-        manifests::labels(&self.lent.run)
+        manifests::labels(&self.run_context.run)
     }
 
     fn logs(&self) -> PathBuf {
-        self.lent.folder.join("logs")
+        self.run_context.folder.join("logs")
     }
 }
 
 #[async_trait]
-impl Nodes for Platform {
-    async fn power_off(&self, node: &str) -> Result<(), Trouble> {
+impl Nodes for KubernetesPlatform {
+    async fn power_off(&self, node: &str) -> Result<(), Error> {
         self.switch(node, |switches| &switches.power_off).await
     }
 
-    async fn power_on(&self, node: &str) -> Result<(), Trouble> {
+    async fn power_on(&self, node: &str) -> Result<(), Error> {
         self.switch(node, |switches| &switches.power_on).await
     }
 
-    async fn cut_off(&self, node: &str) -> Result<(), Trouble> {
+    async fn cut_off(&self, node: &str) -> Result<(), Error> {
         self.switch(node, |switches| &switches.cut_off).await
     }
 
-    async fn connect(&self, node: &str) -> Result<(), Trouble> {
+    async fn connect(&self, node: &str) -> Result<(), Error> {
         self.switch(node, |switches| &switches.connect).await
     }
 }
 
-impl Platform {
+impl KubernetesPlatform {
     async fn switch(
         &self,
         node: &str,
         which: impl Fn(&super::settings::Switches) -> &String + Send,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Error> {
         let switches = self.switches.as_ref().ok_or_else(|| Power::Nodes.lacking())?;
         let variables = [("LIFEBOAT_NODE".to_owned(), node.into())];
-        shell::run(which(switches), &variables, &self.lent.folder.join("logs/nodes.log")).await
+        shell::run(which(switches), &variables, &self.run_context.folder.join("logs/nodes.log")).await
     }
 }

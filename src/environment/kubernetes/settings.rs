@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::PathBuf;
 
-/// A platform in a Kubernetes cluster: a throw-away one, or a standing one that was lent.
+/// A platform in a Kubernetes cluster: a throw-away one, or a standing one that its owner opted in.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Kubernetes {
@@ -36,14 +36,14 @@ pub struct Kubernetes {
     pub extra: Vec<PathBuf>,
     /// The way to the platform: the services' own addresses, or ports forwarded through the cluster's API.
     #[serde(default)]
-    pub doors: Way,
+    pub access: AccessMode,
     /// Leave the platform up when the drill is over, and say where it is; `lifeboat cleanup RUN` removes it.
     #[serde(default)]
     pub keep: bool,
     /// How the cluster's machines are switched, where that is possible.
     #[serde(default)]
     pub nodes: Option<Switches>,
-    /// A standing platform to use instead of a throw-away one, and what makes it the one that was lent.
+    /// A standing platform to use instead of a throw-away one, and what identifies the one that its owner opted in.
     #[serde(default)]
     pub attach: Option<Attach>,
 }
@@ -87,7 +87,7 @@ fn one() -> u16 {
 /// The way to the platform.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Way {
+pub enum AccessMode {
     /// The services' own addresses where they can be reached from here, else forwarded ports.
     #[default]
     Auto,

@@ -6,7 +6,7 @@
 
 use super::exec;
 use super::pods::Component;
-use crate::client::{Ended, Trouble};
+use crate::client::{Ended, Error};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -41,7 +41,7 @@ pub enum Act {
 }
 
 /// Does it to all processes of a pod's container; returns when they are reached.
-pub async fn send(component: &Component, pod: &str, act: Act) -> Result<(), Trouble> {
+pub async fn send(component: &Component, pod: &str, act: Act) -> Result<(), Error> {
     let (verb, script) = match act {
         Act::Kill => ("kill", KILL),
         Act::Freeze => ("pause", STOP),
@@ -51,19 +51,19 @@ pub async fn send(component: &Component, pod: &str, act: Act) -> Result<(), Trou
     let (ended, said) = inside(component, pod, script).await?;
     // The container of a killed first process goes with everything in it, the command that killed it too.
     let gone_with_it = act == Act::Kill && matches!(ended.code, None | Some(137));
-    if said.contains("done") || gone_with_it { Ok(()) } else { Err(Trouble::new(what, ended)) }
+    if said.contains("done") || gone_with_it { Ok(()) } else { Err(Error::new(what, ended)) }
 }
 
 /// Is any process of a pod's container frozen?
-pub async fn frozen(component: &Component, pod: &str) -> Result<bool, Trouble> {
+pub async fn frozen(component: &Component, pod: &str) -> Result<bool, Error> {
     let (ended, said) = inside(component, pod, LOOK).await?;
     if said.contains("done") {
         return Ok(said.lines().any(|line| line == "T"));
     }
-    Err(Trouble::new(format!("cannot look into pod `{pod}`"), ended))
+    Err(Error::new(format!("cannot look into pod `{pod}`"), ended))
 }
 
-async fn inside(component: &Component, pod: &str, script: &str) -> Result<(Ended, String), Trouble> {
+async fn inside(component: &Component, pod: &str, script: &str) -> Result<(Ended, String), Error> {
     let script = format!("{PROCESSES}{script}");
     let command = ["sh", "-c", &script];
     let what = || format!("cannot look into pod `{pod}`");
@@ -72,5 +72,5 @@ async fn inside(component: &Component, pod: &str, script: &str) -> Result<(Ended
         let (ended, said) = running.finish().await?;
         Ok((ended, String::from_utf8_lossy(&said).into_owned()))
     };
-    timeout(EFFECT, run).await.map_err(|_| Trouble::new(what(), "no answer in time"))?
+    timeout(EFFECT, run).await.map_err(|_| Error::new(what(), "no answer in time"))?
 }

@@ -5,11 +5,11 @@ use super::extra;
 use super::lock::{self, Attach};
 use super::manifests::{CONFIG, MANAGED, SECRET};
 use super::permissions::{SOME, denied, needed};
-use super::platform::Platform;
+use super::platform::KubernetesPlatform;
 use super::settings::Kubernetes;
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::environment::images::{Images, Set};
-use crate::environment::{COMPONENT, Inventory, Lent, Permission, Survey, Thing, stack};
+use crate::environment::{COMPONENT, Inventory, Permission, RunContext, Survey, Thing, stack};
 use k8s_openapi::api::core::v1::{Namespace, Node};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{ListParams, PostParams};
@@ -36,7 +36,7 @@ pub fn inventory(settings: &Kubernetes) -> Inventory {
     inventory.things.push(pod("postgres-0", "postgres"));
     inventory.things.extend((1..=replicas).map(|n| pod(&format!("mlflow ({n} of {replicas})"), "mlflow")));
     inventory.things.extend([thing("config map", CONFIG), thing("secret", SECRET), disk("postgres")]);
-    // Of a platform that is lent nobody could bring the store back: no engine here keeps its objects.
+    // Of a standing platform nobody could bring the store back: no engine here keeps its objects.
     inventory.things.extend(settings.attach.is_none().then(|| disk("s3")));
     inventory
 }
@@ -44,13 +44,13 @@ pub fn inventory(settings: &Kubernetes) -> Inventory {
 /// Asks the cluster.
 pub async fn survey(settings: &Kubernetes, wanted: &[Permission]) -> Survey {
     let mut survey = Survey::default();
-    if let Err(trouble) = look(settings, wanted, &mut survey).await {
-        survey.problems.push(trouble.to_string());
+    if let Err(error) = look(settings, wanted, &mut survey).await {
+        survey.problems.push(error.to_string());
     }
     survey
 }
 
-async fn look(settings: &Kubernetes, wanted: &[Permission], survey: &mut Survey) -> Result<(), Trouble> {
+async fn look(settings: &Kubernetes, wanted: &[Permission], survey: &mut Survey) -> Result<(), Error> {
     let client = super::client(settings).await?;
     let version = ask("cannot use the cluster", client.apiserver_version()).await?;
     fact(survey, "cluster", format!("Kubernetes {}", version.git_version.trim_start_matches('v')));
@@ -79,10 +79,10 @@ async fn look(settings: &Kubernetes, wanted: &[Permission], survey: &mut Survey)
     Ok(())
 }
 
-/// Is it the platform that was lent? Nobody's run looks, and nothing is made.
-async fn identity(attach: &Attach, settings: &Kubernetes, survey: &mut Survey) -> Result<(), Trouble> {
-    let nobody = Lent { run: SOME.to_owned(), folder: std::env::temp_dir() };
-    let seen = lock::look(&Platform::find(&nobody, settings).await?).await?;
+/// Is it the platform that was opted in? Nobody's run looks, and nothing is made.
+async fn identity(attach: &Attach, settings: &Kubernetes, survey: &mut Survey) -> Result<(), Error> {
+    let nobody = RunContext { run: SOME.to_owned(), folder: std::env::temp_dir() };
+    let seen = lock::look(&KubernetesPlatform::find(&nobody, settings).await?).await?;
     for (name, value) in seen.told() {
         fact(survey, &format!("fingerprint {name}"), value.to_owned());
     }
@@ -94,7 +94,7 @@ fn fact(survey: &mut Survey, name: &str, value: String) {
     survey.facts.insert(name.into(), value);
 }
 
-async fn nodes(client: &Client, settings: &Kubernetes, survey: &mut Survey) -> Result<(), Trouble> {
+async fn nodes(client: &Client, settings: &Kubernetes, survey: &mut Survey) -> Result<(), Error> {
     let nodes: Api<Node> = Api::all(client.clone());
     let nodes = ask("cannot list the nodes", nodes.list(&ListParams::default())).await?.items;
     let told = |node: &Node| format!("{}{}", node.name_any(), if ready(node) { "" } else { " (not ready)" });
@@ -151,7 +151,7 @@ fn full(image: &str) -> String {
     }
 }
 
-async fn storage(client: &Client, settings: &Kubernetes, survey: &mut Survey) -> Result<(), Trouble> {
+async fn storage(client: &Client, settings: &Kubernetes, survey: &mut Survey) -> Result<(), Error> {
     let classes: Api<StorageClass> = Api::all(client.clone());
     let classes = ask("cannot list the storage classes", classes.list(&ListParams::default())).await?.items;
     let default = |class: &&StorageClass| class.annotations().get(DEFAULT).is_some_and(|value| value == "true");
@@ -173,10 +173,10 @@ async fn storage(client: &Client, settings: &Kubernetes, survey: &mut Survey) ->
 }
 
 /// Would the cluster let a namespace be created? Quotas and admission say so only when they are asked.
-async fn dry_run(client: &Client) -> Result<(), Trouble> {
+async fn dry_run(client: &Client) -> Result<(), Error> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let body = json!({ "metadata": { "name": SOME, "labels": { MANAGED.0: MANAGED.1 } } });
-    let namespace = serde_json::from_value(body).map_err(|e| Trouble::new("a namespace", e))?;
+    let namespace = serde_json::from_value(body).map_err(|e| Error::caused_by("a namespace", e))?;
     let params = PostParams { dry_run: true, ..PostParams::default() };
     let made = async { super::client::made(namespaces.create(&params, &namespace).await) };
     ask("the cluster would refuse a namespace", made).await

@@ -4,8 +4,8 @@
 //! Short looks take the lock of the process only, so that a probe never waits for a start.
 
 use super::COMPONENT;
-use crate::client::Trouble;
 use crate::client::process::{self, Born, POLL};
+use crate::client::{Error, ErrorKind};
 use crate::environment::Journal;
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
@@ -34,7 +34,7 @@ pub trait Program: Send + Sync {
     /// How it is started.
     fn command(&self, port: u16) -> Command;
     /// Does it serve?
-    async fn ready(&self, port: u16) -> Result<(), Trouble>;
+    async fn ready(&self, port: u16) -> Result<(), Error>;
     /// How long a start may take.
     fn patience(&self) -> Duration;
     /// The signal that ends it in good order, and whether its whole group gets it.
@@ -92,12 +92,12 @@ impl Component {
     }
 
     /// Starts it, if it does not run, and waits until it serves.
-    pub async fn start(&self) -> Result<(), Trouble> {
+    pub async fn start(&self) -> Result<(), Error> {
         let _turn = self.turn.lock().await;
         let deadline = Instant::now() + self.program.patience();
         if let Some(born) = self.process() {
             if process::frozen(born.pid) {
-                return Err(Trouble::new(format!("cannot start `{}`", self.name()), "it is frozen").hint("resume it"));
+                return Err(Error::new(format!("cannot start `{}`", self.name()), "it is frozen").hint("resume it"));
             }
             return self.served(born, 0, deadline).await;
         }
@@ -106,15 +106,15 @@ impl Component {
             self.find_port().await?;
             let from = self.log.metadata().map_or(0, |m| m.len());
             let born = self.spawn().await?;
-            let Err(trouble) = self.served(born, from, deadline).await else {
+            let Err(error) = self.served(born, from, deadline).await else {
                 self.settled.store(true, Ordering::SeqCst);
                 return Ok(());
             };
             // Another took the port between our look and its start; or the kernel has not yet put a killed
             // PostgreSQL away, whose lock file then still counts.
-            let again = trouble.why.contains("in use") || trouble.why.contains("postmaster.pid");
+            let again = matches!(error.kind, ErrorKind::AddressInUse | ErrorKind::Locked);
             if self.process().is_some() || !again || attempt == 5 {
-                return Err(trouble);
+                return Err(error);
             }
             sleep(POLL * 4).await;
         }
@@ -122,7 +122,7 @@ impl Component {
     }
 
     /// Ends it at once, with all its processes.
-    pub async fn kill(&self) -> Result<(), Trouble> {
+    pub async fn kill(&self) -> Result<(), Error> {
         let left = match self.process() {
             Some(born) => process::kill(&[born]).await,
             None => BTreeSet::new(),
@@ -132,7 +132,7 @@ impl Component {
     }
 
     /// Ends it in good order, and by force if that takes too long.
-    pub async fn stop(&self) -> Result<(), Trouble> {
+    pub async fn stop(&self) -> Result<(), Error> {
         if let Some(born) = self.process() {
             let all = process::tree(&[born.pid]);
             let (signal, group) = self.program.gentle();
@@ -151,19 +151,19 @@ impl Component {
     }
 
     /// Ends it for good: at once, but for PostgreSQL, which would leave shared memory behind.
-    pub async fn discard(&self) -> Result<(), Trouble> {
+    pub async fn discard(&self) -> Result<(), Error> {
         if self.program.gentle().0 == Signal::INT { self.stop().await } else { self.kill().await }
     }
 
     /// Freezes it with all its processes.
-    pub async fn pause(&self) -> Result<(), Trouble> {
-        let born = self.process().ok_or_else(|| self.trouble("pause", "it does not run"))?;
+    pub async fn pause(&self) -> Result<(), Error> {
+        let born = self.process().ok_or_else(|| self.error("pause", "it does not run"))?;
         process::freeze(&[born]);
         self.until("pause", || process::frozen(born.pid)).await
     }
 
     /// Lets it go on.
-    pub async fn resume(&self) -> Result<(), Trouble> {
+    pub async fn resume(&self) -> Result<(), Error> {
         let Some(born) = self.process() else { return Ok(()) };
         process::tree(&[born.pid]).iter().for_each(|born| born.signal(Signal::CONT));
         self.until("resume", || !process::frozen(born.pid)).await
@@ -182,17 +182,18 @@ impl Component {
         }
     }
 
-    async fn spawn(&self) -> Result<Born, Trouble> {
+    async fn spawn(&self) -> Result<Born, Error> {
         let what = || format!("cannot start `{}`", self.name());
         self.journal.creating(Receipt(json!({ "spawning": self.name() }))).await?;
-        let log = OpenOptions::new().create(true).append(true).open(&self.log).map_err(|e| Trouble::new(what(), e))?;
-        let second = log.try_clone().map_err(|e| Trouble::new(what(), e))?;
+        let log =
+            OpenOptions::new().create(true).append(true).open(&self.log).map_err(|e| Error::caused_by(what(), e))?;
+        let second = log.try_clone().map_err(|e| Error::caused_by(what(), e))?;
         let mut command = self.program.command(self.port());
         command.env(super::RUN, &self.run).env(COMPONENT, self.name());
         command.stdin(Stdio::null()).stdout(log).stderr(second).process_group(0).current_dir("/");
         let born = {
             let mut state = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            let child = command.spawn().map_err(|e| Trouble::new(what(), e))?;
+            let child = command.spawn().map_err(|e| Error::caused_by(what(), e))?;
             let pid = child.id();
             // One that ended at once is still a zombie of ours: its id is not used again before we reap it.
             let born = Born::of(pid).unwrap_or(Born { pid, start: 0 });
@@ -204,20 +205,21 @@ impl Component {
         Ok(born)
     }
 
-    async fn served(&self, born: Born, log_from: u64, deadline: Instant) -> Result<(), Trouble> {
+    async fn served(&self, born: Born, log_from: u64, deadline: Instant) -> Result<(), Error> {
         loop {
             let answer = self.program.ready(self.port()).await;
             // Asked after the answer: an answer counts only if ours was there to give it.
             if self.process() != Some(born) {
                 let how = self.running.lock().unwrap_or_else(PoisonError::into_inner).ended.clone().unwrap_or_default();
-                return Err(self.trouble("start", format!("it ended ({how}); its log: {}", self.tail(log_from))));
+                let log = self.tail(log_from);
+                return Err(self.error("start", format!("it ended ({how}); its log: {log}")).kind(ended_for(&log)));
             }
             match answer {
                 Ok(()) => return Ok(()),
-                Err(trouble) if Instant::now() >= deadline => {
+                Err(error) if Instant::now() >= deadline => {
                     let limit = self.program.patience().as_secs();
-                    let why = format!("not ready within {limit} s ({trouble}); its log: {}", self.tail(log_from));
-                    return Err(self.trouble("start", why));
+                    let why = format!("not ready within {limit} s ({error}); its log: {}", self.tail(log_from));
+                    return Err(self.error("start", why));
                 }
                 Err(_) => sleep(POLL).await,
             }
@@ -225,7 +227,7 @@ impl Component {
     }
 
     /// Kills what an ended program left behind: children that live on would keep the port and answer for it.
-    async fn sweep(&self) -> Result<(), Trouble> {
+    async fn sweep(&self) -> Result<(), Error> {
         let marked = process::marked(super::RUN, &self.run, COMPONENT).into_iter();
         let left: Vec<Born> =
             marked.filter(|(_, of)| of.as_deref() == Some(self.name())).map(|(born, _)| born).collect();
@@ -233,37 +235,37 @@ impl Component {
         self.buried(&left).await
     }
 
-    async fn buried(&self, left: &BTreeSet<Born>) -> Result<(), Trouble> {
+    async fn buried(&self, left: &BTreeSet<Born>) -> Result<(), Error> {
         if let Some(born) = left.first() {
-            return Err(self.trouble("end", format!("process {} does not die", born.pid)));
+            return Err(self.error("end", format!("process {} does not die", born.pid)));
         }
         self.until("end", || self.process().is_none()).await // reaps it
     }
 
-    async fn until(&self, verb: &str, done: impl Fn() -> bool) -> Result<(), Trouble> {
+    async fn until(&self, verb: &str, done: impl Fn() -> bool) -> Result<(), Error> {
         let deadline = Instant::now() + Duration::from_secs(5);
         while !done() {
             if Instant::now() >= deadline {
-                return Err(self.trouble(verb, "no effect within 5 s"));
+                return Err(self.error(verb, "no effect within 5 s"));
             }
             sleep(POLL / 5).await;
         }
         Ok(())
     }
 
-    async fn find_port(&self) -> Result<(), Trouble> {
+    async fn find_port(&self) -> Result<(), Error> {
         let deadline = Instant::now() + Duration::from_secs(5);
         while !self.settled.load(Ordering::SeqCst) || !free(self.port()) {
             if !self.settled.load(Ordering::SeqCst) {
-                // Below what the system hands out to clients, so that none takes it while its server is down.
+                // Below what the system gives to clients, so that none takes it while its server is down.
                 self.port.store(rand::random_range(10_000..32_000), Ordering::SeqCst);
                 if free(self.port()) {
                     return Ok(());
                 }
             }
             if Instant::now() >= deadline {
-                let trouble = self.trouble("start", format!("its port {} is in use by another program", self.port()));
-                return Err(trouble.hint("end that program, or run the drill again: each run takes other ports"));
+                let error = self.error("start", format!("its port {} is in use by another program", self.port()));
+                return Err(error.hint("end that program, or run the drill again: each run takes other ports"));
             }
             sleep(POLL).await;
         }
@@ -285,8 +287,8 @@ impl Component {
         }
     }
 
-    fn trouble(&self, verb: &str, why: impl std::fmt::Display) -> Trouble {
-        Trouble::new(format!("cannot {verb} `{}`", self.name()), why)
+    fn error(&self, verb: &str, why: impl std::fmt::Display) -> Error {
+        Error::new(format!("cannot {verb} `{}`", self.name()), why)
     }
 }
 
@@ -294,6 +296,15 @@ impl Component {
 pub fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+/// The sort of an early end, from the program's log: all that it leaves behind.
+fn ended_for(log: &str) -> ErrorKind {
+    match log {
+        log if log.contains("in use") => ErrorKind::AddressInUse,
+        log if log.contains("postmaster.pid") => ErrorKind::Locked,
+        _ => ErrorKind::Other,
+    }
 }
 
 fn free(port: u16) -> bool {
@@ -309,7 +320,7 @@ mod tests {
 
     #[async_trait]
     impl Journal for Quiet {
-        async fn creating(&self, _: Receipt) -> Result<(), Trouble> {
+        async fn creating(&self, _: Receipt) -> Result<(), Error> {
             Ok(())
         }
         fn progress(&self, _: &str) {}
@@ -332,7 +343,7 @@ mod tests {
             command.args(["-c", if ports.len() == 1 { first } else { "exec sleep 300" }]);
             command
         }
-        async fn ready(&self, _: u16) -> Result<(), Trouble> {
+        async fn ready(&self, _: u16) -> Result<(), Error> {
             sleep(POLL * 4).await; // long enough for the first one to end
             Ok(())
         }
@@ -357,9 +368,9 @@ mod tests {
 
         component.stop().await.unwrap();
         let _other = TcpListener::bind(("127.0.0.1", component.port())).unwrap();
-        let trouble = component.start().await.unwrap_err();
-        assert!(trouble.why.contains(&format!("port {} is in use", component.port())), "{trouble}");
-        assert!(trouble.hint.unwrap().contains("other ports"));
+        let error = component.start().await.unwrap_err();
+        assert!(error.why.contains(&format!("port {} is in use", component.port())), "{error}");
+        assert!(error.hint.unwrap().contains("other ports"));
         assert_eq!(ports.lock().unwrap().len(), 2, "clients know the port, so no other is tried");
     }
 }

@@ -5,7 +5,7 @@
 use super::component::Program;
 use super::setup::Wheels;
 use super::versitygw::endpoint;
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::environment::stack::{self, Key};
 use crate::environment::tools::scrub;
 use async_trait::async_trait;
@@ -53,7 +53,7 @@ impl Program for Mlflow {
         command
     }
 
-    async fn ready(&self, port: u16) -> Result<(), Trouble> {
+    async fn ready(&self, port: u16) -> Result<(), Error> {
         stack::mlflow_serves(&endpoint(port)).await
     }
 

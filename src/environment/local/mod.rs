@@ -12,8 +12,8 @@ mod setup;
 mod survey;
 mod versitygw;
 
-use super::{Environment, Inventory, Journal, Lent, Permission, Place, Power, Survey, stack};
-use crate::client::Trouble;
+use super::{Environment, Inventory, Journal, Permission, Platform, Power, RunContext, Survey, stack};
+use crate::client::Error;
 use crate::kind::Kind;
 use crate::model::Receipt;
 use crate::node::read;
@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The kind.
-pub const KIND: Kind<dyn Place> = Kind {
+pub const KIND: Kind<dyn Environment> = Kind {
     name: "local",
     about: "A throw-away platform of processes on this machine: MLflow, PostgreSQL and the S3 server VersityGW.",
     example: "local: { keep: false }",
@@ -52,7 +52,7 @@ struct Local {
 }
 
 #[async_trait]
-impl Place for Local {
+impl Environment for Local {
     fn powers(&self) -> Vec<Power> {
         vec![Power::Components, Power::Sql, Power::Objects]
     }
@@ -65,17 +65,17 @@ impl Place for Local {
         survey::survey().await
     }
 
-    async fn provision(&self, run: &Lent, journal: Arc<dyn Journal>) -> Result<Arc<dyn Environment>, Trouble> {
-        match platform::Platform::provision(run, self.keep, journal).await {
+    async fn provision(&self, run: &RunContext, journal: Arc<dyn Journal>) -> Result<Arc<dyn Platform>, Error> {
+        match platform::LocalPlatform::provision(run, self.keep, journal).await {
             Ok(platform) => Ok(Arc::new(platform)),
-            Err(trouble) => {
+            Err(error) => {
                 cleanup::remove(&run.run, &[]).await; // what is left is found again by the receipts
-                Err(trouble)
+                Err(error)
             }
         }
     }
 
-    async fn remove(&self, run: &Lent, receipts: &[Receipt]) -> Vec<String> {
+    async fn remove(&self, run: &RunContext, receipts: &[Receipt]) -> Vec<String> {
         cleanup::remove(&run.run, receipts).await
     }
 }

@@ -6,10 +6,10 @@ use super::postgres::{self, Postgres};
 use super::setup::Site;
 use super::versitygw::{self, Versitygw, endpoint};
 use super::{COMPONENT, MARKER, RUN, cleanup, folder, make_folder};
-use crate::client::{Running, Trouble};
+use crate::client::{Error, Running};
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools::Tools;
-use crate::environment::{Components, Doors, Environment, Journal, Lent, Objects, Sql};
+use crate::environment::{Components, Endpoints, Journal, Objects, Platform, RunContext, Sql};
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
 use serde_json::json;
@@ -19,32 +19,32 @@ use std::sync::Arc;
 use tokio_postgres::Client;
 
 /// A local platform that serves.
-pub struct Platform {
+pub struct LocalPlatform {
     run: String,
     folder: PathBuf,
     keep: bool,
     components: [Component; 3],
     database: Postgres,
-    doors: Doors,
+    endpoints: Endpoints,
     s3: aws_sdk_s3::Client,
 }
 
-impl Platform {
+impl LocalPlatform {
     /// Sets a platform up; what was made before a failure is left to `cleanup`.
-    pub async fn provision(lent: &Lent, keep: bool, journal: Arc<dyn Journal>) -> Result<Self, Trouble> {
-        let logs = lent.folder.join("logs");
-        fs::create_dir_all(&logs).map_err(|e| Trouble::new(format!("cannot make `{}`", logs.display()), e))?;
-        let site = Site { run: &lent.run, logs: &logs, journal: &*journal };
+    pub async fn provision(run_context: &RunContext, keep: bool, journal: Arc<dyn Journal>) -> Result<Self, Error> {
+        let logs = run_context.folder.join("logs");
+        fs::create_dir_all(&logs).map_err(|e| Error::caused_by(format!("cannot make `{}`", logs.display()), e))?;
+        let site = Site { run: &run_context.run, logs: &logs, journal: &*journal };
         let bin = postgres::programs(&site).await?;
         let program = versitygw::program(&site).await?;
         let venv = mlflow::WHEELS.install(&site).await?;
 
-        let folder = folder(&lent.run);
+        let folder = folder(&run_context.run);
         journal.creating(Receipt(json!({ "folder": folder }))).await?;
-        make(&folder, &lent.run)?;
+        make(&folder, &run_context.run)?;
         journal.progress("starting PostgreSQL and the S3 server");
         let (passfile, secrets) = (folder.join(postgres::PASSFILE), Secrets::random());
-        let component = |program| Component::new(program, &lent.run, &logs, Arc::clone(&journal));
+        let component = |program| Component::new(program, &run_context.run, &logs, Arc::clone(&journal));
         let gateway = Versitygw::create(program, &folder, &secrets)?;
         let s3 = component(Box::new(gateway.clone()) as _);
         let database = async {
@@ -65,7 +65,7 @@ impl Platform {
         let server = Mlflow { venv, postgres: pg.port(), passfile: passfile.clone(), s3: s3.port(), key };
         let server = component(Box::new(server) as _);
         server.start().await?;
-        let doors = Doors {
+        let endpoints = Endpoints {
             mlflow: Some(endpoint(server.port())),
             postgres: Some(format!("postgresql://{0}@127.0.0.1:{1}/{0}", stack::DATABASE, pg.port())),
             s3: Some(endpoint(s3.port())),
@@ -74,12 +74,11 @@ impl Platform {
         };
         let client = gateway.client(s3.port());
         let components = [pg, s3, server];
-        Ok(Self { run: lent.run.clone(), folder, keep, components, database, doors, s3: client })
+        Ok(Self { run: run_context.run.clone(), folder, keep, components, database, endpoints, s3: client })
     }
 
-    fn component(&self, name: &str) -> Result<&Component, Trouble> {
-        let known =
-            || Trouble::new(format!("no component `{name}`"), format!("known: {}", stack::COMPONENTS.join(", ")));
+    fn component(&self, name: &str) -> Result<&Component, Error> {
+        let known = || Error::new(format!("no component `{name}`"), format!("known: {}", stack::COMPONENTS.join(", ")));
         self.components.iter().find(|component| component.name() == name).ok_or_else(known)
     }
 
@@ -88,35 +87,35 @@ impl Platform {
     }
 }
 
-fn make(folder: &Path, run: &str) -> Result<(), Trouble> {
+fn make(folder: &Path, run: &str) -> Result<(), Error> {
     let made = make_folder(folder.parent().unwrap_or(folder)).and_then(|()| {
         fs::create_dir(folder)?; // fails if it exists: no two runs share one
         fs::write(folder.join(MARKER), run)?;
         fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755))
     });
-    made.map_err(|e| Trouble::new(format!("cannot make `{}`", folder.display()), e).hint("set LIFEBOAT_STATE"))
+    made.map_err(|e| Error::caused_by(format!("cannot make `{}`", folder.display()), e).hint("set LIFEBOAT_STATE"))
 }
 
 #[async_trait]
-impl Environment for Platform {
-    fn doors(&self) -> &Doors {
-        &self.doors
+impl Platform for LocalPlatform {
+    fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
 
-    fn components(&self) -> Result<&dyn Components, Trouble> {
+    fn components(&self) -> Result<&dyn Components, Error> {
         Ok(self)
     }
 
-    fn sql(&self) -> Result<&dyn Sql, Trouble> {
+    fn sql(&self) -> Result<&dyn Sql, Error> {
         Ok(self)
     }
 
-    fn objects(&self) -> Result<&dyn Objects, Trouble> {
+    fn objects(&self) -> Result<&dyn Objects, Error> {
         Ok(self)
     }
 
     fn kept(&self) -> Option<String> {
-        self.keep.then(|| self.doors.stay_up())
+        self.keep.then(|| self.endpoints.stay_up())
     }
 
     async fn remove(&self) -> Vec<String> {
@@ -134,28 +133,28 @@ impl Environment for Platform {
 }
 
 #[async_trait]
-impl Components for Platform {
-    async fn instance(&self, component: &str) -> Result<Option<String>, Trouble> {
+impl Components for LocalPlatform {
+    async fn instance(&self, component: &str) -> Result<Option<String>, Error> {
         Ok(self.component(component)?.process().map(|born| format!("{}@{}", born.pid, born.start)))
     }
 
-    async fn kill(&self, component: &str) -> Result<(), Trouble> {
+    async fn kill(&self, component: &str) -> Result<(), Error> {
         self.component(component)?.kill().await
     }
 
-    async fn stop(&self, component: &str) -> Result<(), Trouble> {
+    async fn stop(&self, component: &str) -> Result<(), Error> {
         self.component(component)?.stop().await
     }
 
-    async fn start(&self, component: &str) -> Result<(), Trouble> {
+    async fn start(&self, component: &str) -> Result<(), Error> {
         self.component(component)?.start().await
     }
 
-    async fn pause(&self, component: &str) -> Result<(), Trouble> {
+    async fn pause(&self, component: &str) -> Result<(), Error> {
         self.component(component)?.pause().await
     }
 
-    async fn resume(&self, component: &str) -> Result<(), Trouble> {
+    async fn resume(&self, component: &str) -> Result<(), Error> {
         self.component(component)?.resume().await
     }
 
@@ -165,12 +164,12 @@ impl Components for Platform {
 }
 
 #[async_trait]
-impl Sql for Platform {
-    async fn connect(&self, database: &str) -> Result<Client, Trouble> {
+impl Sql for LocalPlatform {
+    async fn connect(&self, database: &str) -> Result<Client, Error> {
         crate::client::postgres::connect(&self.database.config(self.postgres().port(), database)).await
     }
 
-    async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Trouble> {
+    async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Error> {
         let tools = Tools {
             bin: self.database.bin().to_owned(),
             host: "127.0.0.1".into(),
@@ -183,7 +182,7 @@ impl Sql for Platform {
     }
 }
 
-impl Objects for Platform {
+impl Objects for LocalPlatform {
     fn s3(&self) -> &aws_sdk_s3::Client {
         &self.s3
     }

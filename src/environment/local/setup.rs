@@ -4,7 +4,7 @@
 //! for each other, and for installers that a killed run left working. Nothing here is removed with a run.
 
 use super::component::last_lines;
-use crate::client::Trouble;
+use crate::client::Error;
 use crate::environment::Journal;
 use crate::store;
 use rustix::fs::{Access, FlockOperation, access, flock};
@@ -45,7 +45,7 @@ impl Wheels {
     }
 
     /// Installs them, if they are not; answers the folder of the virtual environment.
-    pub async fn install(&self, site: &Site<'_>) -> Result<PathBuf, Trouble> {
+    pub async fn install(&self, site: &Site<'_>) -> Result<PathBuf, Error> {
         let folder = self.folder();
         if self.complete() {
             return Ok(folder);
@@ -58,12 +58,12 @@ impl Wheels {
         site.journal.progress(self.says);
         let what = || format!("cannot install into `{}`", folder.display());
         if folder.exists() {
-            fs::remove_dir_all(&folder).map_err(|e| Trouble::new(what(), e))?;
+            fs::remove_dir_all(&folder).map_err(|e| Error::caused_by(what(), e))?;
         }
         turn.run("make a virtual environment", open(&python).arg("-m").arg("venv").arg(&folder)).await?;
         let (installer, wanted) = (folder.join("installer.txt"), folder.join("requirements.txt"));
-        fs::write(&installer, INSTALLER).map_err(|e| Trouble::new(what(), e))?;
-        fs::write(&wanted, self.requirements).map_err(|e| Trouble::new(what(), e))?;
+        fs::write(&installer, INSTALLER).map_err(|e| Error::caused_by(what(), e))?;
+        fs::write(&wanted, self.requirements).map_err(|e| Error::caused_by(what(), e))?;
         let own = folder.join("bin/python");
         let mut pip = open(&own);
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r"]);
@@ -73,7 +73,7 @@ impl Wheels {
         uv.args(["pip", "install", "--quiet", "--require-hashes", "--compile-bytecode", "--python"]);
         let uv = uv.arg(&own).arg("-r").arg(&wanted);
         turn.run("install the locked packages", uv).await.map_err(|e| e.hint(INDEX))?;
-        fs::write(folder.join(COMPLETE), "").map_err(|e| Trouble::new(what(), e))?;
+        fs::write(folder.join(COMPLETE), "").map_err(|e| Error::caused_by(what(), e))?;
         Ok(folder)
     }
 }
@@ -89,12 +89,12 @@ pub struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// Runs a command to its end; what it says goes to `setup.log`, and its last lines into the trouble.
-    pub async fn run(&self, what: &str, command: &mut Command) -> Result<(), Trouble> {
+    /// Runs a command to its end; what it says goes to `setup.log`, and its last lines into the error.
+    pub async fn run(&self, what: &str, command: &mut Command) -> Result<(), Error> {
         self.carry_out(what, command.stdin(Stdio::null())).await
     }
 
-    async fn carry_out(&self, what: &str, command: &mut Command) -> Result<(), Trouble> {
+    async fn carry_out(&self, what: &str, command: &mut Command) -> Result<(), Error> {
         let what = format!("cannot {what}");
         command
             .env(super::RUN, self.run)
@@ -102,29 +102,29 @@ impl Site<'_> {
             .env_remove("PYTHONPATH")
             .env_remove("PYTHONHOME");
         command.current_dir("/").kill_on_drop(true);
-        let output = command.output().await.map_err(|e| Trouble::new(&what, e))?;
+        let output = command.output().await.map_err(|e| Error::caused_by(&what, e))?;
         let said = [output.stdout, output.stderr].concat();
         let log = OpenOptions::new().create(true).append(true).open(self.logs.join("setup.log"));
-        let _ = log.and_then(|mut log| log.write_all(&said)); // a convenience: the trouble has the last lines
+        let _ = log.and_then(|mut log| log.write_all(&said)); // a convenience: the error has the last lines
         if output.status.success() {
             return Ok(());
         }
         let said = last_lines(&String::from_utf8_lossy(&said), 8);
-        Err(Trouble::new(what, format!("{}: {said}", output.status)))
+        Err(Error::new(what, format!("{}: {said}", output.status)))
     }
 
     /// Waits until nobody else sets up; the answer keeps others out while it lives.
-    pub async fn turn(&self) -> Result<Turn<'_>, Trouble> {
+    pub async fn turn(&self) -> Result<Turn<'_>, Error> {
         let cache = store::cache();
         let what = || format!("cannot use the cache `{}`", cache.display());
-        super::make_folder(&cache).map_err(|e| Trouble::new(what(), e).hint("set LIFEBOAT_CACHE"))?;
+        super::make_folder(&cache).map_err(|e| Error::caused_by(what(), e).hint("set LIFEBOAT_CACHE"))?;
         let mut options = OpenOptions::new();
         let file = options.create(true).truncate(false).read(true).write(true).open(cache.join("lock"));
-        let file = file.map_err(|e| Trouble::new(what(), e).hint("set LIFEBOAT_CACHE"))?;
+        let file = file.map_err(|e| Error::caused_by(what(), e).hint("set LIFEBOAT_CACHE"))?;
         let mut said = false;
         while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
             if error != rustix::io::Errno::WOULDBLOCK && error != rustix::io::Errno::INTR {
-                return Err(Trouble::new(what(), error));
+                return Err(Error::new(what(), error));
             }
             if !std::mem::replace(&mut said, true) {
                 self.journal.progress("waiting for another run that sets up");
@@ -144,8 +144,8 @@ pub struct Turn<'a> {
 impl Turn<'_> {
     /// As [`Site::run`]. The command gets the lock, an empty file, as its standard input: so an installer that
     /// outlives a killed run still keeps others out, who would work in the same folder.
-    pub async fn run(&self, what: &str, command: &mut Command) -> Result<(), Trouble> {
-        let lock = self.lock.try_clone().map_err(|e| Trouble::new(format!("cannot {what}"), e))?;
+    pub async fn run(&self, what: &str, command: &mut Command) -> Result<(), Error> {
+        let lock = self.lock.try_clone().map_err(|e| Error::caused_by(format!("cannot {what}"), e))?;
         if let Some(home) = homeless() {
             command.env("HOME", home);
         }
@@ -168,7 +168,7 @@ fn homeless() -> Option<PathBuf> {
 }
 
 /// The Python to build with, and its version: `LIFEBOAT_PYTHON`, else `python3`.
-pub async fn python() -> Result<(PathBuf, String), Trouble> {
+pub async fn python() -> Result<(PathBuf, String), Error> {
     let python = std::env::var_os("LIFEBOAT_PYTHON").filter(|v| !v.is_empty()).map_or("python3".into(), PathBuf::from);
     let (major, minor) = OLDEST_PYTHON;
     let what = format!("cannot use the Python `{}`", python.display());
@@ -179,14 +179,14 @@ pub async fn python() -> Result<(PathBuf, String), Trouble> {
     let ask = "import sys, venv, ensurepip; print('%d.%d.%d' % sys.version_info[:3])";
     let mut command = Command::new(&python);
     command.args(["-I", "-c", ask]).stdin(Stdio::null()).kill_on_drop(true);
-    let output = command.output().await.map_err(|e| Trouble::new(&what, e).hint(&hint))?;
+    let output = command.output().await.map_err(|e| Error::caused_by(&what, e).hint(&hint))?;
     if !output.status.success() {
         let said = last_lines(&String::from_utf8_lossy(&output.stderr), 1);
-        return Err(Trouble::new(what, said).hint(hint));
+        return Err(Error::new(what, said).hint(hint));
     }
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if !new_enough(&version, OLDEST_PYTHON) {
-        return Err(Trouble::new(what, format!("it is {version}, and {major}.{minor} or newer is needed")).hint(hint));
+        return Err(Error::new(what, format!("it is {version}, and {major}.{minor} or newer is needed")).hint(hint));
     }
     Ok((python, version))
 }

@@ -39,8 +39,8 @@ pub async fn survey() -> Survey {
     let missing: Vec<&str> = wheels.iter().filter(|w| !w.complete()).map(|w: &Wheels| w.name).collect();
     match python().await {
         Ok((python, version)) => fact(&mut survey, "python", format!("{version} as {}", python.display())),
-        Err(trouble) if missing.is_empty() => fact(&mut survey, "python", trouble.to_string()),
-        Err(trouble) => survey.problems.push(trouble.to_string()),
+        Err(error) if missing.is_empty() => fact(&mut survey, "python", error.to_string()),
+        Err(error) => survey.problems.push(error.to_string()),
     }
     let done = missing.is_empty() && versitygw::installed().is_some();
     fact(&mut survey, "set up", if done { "yes".into() } else { "no; the first run does it, once".into() });

@@ -3,7 +3,7 @@
 use super::component::Program;
 use super::postgres::private;
 use super::setup::{Site, Wheels, on_path, open};
-use crate::client::{Trouble, chain, s3};
+use crate::client::{Error, chain, s3};
 use crate::environment::stack::{self, Key, Secrets};
 use crate::environment::tools::scrub;
 use crate::store;
@@ -37,7 +37,7 @@ pub struct Versitygw {
 
 impl Versitygw {
     /// Makes the server's folders and its second user.
-    pub fn create(program: PathBuf, folder: &Path, secrets: &Secrets) -> Result<Self, Trouble> {
+    pub fn create(program: PathBuf, folder: &Path, secrets: &Secrets) -> Result<Self, Error> {
         let folder = folder.join("s3");
         let what = || format!("cannot make `{}`", folder.display());
         let prepare = || {
@@ -46,9 +46,9 @@ impl Versitygw {
             }
             private(&folder.join("iam/users.json"), &secrets.users())
         };
-        prepare().map_err(|e| Trouble::new(what(), e))?;
+        prepare().map_err(|e| Error::caused_by(what(), e))?;
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build();
-        let http = http.map_err(|e| Trouble::new("cannot make an HTTP client", chain(&e)))?;
+        let http = http.map_err(|e| Error::caused_by("cannot make an HTTP client", e))?;
         Ok(Self { program, folder, http, root: secrets.root.clone() })
     }
 
@@ -75,11 +75,11 @@ impl Program for Versitygw {
         command
     }
 
-    async fn ready(&self, port: u16) -> Result<(), Trouble> {
+    async fn ready(&self, port: u16) -> Result<(), Error> {
         let answer = self.http.get(format!("{}/health", endpoint(port))).send().await;
-        let answer = answer.map_err(|e| Trouble::new("GET /health", chain(&e.without_url())))?;
+        let answer = answer.map_err(|e| Error::new("GET /health", chain(&e.without_url())))?;
         if !answer.status().is_success() {
-            return Err(Trouble::new("GET /health", answer.status()));
+            return Err(Error::new("GET /health", answer.status()));
         }
         stack::s3_serves(&self.client(port)).await
     }
@@ -113,7 +113,7 @@ pub async fn go() -> Option<PathBuf> {
 }
 
 /// Finds the program, and builds it if there is none.
-pub async fn program(site: &Site<'_>) -> Result<PathBuf, Trouble> {
+pub async fn program(site: &Site<'_>) -> Result<PathBuf, Error> {
     if let Some(program) = installed() {
         return Ok(program);
     }
@@ -139,7 +139,7 @@ pub async fn program(site: &Site<'_>) -> Result<PathBuf, Trouble> {
     let made = turn.run("compile `versitygw`", &mut build).await.map_err(|e| e.hint(MODULES));
     let placed = made.and_then(|()| {
         let placed = super::make_folder(&cache.join("bin")).and_then(|()| fs::rename(fresh.join("versitygw"), built()));
-        placed.map_err(|e| Trouble::new("cannot keep `versitygw`", e))
+        placed.map_err(|e| Error::caused_by("cannot keep `versitygw`", e))
     });
     let _ = fs::remove_dir_all(&fresh); // empty, or a half of what failed
     placed.map(|()| built())

@@ -3,11 +3,11 @@
 //! Objects are read past MLflow, so that a digest says what the store holds and not what a proxy made of it.
 
 use super::write::{SUBJECT, artifact, tag};
-use crate::client::{Trouble, canary, mlflow::Mlflow, s3::key};
-use crate::environment::{Environment, Objects};
+use crate::client::{Error, mlflow::Mlflow, s3::key, tasks};
+use crate::environment::{Objects, Platform};
 use crate::model::{Fate, Mark, Part};
 use crate::workload::Entry;
-use crate::workload::subjects::{Seen, Sight, judge};
+use crate::workload::subjects::{ReadBack, Sight, judge};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,11 +16,11 @@ const AT_ONCE: usize = 32;
 
 /// What became of the acknowledged marks.
 pub async fn fates(
-    env: &dyn Environment,
+    platform: &dyn Platform,
     mlflow: &Mlflow,
     experiment: &str,
     entries: &[Entry],
-) -> Result<Vec<(u64, Fate)>, Trouble> {
+) -> Result<Vec<(u64, Fate)>, Error> {
     let mut subjects: BTreeMap<&str, (&Mark, Option<&str>)> = BTreeMap::new();
     for entry in entries {
         let (_, at) = subjects.entry(&entry.mark.subject).or_insert((&entry.mark, None));
@@ -29,13 +29,13 @@ pub async fn fates(
     let known =
         subjects.values().filter_map(|(_, at)| at.and_then(|at| at.split_once('/'))).map(|(id, _)| id.to_owned());
     let mut experiments: BTreeSet<String> = known.collect();
-    experiments.extend(canary::known_experiment(mlflow, experiment).await?);
+    experiments.extend(tasks::known_experiment(mlflow, experiment).await?);
     let rows = Rows::ask(mlflow, &experiments).await?;
     let mut looks = vec![];
     for (subject, (mark, at)) in subjects {
         let (place, row) = rows.sight(subject, mark, at);
         let path = place.filter(|_| mark.parts.contains(&Part::Object)).map(|at| artifact(&at));
-        looks.push(look(env.objects().ok(), subject.to_owned(), row, path));
+        looks.push(look(platform.objects().ok(), subject.to_owned(), row, path));
     }
     let seen: BTreeMap<_, _> = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
     Ok(judge(entries, &seen))
@@ -49,7 +49,7 @@ struct Rows {
 }
 
 impl Rows {
-    async fn ask(mlflow: &Mlflow, experiments: &BTreeSet<String>) -> Result<Self, Trouble> {
+    async fn ask(mlflow: &Mlflow, experiments: &BTreeSet<String>) -> Result<Self, Error> {
         let mut rows = Self::default();
         let mut page = Value::Null;
         while !experiments.is_empty() {
@@ -59,8 +59,8 @@ impl Rows {
             }
             let mut found = mlflow.post("runs/search", &body).await?;
             for run in found["runs"].as_array_mut().into_iter().flatten() {
-                let id = canary::text(&run["info"]["run_id"], "runs/search")?;
-                if let Some(subject) = canary::entry(&run["data"]["tags"], SUBJECT)["value"].as_str() {
+                let id = tasks::text(&run["info"]["run_id"], "runs/search")?;
+                if let Some(subject) = tasks::entry(&run["data"]["tags"], SUBJECT)["value"].as_str() {
                     rows.by_subject.insert(subject.to_owned(), id.clone());
                 }
                 rows.runs.insert(id, run.take());
@@ -82,19 +82,19 @@ impl Rows {
         let sight = if info["lifecycle_stage"] == "deleted" {
             Sight::Deleted
         } else {
-            let value = canary::entry(&run["data"]["tags"], tag(mark))["value"].as_str();
+            let value = tasks::entry(&run["data"]["tags"], tag(mark))["value"].as_str();
             Sight::Value(value.unwrap_or_default().to_owned())
         };
         (at.map(str::to_owned).or_else(place), sight)
     }
 }
 
-async fn look(objects: Option<&dyn Objects>, subject: String, row: Sight, path: Option<String>) -> (String, Seen) {
+async fn look(objects: Option<&dyn Objects>, subject: String, row: Sight, path: Option<String>) -> (String, ReadBack) {
     let object = match path {
         Some(path) => digest(objects, &path).await,
         None => Sight::Absent,
     };
-    (subject, Seen { row, object })
+    (subject, ReadBack { row, object })
 }
 
 async fn digest(objects: Option<&dyn Objects>, path: &str) -> Sight {

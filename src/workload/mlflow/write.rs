@@ -1,6 +1,6 @@
 //! How a mark is said to MLflow: which requests make it up, and when it counts as acknowledged.
 
-use crate::client::{Trouble, canary, mlflow::Mlflow};
+use crate::client::{Error, mlflow::Mlflow, tasks};
 use crate::clock;
 use crate::model::ledger::Act;
 use crate::model::{Mark, Part};
@@ -35,15 +35,15 @@ impl Client {
     }
 
     /// Writes; answers where the subject lies once all parts are acknowledged.
-    pub async fn write(&self, write: &Write) -> Result<String, Trouble> {
+    pub async fn write(&self, write: &Write) -> Result<String, Error> {
         match (write.mark.act, &write.mark.at) {
             (Act::Create, _) => self.create(write).await,
             (act, Some(at)) => self.change(write, act, at).await.map(|()| at.clone()),
-            (_, None) => Err(Trouble::new(format!("cannot change `{}`", write.mark.subject), "it lies nowhere")),
+            (_, None) => Err(Error::new(format!("cannot change `{}`", write.mark.subject), "it lies nowhere")),
         }
     }
 
-    async fn create(&self, write: &Write) -> Result<String, Trouble> {
+    async fn create(&self, write: &Write) -> Result<String, Error> {
         let (mark, now) = (&write.mark, clock::unix_milliseconds());
         let experiment = self.experiment.lock().await.clone();
         let body = json!({
@@ -51,11 +51,11 @@ impl Client {
             "tags": [{ "key": tag(mark), "value": mark.value }, { "key": SUBJECT, "value": mark.subject }],
         });
         let made = self.mlflow.post("runs/create", &body).await;
-        if made.as_ref().is_err_and(canary::missing) {
+        if made.as_ref().is_err_and(tasks::missing) {
             // A restore went back to before the experiment: this write is lost, the next ones need it again.
             self.find_again(&experiment).await;
         }
-        let run = canary::text(&made?["run"]["info"]["run_id"], "runs/create")?;
+        let run = tasks::text(&made?["run"]["info"]["run_id"], "runs/create")?;
         let at = format!("{experiment}/{run}");
         if write.bytes.is_empty() {
             self.mlflow.post("runs/log-batch", &batch(&run, mark.number, now)).await?;
@@ -65,7 +65,7 @@ impl Client {
         Ok(at)
     }
 
-    async fn change(&self, write: &Write, act: Act, at: &str) -> Result<(), Trouble> {
+    async fn change(&self, write: &Write, act: Act, at: &str) -> Result<(), Error> {
         let (mark, run) = (&write.mark, at.rsplit('/').next().unwrap_or_default());
         let with_object = mark.parts.contains(&Part::Object);
         // The row goes first: if the run has vanished, no object is written for it.
@@ -90,7 +90,7 @@ impl Client {
     async fn find_again(&self, gone: &str) {
         let mut experiment = self.experiment.lock().await;
         if *experiment == gone
-            && let Ok(id) = canary::experiment(&self.mlflow, &self.name).await
+            && let Ok(id) = tasks::experiment(&self.mlflow, &self.name).await
         {
             *experiment = id;
         }

@@ -6,8 +6,8 @@
 mod objects;
 mod rows;
 
-use crate::client::{Trouble, chain, postgres};
-use crate::environment::Environment;
+use crate::client::{Error, postgres};
+use crate::environment::Platform;
 use rows::Amount;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -35,29 +35,29 @@ impl fmt::Display for Seeded {
 }
 
 /// Is there a seed already, as in a platform that is used again?
-pub async fn planted(env: &dyn Environment) -> Result<bool, Trouble> {
-    let sql = env.sql()?;
+pub async fn planted(platform: &dyn Platform) -> Result<bool, Error> {
+    let sql = platform.sql()?;
     let client = sql.connect(sql.database()).await?;
     let row = postgres::one(&client, "SELECT EXISTS (SELECT FROM experiments WHERE name = 'seed-00001')").await?;
     Ok(row.get(0))
 }
 
 /// Plants the seed into a platform that has none and whose schema MLflow has made; a scale of 1 is 50 experiments.
-pub async fn plant(env: &dyn Environment, scale: f64) -> Result<Seeded, Trouble> {
+pub async fn plant(platform: &dyn Platform, scale: f64) -> Result<Seeded, Error> {
     let what = "cannot plant the seed";
-    let sql = env.sql()?;
-    let objects = env.objects()?;
+    let sql = platform.sql()?;
+    let objects = platform.objects()?;
     let amount = Amount::at(scale);
     let client = sql.connect(sql.database()).await?;
-    client.batch_execute(&amount.sql()).await.map_err(|e| Trouble::new(what, chain(&e)))?;
+    client.batch_execute(&amount.sql()).await.map_err(|e| Error::caused_by(what, e))?;
     // As a platform in use would have been long ago; else the server does it itself amid the baseline, and clients wait.
-    client.batch_execute("VACUUM ANALYZE").await.map_err(|e| Trouble::new(what, chain(&e)))?;
-    let rows = client.query(rows::VERSIONS, &[]).await.map_err(|e| Trouble::new(what, chain(&e)))?;
+    client.batch_execute("VACUUM ANALYZE").await.map_err(|e| Error::caused_by(what, e))?;
+    let rows = client.query(rows::VERSIONS, &[]).await.map_err(|e| Error::caused_by(what, e))?;
     let versions = rows
         .iter()
         .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
         .collect::<Result<Vec<(String, i32, String)>, tokio_postgres::Error>>()
-        .map_err(|e| Trouble::new(what, chain(&e)))?;
+        .map_err(|e| Error::caused_by(what, e))?;
     let objects = objects::put(objects, &versions).await?;
     Ok(Seeded {
         experiments: amount.experiments,

@@ -4,8 +4,8 @@
 //! part of the platform, and what is proved later is reading through it.
 
 use super::rows::PRODUCTION;
+use crate::client::Error;
 use crate::client::s3::key;
-use crate::client::{Trouble, chain};
 use crate::environment::Objects;
 use aws_sdk_s3::primitives::ByteStream;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -22,7 +22,7 @@ const MODEL: [(&str, &[u8]); 5] = [
 const AT_ONCE: usize = 16;
 
 /// Puts the artifacts of all versions (name, version, storage location); answers how many objects they are.
-pub async fn put(objects: &dyn Objects, versions: &[(String, i32, String)]) -> Result<u64, Trouble> {
+pub async fn put(objects: &dyn Objects, versions: &[(String, i32, String)]) -> Result<u64, Error> {
     let all: Vec<_> = versions.iter().flat_map(|(name, version, location)| files(name, *version, location)).collect();
     let count = all.len() as u64;
     stream::iter(all.into_iter().map(|(path, body)| put_one(objects, path, body)))
@@ -43,10 +43,10 @@ fn files(name: &str, version: i32, location: &str) -> Vec<(String, Vec<u8>)> {
     )]
 }
 
-async fn put_one(objects: &dyn Objects, path: String, body: Vec<u8>) -> Result<(), Trouble> {
+async fn put_one(objects: &dyn Objects, path: String, body: Vec<u8>) -> Result<(), Error> {
     let key = key(objects.prefix(), &path);
     let request = objects.s3().put_object().bucket(objects.bucket()).key(&key).body(ByteStream::from(body));
-    request.send().await.map_err(|e| Trouble::new(format!("cannot put the object `{key}`"), chain(&e)))?;
+    request.send().await.map_err(|e| Error::caused_by(format!("cannot put the object `{key}`"), e))?;
     Ok(())
 }
 

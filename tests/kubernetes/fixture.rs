@@ -1,48 +1,49 @@
 //! A run's place in the test cluster, without a run: made, asked and looked at by tests.
 
 use super::notes::Notes;
-use super::places;
+use super::services;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
 use kube::api::ListParams;
 use kube::{Api, Client};
-use lifeboat::client::Trouble;
+use lifeboat::client::Error;
 use lifeboat::client::mlflow::Mlflow;
-use lifeboat::environment::{Environment, Lent, Place, kubernetes};
+use lifeboat::environment::{Environment, Platform, RunContext, kubernetes};
 use lifeboat::{node, store};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub struct Stage {
-    pub place: Box<dyn Place>,
-    pub lent: Lent,
+pub struct Fixture {
+    pub environment: Box<dyn Environment>,
+    pub run_context: RunContext,
     pub notes: Arc<Notes>,
     pub client: Client,
     _folder: tempfile::TempDir,
 }
 
-impl Stage {
+impl Fixture {
     pub async fn new(name: &str, settings: &str) -> Option<Self> {
-        let kubeconfig = places::kubeconfig()?;
+        let kubeconfig = services::kubeconfig()?;
         let folder = tempfile::tempdir().unwrap();
-        let place = place(&kubeconfig, settings);
-        let lent = Lent { run: format!("{name}-{:04x}", rand::random::<u16>()), folder: folder.path().into() };
-        let client = places::cluster().await?;
-        Some(Self { place, lent, notes: Arc::default(), client, _folder: folder })
+        let environment = environment(&kubeconfig, settings);
+        let run_context =
+            RunContext { run: format!("{name}-{:04x}", rand::random::<u16>()), folder: folder.path().into() };
+        let client = services::cluster().await?;
+        Some(Self { environment, run_context, notes: Arc::default(), client, _folder: folder })
     }
 
-    pub async fn provision(&self) -> Arc<dyn Environment> {
-        let survey = self.place.survey(&[]).await;
+    pub async fn provision(&self) -> Arc<dyn Platform> {
+        let survey = self.environment.survey(&[]).await;
         assert!(survey.problems.is_empty(), "{:?}", survey.problems);
         let (journal, started) = (Arc::clone(&self.notes), Instant::now());
-        let env = self.place.provision(&self.lent, journal).await.map_err(|e| e.to_string()).unwrap();
+        let platform = self.environment.provision(&self.run_context, journal).await.map_err(|e| e.to_string()).unwrap();
         println!("provisioned in {:.1} s", started.elapsed().as_secs_f64());
-        env
+        platform
     }
 
     pub fn namespace(&self) -> String {
-        format!("lifeboat-{}", self.lent.run)
+        format!("lifeboat-{}", self.run_context.run)
     }
 
     pub async fn assert_nothing_left(&self) {
@@ -55,15 +56,15 @@ impl Stage {
             let claim = volume.spec.unwrap().claim_ref.unwrap().namespace.unwrap();
             assert!(!claim.starts_with(&self.namespace()), "{claim}");
         }
-        assert!(!store::state().join(&self.lent.run).exists());
+        assert!(!store::state().join(&self.run_context.run).exists());
     }
 }
 
-pub fn place(kubeconfig: &Path, settings: &str) -> Box<dyn Place> {
+pub fn environment(kubeconfig: &Path, settings: &str) -> Box<dyn Environment> {
     let text = format!("{{ kubeconfig: {}, images: built, {settings} }}", kubeconfig.display());
     let mut problems = vec![];
-    let place = (kubernetes::KIND.parse)(&node::parse(&text).unwrap(), &mut problems);
-    place.unwrap_or_else(|| panic!("{problems:?}"))
+    let environment = (kubernetes::KIND.parse)(&node::parse(&text).unwrap(), &mut problems);
+    environment.unwrap_or_else(|| panic!("{problems:?}"))
 }
 
 pub async fn make_run(mlflow: &Mlflow) -> String {
@@ -72,15 +73,15 @@ pub async fn make_run(mlflow: &Mlflow) -> String {
     answer["run"]["info"]["run_id"].as_str().unwrap().to_owned()
 }
 
-pub async fn read_run(mlflow: &Mlflow, id: &str) -> Result<Value, Trouble> {
+pub async fn read_run(mlflow: &Mlflow, id: &str) -> Result<Value, Error> {
     mlflow.get("runs/get", &[("run_id", id)]).await
 }
 
 /// Waits until a run can be read, as a client does.
 pub async fn served(mlflow: &Mlflow, id: &str) -> f64 {
     let started = Instant::now();
-    while let Err(trouble) = read_run(mlflow, id).await {
-        assert!(started.elapsed() < Duration::from_mins(2), "{trouble}");
+    while let Err(error) = read_run(mlflow, id).await {
+        assert!(started.elapsed() < Duration::from_mins(2), "{error}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     started.elapsed().as_secs_f64()
@@ -92,7 +93,7 @@ pub fn with_token(token: &str) -> tempfile::NamedTempFile {
 }
 
 pub fn changed(change: impl Fn(&mut Value)) -> tempfile::NamedTempFile {
-    let text = std::fs::read_to_string(places::kubeconfig().unwrap()).unwrap();
+    let text = std::fs::read_to_string(services::kubeconfig().unwrap()).unwrap();
     let mut config: Value = serde_saphyr::from_str(&text).unwrap();
     change(&mut config);
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -1,10 +1,10 @@
 //! The one writer of the timeline: intents are on disk before the act, observations in groups.
 
-use super::Watcher;
-use crate::client::Trouble;
+use super::Observer;
+use crate::client::Error;
 use crate::clock::{self, Clock};
 use crate::environment::Journal;
-use crate::model::{Fact, Line, Mark, Receipt};
+use crate::model::{Fact, Line, Mark, Receipt, Verdict};
 use crate::store::{Timeline, VERSION};
 use crate::workload::Ledger;
 use async_trait::async_trait;
@@ -22,23 +22,23 @@ type Done = oneshot::Sender<Result<(), String>>;
 
 /// Tells facts to the writer. Cheap to clone; a fact bears the time at which it was told.
 #[derive(Clone)]
-pub struct Scribe {
+pub struct Recorder {
     clock: Clock,
     sender: mpsc::UnboundedSender<(Line, Option<Done>)>,
-    watcher: Arc<dyn Watcher>,
+    observer: Arc<dyn Observer>,
     marks: Arc<AtomicU64>,
     /// Was a mark acknowledged already?
     acknowledged: watch::Sender<bool>,
 }
 
-impl Scribe {
-    /// Begins a timeline in `folder`. The handle ends when every scribe is dropped and all is on disk.
-    pub fn begin(folder: &Path, clock: Clock, watcher: Arc<dyn Watcher>) -> Result<(Self, JoinHandle<()>), Trouble> {
+impl Recorder {
+    /// Begins a timeline in `folder`. The handle ends when every recorder is dropped and all is on disk.
+    pub fn begin(folder: &Path, clock: Clock, observer: Arc<dyn Observer>) -> Result<(Self, JoinHandle<()>), Error> {
         let timeline = Timeline::create(folder)
-            .map_err(|e| Trouble::new(format!("cannot begin the timeline in `{}`", folder.display()), e))?;
+            .map_err(|e| Error::caused_by(format!("cannot begin the timeline in `{}`", folder.display()), e))?;
         let (sender, receiver) = mpsc::unbounded_channel();
-        let writer = tokio::spawn(write(timeline, receiver, clock, Arc::clone(&watcher)));
-        Ok((Self { clock, sender, watcher, marks: Arc::default(), acknowledged: watch::Sender::new(false) }, writer))
+        let writer = tokio::spawn(write(timeline, receiver, clock, Arc::clone(&observer)));
+        Ok((Self { clock, sender, observer, marks: Arc::default(), acknowledged: watch::Sender::new(false) }, writer))
     }
 
     /// The run's clock.
@@ -47,7 +47,7 @@ impl Scribe {
     }
 
     /// An observation: on disk soon.
-    pub fn tell(&self, fact: Fact) {
+    pub fn append(&self, fact: Fact) {
         let _ = self.sender.send((self.line(fact), None)); // the writer is gone only when the run is over
     }
 
@@ -55,13 +55,17 @@ impl Scribe {
     ///
     /// # Errors
     /// When the disk says no: then the act must not be done.
-    pub async fn swear(&self, fact: Fact) -> Result<(), Trouble> {
+    pub async fn append_durable(&self, fact: Fact) -> Result<(), Error> {
         let (done, written) = oneshot::channel();
-        let failed = |why: String| {
-            Trouble::new("cannot write the timeline", why).hint("is the disk of the reports folder full?")
-        };
+        let failed =
+            |why: String| Error::new("cannot write the timeline", why).hint("is the disk of the reports folder full?");
         self.sender.send((self.line(fact), Some(done))).map_err(|_| failed("the writer has ended".into()))?;
         written.await.unwrap_or_else(|_| Err("the writer has ended".into())).map_err(failed)
+    }
+
+    /// A decision of the run about itself.
+    pub fn decide(&self, what: &str, verdict: Verdict, reason: Option<String>) {
+        self.append(Fact::Decided { what: what.to_owned(), verdict, reason });
     }
 
     /// Returns once a mark was acknowledged.
@@ -78,7 +82,7 @@ async fn write(
     mut timeline: Timeline,
     mut receiver: mpsc::UnboundedReceiver<(Line, Option<Done>)>,
     clock: Clock,
-    watcher: Arc<dyn Watcher>,
+    observer: Arc<dyn Observer>,
 ) {
     let mut synced = clock.now();
     let mut broken = None;
@@ -100,7 +104,7 @@ async fn write(
             result = result.and_then(|lines| on_disk.map(|()| lines));
         }
         match result {
-            Ok(lines) => lines.iter().for_each(|line| watcher.line(line)),
+            Ok(lines) => lines.iter().for_each(|line| observer.line(line)),
             Err(error) => broken = Some(error.to_string()),
         }
         for done in dones {
@@ -111,33 +115,33 @@ async fn write(
 }
 
 #[async_trait]
-impl Journal for Scribe {
-    async fn creating(&self, receipt: Receipt) -> Result<(), Trouble> {
-        self.swear(Fact::Creating(receipt)).await
+impl Journal for Recorder {
+    async fn creating(&self, receipt: Receipt) -> Result<(), Error> {
+        self.append_durable(Fact::Creating(receipt)).await
     }
 
     fn progress(&self, text: &str) {
-        self.watcher.progress(text);
+        self.observer.progress(text);
     }
 }
 
 #[async_trait]
-impl Ledger for Scribe {
+impl Ledger for Recorder {
     fn number(&self) -> u64 {
         self.marks.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    async fn sending(&self, mark: Mark) -> Result<(), Trouble> {
-        self.swear(Fact::Sending(mark)).await
+    async fn sending(&self, mark: Mark) -> Result<(), Error> {
+        self.append_durable(Fact::Sending(mark)).await
     }
 
-    async fn acknowledged(&self, mark: u64, at: Option<String>) -> Result<(), Trouble> {
-        self.swear(Fact::Acknowledged { mark, at }).await?;
+    async fn acknowledged(&self, mark: u64, at: Option<String>) -> Result<(), Error> {
+        self.append_durable(Fact::Acknowledged { mark, at }).await?;
         self.acknowledged.send_if_modified(|done| !std::mem::replace(done, true));
         Ok(())
     }
 
-    async fn unanswered(&self, mark: u64, reason: String) -> Result<(), Trouble> {
-        self.swear(Fact::Unanswered { mark, reason }).await
+    async fn unanswered(&self, mark: u64, reason: String) -> Result<(), Error> {
+        self.append_durable(Fact::Unanswered { mark, reason }).await
     }
 }

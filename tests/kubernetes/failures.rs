@@ -1,8 +1,8 @@
 //! What a cluster refuses or never gets done, and how it is told.
 
-use super::doors::Relay;
-use super::places;
-use super::stage::{Stage, changed, place, with_token};
+use super::access::Relay;
+use super::fixture::{Fixture, changed, environment, with_token};
+use super::services;
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy as Policy, ValidatingAdmissionPolicyBinding as Binding,
 };
@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, ResourceQuota};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use lifeboat::client::Trouble;
+use lifeboat::client::Error;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 #[tokio::test]
 async fn a_cluster_that_cannot_be_used_is_told_plainly() {
-    let Some(kubeconfig) = places::kubeconfig() else { return };
-    let said = async |kubeconfig: &Path, settings: &str| place(kubeconfig, settings).survey(&[]).await.problems;
+    let Some(kubeconfig) = services::kubeconfig() else { return };
+    let said = async |kubeconfig: &Path, settings: &str| environment(kubeconfig, settings).survey(&[]).await.problems;
     assert_eq!(said(&kubeconfig, "").await, Vec::<String>::new());
     let problems = said(&kubeconfig, "context: nowhere").await;
     assert!(problems.len() == 1 && problems[0].contains("no context `nowhere` (known: "), "{problems:?}");
@@ -32,7 +32,7 @@ async fn a_cluster_that_cannot_be_used_is_told_plainly() {
     assert!(problems.len() == 1 && problems[0].contains("does the cluster run"), "{problems:?}");
     let problems = said(&kubeconfig, "storage_class: golden").await;
     assert!(problems.len() == 1 && problems[0].contains("no storage class `golden`; known: "), "{problems:?}");
-    let survey = place(&kubeconfig, "").survey(&[]).await;
+    let survey = environment(&kubeconfig, "").survey(&[]).await;
     let nodes = survey.inventory.unwrap().kind("node").count();
     assert!(nodes >= 1 && survey.facts["nodes"].contains("node1"), "{:?}", survey.facts);
 }
@@ -46,43 +46,46 @@ async fn soon(is: impl AsyncFn() -> bool) {
     }
 }
 
-impl Stage {
+impl Fixture {
     /// Tries to set the platform up, which must fail; removes what is left, which must work.
-    async fn fails(&self) -> Trouble {
+    async fn fails(&self) -> Error {
         let journal = Arc::clone(&self.notes);
-        let Err(trouble) = self.place.provision(&self.lent, journal).await else { panic!("it was provisioned") };
+        let Err(error) = self.environment.provision(&self.run_context, journal).await else {
+            panic!("it was provisioned")
+        };
         let receipts = self.notes.0.lock().unwrap().clone();
-        assert_eq!(self.place.remove(&self.lent, &receipts).await, Vec::<String>::new());
+        assert_eq!(self.environment.remove(&self.run_context, &receipts).await, Vec::<String>::new());
         self.assert_nothing_left().await;
-        trouble
+        error
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_that_never_binds_is_told_with_whom_it_waits_for() {
-    let Some(mut stage) = Stage::new("test-claim", "").await else { return };
-    let name = &stage.lent.run;
-    let classes: Api<StorageClass> = Api::all(stage.client.clone());
+    let Some(mut fixture) = Fixture::new("test-claim", "").await else { return };
+    let name = &fixture.run_context.run;
+    let classes: Api<StorageClass> = Api::all(fixture.client.clone());
     let class = json!({ "metadata": { "name": name }, "provisioner": "nobody.example.org" });
     classes.create(&PostParams::default(), &serde_json::from_value(class).unwrap()).await.unwrap();
-    stage.place = place(&places::kubeconfig().unwrap(), &format!("storage_class: {name}, ready_within: 10s"));
-    let trouble = stage.fails().await;
+    fixture.environment =
+        environment(&services::kubeconfig().unwrap(), &format!("storage_class: {name}, ready_within: 10s"));
+    let error = fixture.fails().await;
     classes.delete(name, &DeleteParams::default()).await.unwrap();
     // That of the database or of the store, whichever was first.
-    assert!(["cannot start `postgres`", "cannot start `s3`"].contains(&trouble.what.as_str()), "{trouble}");
+    assert!(["cannot start `postgres`", "cannot start `s3`"].contains(&error.what.as_str()), "{error}");
     for part in ["not ready within 10 s", "-0` is Pending", "nobody.example.org"] {
-        assert!(trouble.why.contains(part), "`{part}` is not in: {trouble}");
+        assert!(error.why.contains(part), "`{part}` is not in: {error}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_refuses_pods_is_told_in_its_own_words_and_early() {
-    let Some(stage) = Stage::new("test-policy", "").await else { return };
-    let (run, made, gone) = (&stage.lent.run, PostParams::default(), DeleteParams::default());
+    let Some(fixture) = Fixture::new("test-policy", "").await else { return };
+    let (run, made, gone) = (&fixture.run_context.run, PostParams::default(), DeleteParams::default());
     let (policies, bindings): (Api<Policy>, Api<Binding>) =
-        (Api::all(stage.client.clone()), Api::all(stage.client.clone()));
+        (Api::all(fixture.client.clone()), Api::all(fixture.client.clone()));
     let rule = json!({ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"] });
-    let ours = format!("request.namespace.startsWith('{}') || object.metadata.name == '{run}'", stage.namespace());
+    let ours = format!("request.namespace.startsWith('{}') || object.metadata.name == '{run}'", fixture.namespace());
     let policy = json!({ "metadata": { "name": run }, "spec": { "matchConstraints": { "resourceRules": [rule] },
         "matchConditions": [{ "name": "ours", "expression": ours }],
         "validations": [{ "expression": "false", "message": "no pods on a Friday" }] } });
@@ -90,63 +93,63 @@ async fn a_policy_that_refuses_pods_is_told_in_its_own_words_and_early() {
     let binding = json!({ "metadata": { "name": run },
         "spec": { "policyName": run, "validationActions": ["Deny"] } });
     bindings.create(&made, &serde_json::from_value(binding).unwrap()).await.unwrap();
-    let pods: Api<Pod> = Api::namespaced(stage.client.clone(), "default");
+    let pods: Api<Pod> = Api::namespaced(fixture.client.clone(), "default");
     let pod = json!({ "metadata": { "name": run }, "spec": { "containers": [{ "name": "x", "image": "x" }] } });
     let (pod, dry) = (serde_json::from_value(pod).unwrap(), PostParams { dry_run: true, ..PostParams::default() });
     soon(async || pods.create(&dry, &pod).await.is_err()).await; // policies take a moment to rule
     let began = Instant::now();
-    let trouble = stage.fails().await;
+    let error = fixture.fails().await;
     bindings.delete(run, &gone).await.unwrap();
     policies.delete(run, &gone).await.unwrap();
-    assert!(trouble.why.contains("no pods on a Friday"), "{trouble}");
+    assert!(error.why.contains("no pods on a Friday"), "{error}");
     assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quota_is_told_and_an_interrupted_way_to_the_cluster_is_bridged() {
-    let Some(mut stage) = Stage::new("test-quota", "").await else { return };
+    let Some(mut fixture) = Fixture::new("test-quota", "").await else { return };
     let mut relay = Relay::to_the_cluster().await;
     let kubeconfig = relay.kubeconfig();
-    stage.place = place(kubeconfig.path(), "ready_within: 1m");
-    let env = stage.provision().await;
-    let hands = env.components().unwrap();
-    let before = hands.instance("mlflow").await.unwrap();
+    fixture.environment = environment(kubeconfig.path(), "ready_within: 1m");
+    let platform = fixture.provision().await;
+    let step_context = platform.components().unwrap();
+    let before = step_context.instance("mlflow").await.unwrap();
     relay.cut().await;
-    let (killed, _relay) = tokio::join!(hands.kill("mlflow"), async {
+    let (killed, _relay) = tokio::join!(step_context.kill("mlflow"), async {
         tokio::time::sleep(Duration::from_secs(3)).await;
         relay.mend().await
     });
     killed.unwrap();
-    assert_ne!(hands.instance("mlflow").await.unwrap(), before);
+    assert_ne!(step_context.instance("mlflow").await.unwrap(), before);
 
-    let quotas: Api<ResourceQuota> = Api::namespaced(stage.client.clone(), &stage.namespace());
+    let quotas: Api<ResourceQuota> = Api::namespaced(fixture.client.clone(), &fixture.namespace());
     let quota = json!({ "metadata": { "name": "tight" }, "spec": { "hard": { "pods": "1" } } });
-    hands.stop("mlflow").await.unwrap();
+    step_context.stop("mlflow").await.unwrap();
     quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
     let rules = |quota: ResourceQuota| quota.status.is_some_and(|status| status.used.is_some());
     soon(async || rules(quotas.get("tight").await.unwrap())).await;
-    let trouble = hands.start("mlflow").await.unwrap_err();
-    assert!(trouble.why.contains("FailedCreate") && trouble.why.contains("exceeded quota: tight"), "{trouble}");
+    let error = step_context.start("mlflow").await.unwrap_err();
+    assert!(error.why.contains("FailedCreate") && error.why.contains("exceeded quota: tight"), "{error}");
     quotas.delete("tight", &DeleteParams::default()).await.unwrap();
-    assert_eq!(env.remove().await, Vec::<String>::new());
-    stage.assert_nothing_left().await;
+    assert_eq!(platform.remove().await, Vec::<String>::new());
+    fixture.assert_nothing_left().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_a_finalizer_holds_is_named_with_the_finalizer_and_the_way_out() {
-    let Some(stage) = Stage::new("test-stuck", "").await else { return };
-    let env = stage.provision().await;
-    let maps: Api<ConfigMap> = Api::namespaced(stage.client.clone(), &stage.namespace());
+    let Some(fixture) = Fixture::new("test-stuck", "").await else { return };
+    let platform = fixture.provision().await;
+    let maps: Api<ConfigMap> = Api::namespaced(fixture.client.clone(), &fixture.namespace());
     let held = json!({ "metadata": { "name": "held", "finalizers": ["example.org/hold"] } });
     maps.create(&PostParams::default(), &serde_json::from_value(held).unwrap()).await.unwrap();
-    let left = env.remove().await;
+    let left = platform.remove().await;
     assert_eq!(left.len(), 1, "{left:?}");
-    for part in [stage.namespace().as_str(), "example.org/hold", "kubectl patch --namespace"] {
+    for part in [fixture.namespace().as_str(), "example.org/hold", "kubectl patch --namespace"] {
         assert!(left[0].contains(part), "`{part}` is not in {left:?}");
     }
     let free = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
     maps.patch("held", &PatchParams::default(), &free).await.unwrap();
-    let receipts = stage.notes.0.lock().unwrap().clone();
-    assert_eq!(stage.place.remove(&stage.lent, &receipts).await, Vec::<String>::new());
-    stage.assert_nothing_left().await;
+    let receipts = fixture.notes.0.lock().unwrap().clone();
+    assert_eq!(fixture.environment.remove(&fixture.run_context, &receipts).await, Vec::<String>::new());
+    fixture.assert_nothing_left().await;
 }

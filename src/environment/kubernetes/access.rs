@@ -7,8 +7,8 @@
 use super::client::{ask, insist};
 use super::manifests::{MLFLOW_PORT, POSTGRES_PORT, S3_PORT};
 use super::pods::{Component, POLL};
-use super::settings::Way;
-use crate::client::Trouble;
+use super::settings::AccessMode;
+use crate::client::Error;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::Portforwarder;
 use kube::{Api, ResourceExt};
@@ -30,13 +30,13 @@ const FORWARD: Duration = Duration::from_secs(5);
 const SLOW: Duration = Duration::from_secs(1);
 const WHAT: &str = "cannot forward a port";
 
-/// The doors to the components, in their order.
-pub struct Doors {
+/// The access to the components, in their order.
+pub struct Access {
     /// Where each component answers.
     pub addresses: [SocketAddr; 3],
     /// Are these the services' own addresses?
     pub services: bool,
-    stumbles: Arc<AtomicU64>,
+    tunnel_failures: Arc<AtomicU64>,
     /// Ends the listeners when it is dropped.
     listeners: JoinSet<()>,
 }
@@ -50,74 +50,74 @@ pub fn port(component: &str) -> u16 {
     }
 }
 
-impl Doors {
+impl Access {
     /// Opens them. The first component must serve already: whether its address answers decides about `auto`.
-    pub async fn open(components: &[Component; 3], way: Way) -> Result<Self, Trouble> {
-        let mut doors = Self::none();
-        if way != Way::Forward {
-            for (component, door) in components.iter().zip(&mut doors.addresses) {
-                *door = SocketAddr::new(address(component).await?, port(component.name));
+    pub async fn open(components: &[Component; 3], way: AccessMode) -> Result<Self, Error> {
+        let mut access = Self::none();
+        if way != AccessMode::Forward {
+            for (component, slot) in components.iter().zip(&mut access.addresses) {
+                *slot = SocketAddr::new(address(component).await?, port(component.name));
             }
-            if way == Way::Service || answers(doors.addresses[0], KNOCK).await {
-                return Ok(Self { services: true, ..doors });
+            if way == AccessMode::Service || answers(access.addresses[0], KNOCK).await {
+                return Ok(Self { services: true, ..access });
             }
         }
-        for (component, door) in components.iter().zip(&mut doors.addresses) {
+        for (component, slot) in components.iter().zip(&mut access.addresses) {
             let listener = listen().await?;
-            *door = listener.local_addr().map_err(|e| Trouble::new(WHAT, e))?;
-            doors.listeners.spawn(serve(listener, component.clone(), Arc::clone(&doors.stumbles)));
+            *slot = listener.local_addr().map_err(|e| Error::caused_by(WHAT, e))?;
+            access.listeners.spawn(serve(listener, component.clone(), Arc::clone(&access.tunnel_failures)));
         }
-        Ok(doors)
+        Ok(access)
     }
 
     /// None that lead anywhere: for a platform of which too little is left.
     pub fn none() -> Self {
         let nowhere = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
-        Self { addresses: [nowhere; 3], services: false, stumbles: Arc::default(), listeners: JoinSet::new() }
+        Self { addresses: [nowhere; 3], services: false, tunnel_failures: Arc::default(), listeners: JoinSet::new() }
     }
 
     /// How often our own way has failed.
-    pub fn stumbles(&self) -> u64 {
-        self.stumbles.load(Ordering::SeqCst)
+    pub fn tunnel_failures(&self) -> u64 {
+        self.tunnel_failures.load(Ordering::SeqCst)
     }
 }
 
 /// The address of a component's service.
-async fn address(component: &Component) -> Result<IpAddr, Trouble> {
+async fn address(component: &Component) -> Result<IpAddr, Error> {
     let (name, what) = (component.name, format!("cannot read the service `{}`", component.name));
     let services: Api<Service> = Api::namespaced(component.client.clone(), &component.namespace);
     let service = insist(&what, || services.get(name)).await?;
     let address = service.spec.and_then(|spec| spec.cluster_ip).unwrap_or_default();
-    address.parse().map_err(|_| Trouble::new(what, format!("`{address}` is no address")).hint("say `doors: forward`"))
+    address.parse().map_err(|_| Error::new(what, format!("`{address}` is no address")).hint("say `access: forward`"))
 }
 
-/// Does a door take connections, or come to do so?
-async fn answers(door: SocketAddr, within: Duration) -> bool {
+/// Does a address take connections, or come to do so?
+async fn answers(address: SocketAddr, within: Duration) -> bool {
     let knock = async {
-        while TcpStream::connect(door).await.is_err() {
+        while TcpStream::connect(address).await.is_err() {
             sleep(POLL).await;
         }
     };
     timeout(within, knock).await.is_ok()
 }
 
-async fn listen() -> Result<TcpListener, Trouble> {
+async fn listen() -> Result<TcpListener, Error> {
     for _ in 0..100 {
-        // Below what the system hands out to clients, so that the port is nobody's by chance.
+        // Below what the system gives to clients, so that the port is nobody's by chance.
         let port = rand::random_range(10_000..32_000);
         if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {
             return Ok(listener);
         }
     }
-    Err(Trouble::new(WHAT, "no port of this machine is free"))
+    Err(Error::new(WHAT, "no port of this machine is free"))
 }
 
-async fn serve(listener: TcpListener, component: Component, stumbles: Arc<AtomicU64>) {
+async fn serve(listener: TcpListener, component: Component, tunnel_failures: Arc<AtomicU64>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => if let Ok((connection, _)) = accepted {
-                connections.spawn(carry(connection, component.clone(), Arc::clone(&stumbles)));
+                connections.spawn(carry(connection, component.clone(), Arc::clone(&tunnel_failures)));
             },
             Some(_) = connections.join_next() => {}
         }
@@ -125,13 +125,13 @@ async fn serve(listener: TcpListener, component: Component, stumbles: Arc<Atomic
 }
 
 /// Carries one connection to a ready pod; where none is, it just ends.
-async fn carry(mut connection: TcpStream, component: Component, stumbles: Arc<AtomicU64>) {
-    let stumble = || stumbles.fetch_add(1, Ordering::SeqCst);
+async fn carry(mut connection: TcpStream, component: Component, tunnel_failures: Arc<AtomicU64>) {
+    let tunnel_failed = || tunnel_failures.fetch_add(1, Ordering::SeqCst);
     let mut forward = Box::pin(Forward::to(&component));
     let forward = match timeout(SLOW, &mut forward).await {
         Ok(forward) => forward,
         Err(_) => {
-            stumble(); // now: by the time that it has failed, whoever asks has given up and looked at the count
+            tunnel_failed(); // now: by the time that it has failed, whoever asks has given up and looked at the count
             forward.await
         }
     };
@@ -140,11 +140,11 @@ async fn carry(mut connection: TcpStream, component: Component, stumbles: Arc<At
         other => other.map(drop),
     };
     if ended.is_err() {
-        stumble();
+        tunnel_failed();
     }
 }
 
-/// A way into a pod. Its troubles are our own.
+/// A way into a pod. Its errors are our own.
 struct Forward {
     pod: String,
     forwarder: Portforwarder,
@@ -152,21 +152,21 @@ struct Forward {
 
 impl Forward {
     /// To one of the ready pods of a component; nothing where none is ready.
-    async fn to(component: &Component) -> Result<Option<Self>, Trouble> {
+    async fn to(component: &Component) -> Result<Option<Self>, Error> {
         let Some(pod) = any_ready(component, &component.look().await?) else { return Ok(None) };
         let api = component.api();
-        let trouble = match timeout(FORWARD, api.portforward(&pod, &[port(component.name)])).await {
+        let error = match timeout(FORWARD, api.portforward(&pod, &[port(component.name)])).await {
             Ok(Ok(forwarder)) => return Ok(Some(Self { pod, forwarder })),
-            Ok(Err(error)) => super::client::trouble(WHAT, &error),
-            Err(_) => Trouble::new(WHAT, "no answer in time"),
+            Ok(Err(error)) => super::client::refusal(WHAT, &error),
+            Err(_) => Error::new(WHAT, "no answer in time"),
         };
-        blame(component, &pod, trouble).await.map(|()| None)
+        blame(component, &pod, error).await.map(|()| None)
     }
 
-    async fn carry(mut self, connection: &mut TcpStream, component: &Component) -> Result<(), Trouble> {
+    async fn carry(mut self, connection: &mut TcpStream, component: &Component) -> Result<(), Error> {
         let port = port(component.name);
         let streams = self.forwarder.take_stream(port).zip(self.forwarder.take_error(port));
-        let (mut stream, refusal) = streams.ok_or_else(|| Trouble::new(WHAT, "the cluster gave it no stream"))?;
+        let (mut stream, refusal) = streams.ok_or_else(|| Error::new(WHAT, "the cluster gave it no stream"))?;
         tokio::select! {
             // What ends on either side is the clients' or the platform's own business.
             _ = tokio::io::copy_bidirectional(connection, &mut stream) => {}
@@ -177,7 +177,7 @@ impl Forward {
         match timeout(FORWARD, self.forwarder.join()).await {
             // The crate keeps the type of this error to itself.
             Ok(Err(error)) if error.to_string().contains("WebSocket") => {
-                blame(component, &self.pod, Trouble::new(WHAT, error)).await
+                blame(component, &self.pod, Error::new(WHAT, error)).await
             }
             _ => Ok(()),
         }
@@ -190,10 +190,10 @@ fn any_ready(component: &Component, pods: &[Pod]) -> Option<String> {
 }
 
 /// The platform's outage if the pod is no longer ready; else ours.
-async fn blame(component: &Component, pod: &str, trouble: Trouble) -> Result<(), Trouble> {
+async fn blame(component: &Component, pod: &str, error: Error) -> Result<(), Error> {
     let api = component.api();
     let now = ask("cannot read a pod", async { super::client::found(api.get(pod).await) }).await?;
-    if now.is_some_and(|pod| component.ready(&pod)) { Err(trouble) } else { Ok(()) }
+    if now.is_some_and(|pod| component.ready(&pod)) { Err(error) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -205,14 +205,14 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[tokio::test]
-    async fn a_door_that_opens_a_moment_later_is_one() {
-        let door = listen().await.unwrap().local_addr().unwrap(); // and closed again
-        assert!(!answers(door, POLL * 2).await);
+    async fn an_address_that_answers_a_moment_later_is_taken() {
+        let address = listen().await.unwrap().local_addr().unwrap(); // and closed again
+        assert!(!answers(address, POLL * 2).await);
         let later = tokio::spawn(async move {
             sleep(POLL * 2).await;
-            TcpListener::bind(door).await.unwrap()
+            TcpListener::bind(address).await.unwrap()
         });
-        assert!(answers(door, KNOCK).await);
+        assert!(answers(address, KNOCK).await);
         drop(later.await.unwrap());
     }
 

@@ -1,7 +1,7 @@
 //! The ways to the platform, and what becomes of them when the way to the cluster itself is cut.
 
-use super::places;
-use super::stage::{Stage, changed, make_run, place, read_run, served};
+use super::fixture::{Fixture, changed, environment, make_run, read_run, served};
+use super::services;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
@@ -23,7 +23,7 @@ pub struct Relay {
 impl Relay {
     /// To the API of the test cluster.
     pub async fn to_the_cluster() -> Self {
-        let config = Kubeconfig::read_from(places::kubeconfig().unwrap()).unwrap();
+        let config = Kubeconfig::read_from(services::kubeconfig().unwrap()).unwrap();
         let api = config.clusters[0].cluster.as_ref().unwrap().server.clone().unwrap();
         let to = api.trim_start_matches("https://").trim_end_matches('/').parse().unwrap();
         Self::new("127.0.0.1:0", to).await
@@ -65,32 +65,32 @@ impl Relay {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forwarded_doors_mend_themselves_and_only_our_own_failures_are_counted() {
-    let Some(mut stage) = Stage::new("test-forward", "").await else { return };
+async fn forwarded_ports_mend_themselves_and_only_our_own_failures_are_counted() {
+    let Some(mut fixture) = Fixture::new("test-forward", "").await else { return };
     let mut relay = Relay::to_the_cluster().await;
     let kubeconfig = relay.kubeconfig();
-    stage.place = place(kubeconfig.path(), "doors: forward");
-    let env = stage.provision().await;
-    let door = env.doors().mlflow.clone().unwrap();
-    assert!(door.starts_with("http://127.0.0.1:"), "{door}");
-    let mlflow = Mlflow::fresh(&door, Duration::from_secs(3)).unwrap();
+    fixture.environment = environment(kubeconfig.path(), "access: forward");
+    let platform = fixture.provision().await;
+    let endpoint = platform.endpoints().mlflow.clone().unwrap();
+    assert!(endpoint.starts_with("http://127.0.0.1:"), "{endpoint}");
+    let mlflow = Mlflow::fresh(&endpoint, Duration::from_secs(3)).unwrap();
     let run = make_run(&mlflow).await;
-    let before = env.stumbles();
-    let pods: Api<Pod> = Api::namespaced(stage.client.clone(), &stage.namespace());
+    let before = platform.tunnel_failures();
+    let pods: Api<Pod> = Api::namespaced(fixture.client.clone(), &fixture.namespace());
     let of_mlflow = ListParams::default().labels("app.kubernetes.io/component=mlflow");
     pods.delete_collection(&DeleteParams::default().grace_period(0), &of_mlflow).await.unwrap();
-    let hands = env.components().unwrap();
-    hands.start("mlflow").await.unwrap();
+    let step_context = platform.components().unwrap();
+    step_context.start("mlflow").await.unwrap();
     println!("replaced and forwarded again after {:.1} s", served(&mlflow, &run).await);
-    hands.stop("mlflow").await.unwrap();
+    step_context.stop("mlflow").await.unwrap();
     assert!(read_run(&mlflow, &run).await.is_err());
-    assert_eq!(env.stumbles(), before, "that was the platform's outage");
-    hands.start("mlflow").await.unwrap();
+    assert_eq!(platform.tunnel_failures(), before, "that was the platform's outage");
+    step_context.start("mlflow").await.unwrap();
     relay.cut().await;
     assert!(read_run(&mlflow, &run).await.is_err());
-    assert!(env.stumbles() > before, "that was ours");
+    assert!(platform.tunnel_failures() > before, "that was ours");
     let _relay = relay.mend().await;
     served(&mlflow, &run).await;
-    assert_eq!(env.remove().await, Vec::<String>::new());
-    stage.assert_nothing_left().await;
+    assert_eq!(platform.remove().await, Vec::<String>::new());
+    fixture.assert_nothing_left().await;
 }

@@ -1,19 +1,19 @@
 //! Small tasks over MLflow's REST API that workload, probe and check share: an experiment by name, a run written and
 //! read back, the file of a model in production. Apart because those rooms may not import each other.
 
-use super::{Trouble, mlflow::Mlflow};
+use super::{Error, ErrorKind, mlflow::Mlflow};
 use crate::clock;
 use serde_json::{Value, json};
 
 /// The id of the experiment of that name, which is created if it is missing and restored if it was deleted: a
 /// deleted one keeps its name and takes no runs.
-pub async fn experiment(mlflow: &Mlflow, name: &str) -> Result<String, Trouble> {
+pub async fn experiment(mlflow: &Mlflow, name: &str) -> Result<String, Error> {
     let found = match find(mlflow, name).await? {
         Some(found) => found,
         None => match mlflow.post("experiments/create", &json!({ "name": name })).await {
             Ok(made) => return text(&made["experiment_id"], "experiments/create"),
             // Somebody else was faster.
-            Err(trouble) => find(mlflow, name).await?.ok_or(trouble)?,
+            Err(error) => find(mlflow, name).await?.ok_or(error)?,
         },
     };
     let id = text(&found["experiment_id"], "experiments/get-by-name")?;
@@ -24,26 +24,26 @@ pub async fn experiment(mlflow: &Mlflow, name: &str) -> Result<String, Trouble> 
 }
 
 /// The id of the experiment of that name, if there is one, be it deleted.
-pub async fn known_experiment(mlflow: &Mlflow, name: &str) -> Result<Option<String>, Trouble> {
+pub async fn known_experiment(mlflow: &Mlflow, name: &str) -> Result<Option<String>, Error> {
     let found = find(mlflow, name).await?;
     found.map(|found| text(&found["experiment_id"], "experiments/get-by-name")).transpose()
 }
 
-async fn find(mlflow: &Mlflow, name: &str) -> Result<Option<Value>, Trouble> {
+async fn find(mlflow: &Mlflow, name: &str) -> Result<Option<Value>, Error> {
     match mlflow.get("experiments/get-by-name", &[("experiment_name", name)]).await {
         Ok(mut found) => Ok(Some(found["experiment"].take())),
-        Err(trouble) if missing(&trouble) => Ok(None),
-        Err(trouble) => Err(trouble),
+        Err(error) if missing(&error) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
 /// Does the answer say that the thing asked for does not exist?
-pub fn missing(trouble: &Trouble) -> bool {
-    trouble.why.contains("RESOURCE_DOES_NOT_EXIST")
+pub fn missing(error: &Error) -> bool {
+    error.kind == ErrorKind::NotFound
 }
 
 /// Creates a run with a param and a metric, reads it back and compares; answers the run's id.
-pub async fn round_trip(mlflow: &Mlflow, experiment: &str, name: &str) -> Result<String, Trouble> {
+pub async fn round_trip(mlflow: &Mlflow, experiment: &str, name: &str) -> Result<String, Error> {
     let now = clock::unix_milliseconds();
     let made = mlflow
         .post("runs/create", &json!({ "experiment_id": experiment, "run_name": name, "start_time": now }))
@@ -52,41 +52,41 @@ pub async fn round_trip(mlflow: &Mlflow, experiment: &str, name: &str) -> Result
     let (value, written) = (0.5, now.to_string());
     let batch = json!({
         "run_id": run,
-        "metrics": [{ "key": "canary", "value": value, "timestamp": now, "step": 0 }],
+        "metrics": [{ "key": "probe", "value": value, "timestamp": now, "step": 0 }],
         "params": [{ "key": "written", "value": written }],
     });
     mlflow.post("runs/log-batch", &batch).await?;
     let read = mlflow.get("runs/get", &[("run_id", &run)]).await?;
     let data = &read["run"]["data"];
-    let metric = &entry(&data["metrics"], "canary")["value"];
+    let metric = &entry(&data["metrics"], "probe")["value"];
     let param = &entry(&data["params"], "written")["value"];
     if metric.as_f64() != Some(value) || param.as_str() != Some(written.as_str()) {
-        return Err(wrong("runs/get", &format!("canary {metric}, written {param}")));
+        return Err(wrong("runs/get", &format!("probe {metric}, written {param}")));
     }
     Ok(run)
 }
 
 /// The artifact path of the largest file of a model in production.
-pub async fn production_file(mlflow: &Mlflow) -> Result<String, Trouble> {
+pub async fn production_file(mlflow: &Mlflow) -> Result<String, Error> {
     let found = mlflow.get("registered-models/search", &[("max_results", "1000")]).await?;
     let models = found["registered_models"].as_array().into_iter().flatten();
     let version = models
         .flat_map(|model| model["latest_versions"].as_array().into_iter().flatten())
         .find(|version| version["current_stage"] == "Production")
-        .ok_or_else(|| Trouble::new("cannot find a model in production", "the registry names none"))?;
+        .ok_or_else(|| Error::new("cannot find a model in production", "the registry names none"))?;
     let (name, number) = (text(&version["name"], "a version")?, text(&version["version"], "a version")?);
     let query = [("name", name.as_str()), ("version", number.as_str())];
     let uri = mlflow.get("model-versions/get-download-uri", &query).await?;
     let uri = text(&uri["artifact_uri"], "get-download-uri")?;
     let root = uri
         .strip_prefix("mlflow-artifacts:/")
-        .ok_or_else(|| Trouble::new(format!("cannot download `{name}`"), format!("`{uri}` is not behind MLflow")))?;
+        .ok_or_else(|| Error::new(format!("cannot download `{name}`"), format!("`{uri}` is not behind MLflow")))?;
     let root = root.trim_matches('/');
     let listed = mlflow.list_artifacts(root).await?;
     let files = listed["files"].as_array().into_iter().flatten().filter(|file| file["is_dir"] != true);
     let largest = files
         .max_by_key(|file| file["file_size"].as_u64())
-        .ok_or_else(|| Trouble::new(format!("cannot download `{name}`"), format!("nothing is under `{root}`")))?;
+        .ok_or_else(|| Error::new(format!("cannot download `{name}`"), format!("nothing is under `{root}`")))?;
     Ok(format!("{root}/{}", text(&largest["path"], "the list of artifacts")?))
 }
 
@@ -97,38 +97,57 @@ pub fn entry<'a>(list: &'a Value, key: &str) -> &'a Value {
 }
 
 /// A text that must be in an answer.
-pub fn text(value: &Value, what: &str) -> Result<String, Trouble> {
+pub fn text(value: &Value, what: &str) -> Result<String, Error> {
     value.as_str().map(str::to_owned).ok_or_else(|| wrong(what, "an expected text is missing"))
 }
 
 /// The answer came and was not the right one.
-pub fn wrong(what: &str, seen: &str) -> Trouble {
-    Trouble::new(what, format!("wrong content: {seen}"))
+pub fn wrong(what: &str, seen: &str) -> Error {
+    Error::new(what, format!("wrong content: {seen}"))
 }
 
-/// The trouble in a few words, as a report shows it beside a time.
-pub fn short(trouble: &Trouble) -> String {
-    const WORDS: [(&str, &str); 5] = [
-        ("onnection refused", "connection refused"),
-        ("onnection reset", "connection reset"),
-        ("onnection closed", "connection closed"),
-        ("timed out", "timeout"),
-        ("dns error", "name not resolved"),
-    ];
-    let known = WORDS.iter().find(|(sign, _)| trouble.why.contains(sign));
-    known.map_or_else(|| trouble.why.clone(), |(_, word)| (*word).to_owned())
+/// The error in a few words, as a report shows it beside a time.
+pub fn short(error: &Error) -> String {
+    let words = match error.kind {
+        ErrorKind::ConnectionRefused => "connection refused",
+        ErrorKind::ConnectionReset => "connection reset",
+        ErrorKind::ConnectionClosed => "connection closed",
+        ErrorKind::TimedOut => "timeout",
+        ErrorKind::NameNotResolved => "name not resolved",
+        _ => &error.why,
+    };
+    words.to_owned()
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
-    #[test]
-    fn a_refused_connection_is_said_in_two_words() {
-        let long =
-            "error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)";
-        assert_eq!(short(&Trouble::new("GET /health", long)), "connection refused");
-        assert_eq!(short(&Trouble::new("x", "503 TEMPORARILY_UNAVAILABLE")), "503 TEMPORARILY_UNAVAILABLE");
+    #[tokio::test]
+    async fn a_refused_connection_a_silent_server_and_an_unknown_name_are_said_in_two_words() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let said = async |host: &str| {
+            let mlflow = Mlflow::fresh(&format!("http://{host}:{port}"), Duration::from_millis(300)).unwrap();
+            short(&mlflow.health().await.unwrap_err())
+        };
+        assert_eq!(said("127.0.0.1").await, "timeout", "it listens and never answers");
+        drop(listener);
+        assert_eq!(said("127.0.0.1").await, "connection refused");
+        assert_eq!(said("no-such-host.invalid").await, "name not resolved");
+        assert_eq!(short(&Error::new("x", "503 TEMPORARILY_UNAVAILABLE")), "503 TEMPORARILY_UNAVAILABLE");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_before_the_answer_is_said_in_two_words() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move { drop(listener.accept().await.unwrap().0) });
+        let error = Mlflow::fresh(&url, Duration::from_secs(3)).unwrap().health().await.unwrap_err();
+        server.await.unwrap();
+        assert!(["connection closed", "connection reset"].contains(&short(&error).as_str()), "{error}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A slow answer never delays the next tick, because each question is a task of its own. What could not be asked
 //! in time is *unasked*, which widens a band and is never outage.
 
-use super::scribe::Scribe;
+use super::recorder::Recorder;
 use crate::clock::{self, Moment};
 use crate::model::{Answer, Answered, Fact, Watch};
 use crate::probe::Question;
@@ -17,11 +17,11 @@ const STALL: Duration = Duration::from_millis(250);
 
 /// The answers so far, for the run's own decisions; judgement reads the timeline.
 #[derive(Debug, Default)]
-pub struct Board {
+pub struct ProbeState {
     answers: Mutex<Vec<Vec<Answered>>>,
 }
 
-impl Board {
+impl ProbeState {
     /// Are there, at the end of each probe's answers, at least `streak` good ones in a row over `stable`, all asked
     /// at `from` or later?
     pub fn steady(&self, from: Moment, streak: usize, stable: Duration) -> bool {
@@ -60,35 +60,39 @@ impl Board {
 }
 
 /// Probes at work; dropping it ends them.
-pub struct Watching {
+pub struct ActiveProbes {
     /// Their answers so far.
-    pub board: Arc<Board>,
+    pub state: Arc<ProbeState>,
     _tasks: JoinSet<()>,
 }
 
-/// How often our own way to the doors has failed so far.
-pub type Stumbles = Arc<dyn Fn() -> u64 + Send + Sync>;
+/// How often our own way to the endpoints has failed so far.
+pub type TunnelFailures = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// Sets the probes going: each with its question and its times.
-pub fn begin(scribe: &Scribe, questions: Vec<(Watch, Arc<dyn Question>)>, stumbles: &Stumbles) -> Watching {
-    let board = Arc::new(Board { answers: Mutex::new(vec![vec![]; questions.len()]) });
+pub fn begin(
+    recorder: &Recorder,
+    questions: Vec<(Watch, Arc<dyn Question>)>,
+    tunnel_failures: &TunnelFailures,
+) -> ActiveProbes {
+    let state = Arc::new(ProbeState { answers: Mutex::new(vec![vec![]; questions.len()]) });
     let mut tasks = JoinSet::new();
     for (probe, (watch, question)) in questions.into_iter().enumerate() {
-        tasks.spawn(ticks(probe, watch, question, Arc::clone(stumbles), scribe.clone(), Arc::clone(&board)));
+        tasks.spawn(ticks(probe, watch, question, Arc::clone(tunnel_failures), recorder.clone(), Arc::clone(&state)));
     }
-    tasks.spawn(heartbeat(scribe.clone()));
-    Watching { board, _tasks: tasks }
+    tasks.spawn(heartbeat(recorder.clone()));
+    ActiveProbes { state, _tasks: tasks }
 }
 
 async fn ticks(
     probe: usize,
     watch: Watch,
     question: Arc<dyn Question>,
-    stumbles: Stumbles,
-    scribe: Scribe,
-    board: Arc<Board>,
+    tunnel_failures: TunnelFailures,
+    recorder: Recorder,
+    state: Arc<ProbeState>,
 ) {
-    let clock = scribe.clock();
+    let clock = recorder.clock();
     let mut due = clock.now().plus(watch.every.0);
     let mut asking = JoinSet::new();
     loop {
@@ -97,36 +101,36 @@ async fn ticks(
         let asked = clock.now();
         if asked > due.plus(watch.every.0) {
             let answered = Answered { probe, due, asked, ended: asked, answer: Answer::Unasked };
-            board.add(answered.clone());
-            scribe.tell(Fact::Answered(answered));
+            state.add(answered.clone());
+            recorder.append(Fact::Answered(answered));
         } else {
-            let (question, stumbles) = (Arc::clone(&question), Arc::clone(&stumbles));
-            let (scribe, board) = (scribe.clone(), Arc::clone(&board));
+            let (question, tunnel_failures) = (Arc::clone(&question), Arc::clone(&tunnel_failures));
+            let (recorder, state) = (recorder.clone(), Arc::clone(&state));
             asking.spawn(async move {
-                let (asked, stumbled) = (scribe.clock().now(), stumbles());
+                let (asked, failures_before) = (recorder.clock().now(), tunnel_failures());
                 let answer = match tokio::time::timeout(watch.timeout.0, question.ask()).await {
                     Ok(Ok(())) => Answer::Served,
-                    _ if stumbles() != stumbled => Answer::Unasked, // it was our own way that failed
+                    _ if tunnel_failures() != failures_before => Answer::Unasked, // it was our own way that failed
                     Ok(Err(reason)) => Answer::Failed(reason),
                     Err(_) => Answer::Failed(format!("no answer within {}", watch.timeout)),
                 };
-                let answered = Answered { probe, due, asked, ended: scribe.clock().now(), answer };
-                board.add(answered.clone());
-                scribe.tell(Fact::Answered(answered));
+                let answered = Answered { probe, due, asked, ended: recorder.clock().now(), answer };
+                state.add(answered.clone());
+                recorder.append(Fact::Answered(answered));
             });
         }
         due = due.plus(watch.every.0);
     }
 }
 
-async fn heartbeat(scribe: Scribe) {
-    let clock = scribe.clock();
+async fn heartbeat(recorder: Recorder) {
+    let clock = recorder.clock();
     let (mut last, mut slept) = (clock.now(), clock::suspended());
     loop {
         tokio::time::sleep(BEAT).await;
         let (now, sleeping) = (clock.now(), clock::suspended());
         if now > last.plus(STALL) || sleeping > slept + STALL {
-            scribe.tell(Fact::Stalled { from: last, to: now });
+            recorder.append(Fact::Stalled { from: last, to: now });
         }
         (last, slept) = (now, sleeping);
     }
@@ -138,12 +142,12 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::model::{Depth, Line, Span};
-    use crate::run::Watcher;
+    use crate::run::Observer;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     struct Nobody;
 
-    impl Watcher for Nobody {
+    impl Observer for Nobody {
         fn line(&self, _: &Line) {}
         fn progress(&self, _: &str) {}
     }
@@ -164,13 +168,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_failed_on_our_own_way_was_never_asked() {
         let folder = tempfile::tempdir().unwrap();
-        let (scribe, _) = Scribe::begin(folder.path(), Clock::start(), Arc::new(Nobody)).unwrap();
+        let (recorder, _) = Recorder::begin(folder.path(), Clock::start(), Arc::new(Nobody)).unwrap();
         let one = Watch { depth: Depth::Read, every: Span::seconds(1), timeout: Span::seconds(1) };
-        let stumbled = Arc::<AtomicU64>::default();
-        let question = Arc::new(Behind(Arc::clone(&stumbled), AtomicU64::new(0)));
-        let watching = begin(&scribe, vec![(one, question)], &(Arc::new(move || stumbled.load(Ordering::SeqCst)) as _));
+        let failures_before = Arc::<AtomicU64>::default();
+        let question = Arc::new(Behind(Arc::clone(&failures_before), AtomicU64::new(0)));
+        let active_probes =
+            begin(&recorder, vec![(one, question)], &(Arc::new(move || failures_before.load(Ordering::SeqCst)) as _));
         tokio::time::sleep(Duration::from_millis(4500)).await;
-        let answers: Vec<_> = watching.board.since(Moment::default())[0].iter().map(|a| a.answer.clone()).collect();
+        let answers: Vec<_> =
+            active_probes.state.since(Moment::default())[0].iter().map(|a| a.answer.clone()).collect();
         let failed = Answer::Failed("refused".to_owned());
         assert_eq!(answers, [Answer::Unasked, Answer::Unasked, failed.clone(), failed]);
     }

@@ -1,0 +1,69 @@
+//! What goes on beside the disaster and the runbook: probes, backups and clients.
+
+use super::live::LiveRun;
+use super::probes::{self, ActiveProbes};
+use super::protect::{self, Schedule};
+use crate::client::Error;
+use crate::model::{Fact, Planted};
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// What goes on beside the disaster and the runbook.
+pub struct Background {
+    /// The probes.
+    pub probes: ActiveProbes,
+    /// The backups.
+    pub schedule: Option<Schedule>,
+    /// The workload.
+    pub clients: Option<Clients>,
+    /// What the checks planted, in the order of the plan.
+    pub planted: Vec<Planted>,
+}
+
+/// The workload while it writes.
+pub struct Clients {
+    stop: tokio::sync::watch::Sender<bool>,
+    task: JoinHandle<Result<(), Error>>,
+}
+
+impl Clients {
+    /// Lets the clients finish the writes that are under way.
+    pub async fn stop(self) -> Result<(), Error> {
+        let _ = self.stop.send(true); // they may have ended by themselves
+        self.task.await.unwrap_or_else(|e| Err(Error::caused_by("the workload", e)))
+    }
+}
+
+/// Starts probes, clients and backups, and lets the checks plant.
+pub async fn begin(run: &LiveRun<'_>) -> Result<Background, Error> {
+    let mut questions = vec![];
+    for probe in &run.plan.probes {
+        questions.push((probe.watch(), probe.learn(Arc::clone(&run.platform)).await?));
+    }
+    let mut planted = vec![];
+    for check in &run.plan.checks {
+        let plant = check.plant(run.platform.as_ref(), &run.context.run).await?;
+        run.recorder.append_durable(Fact::Planted { check: check.name.to_owned(), planted: plant.clone() }).await?;
+        planted.push(plant);
+    }
+    std::fs::create_dir_all(run.repository()).map_err(|e| Error::caused_by("cannot make the backup repository", e))?;
+    let platform = Arc::clone(&run.platform);
+    Ok(Background {
+        probes: probes::begin(&run.recorder, questions, &(Arc::new(move || platform.tunnel_failures()) as _)),
+        clients: clients(run),
+        schedule: schedule(run),
+        planted,
+    })
+}
+
+fn schedule(run: &LiveRun) -> Option<Schedule> {
+    let (protect, written) = (run.plan.protect.as_ref()?, run.plan.workload.is_some());
+    Some(protect::begin(&run.recorder, Arc::clone(&run.platform), protect, run.repository(), written))
+}
+
+fn clients(run: &LiveRun) -> Option<Clients> {
+    let workload = Arc::clone(&run.plan.workload.as_ref()?.it);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let (platform, ledger, name) = (Arc::clone(&run.platform), Arc::new(run.recorder.clone()), run.context.run.clone());
+    Some(Clients { stop, task: tokio::spawn(async move { workload.run(platform, ledger, name, stopped).await }) })
+}

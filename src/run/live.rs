@@ -1,0 +1,148 @@
+//! What a run holds while it lasts: the plan, the recorder, and, once it is provisioned, the live platform.
+
+use super::recorder::Recorder;
+use crate::client::Error;
+use crate::environment::{Platform, Power, RunContext};
+use crate::fault::Nature;
+use crate::model::{Fact, Phase, Receipt, Verdict};
+use crate::plan::Plan;
+use crate::recovery::Conditions;
+use crate::store;
+use crate::workload::seed;
+use async_trait::async_trait;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// Lifting one fault may take this long.
+const LIFT: Duration = Duration::from_secs(30);
+
+/// A run whose platform does not yet exist, or no longer.
+pub struct Run {
+    /// What will be done.
+    pub plan: Plan,
+    /// The one writer of the timeline.
+    pub recorder: Recorder,
+    /// The run's name and folder.
+    pub context: RunContext,
+}
+
+/// A run with its live platform.
+pub struct LiveRun<'a> {
+    run: &'a Run,
+    /// The platform.
+    pub platform: Arc<dyn Platform>,
+    /// The faults that may have to be lifted. Whoever injects one holds the lock until it has taken effect.
+    pub intended: Mutex<Vec<(usize, Receipt)>>,
+}
+
+impl Deref for LiveRun<'_> {
+    type Target = Run;
+    fn deref(&self) -> &Run {
+        self.run
+    }
+}
+
+impl Run {
+    /// Where backups are kept: outside the blast radius.
+    pub fn repository(&self) -> PathBuf {
+        self.context.folder.join("points")
+    }
+
+    /// Sets the platform up and seeds it; nothing if a guard refuses.
+    pub async fn provision(&self) -> Result<LiveRun<'_>, Error> {
+        self.recorder.append(Fact::Phase(Phase::Provision));
+        let platform = self.plan.environment.provision(&self.context, Arc::new(self.recorder.clone())).await?;
+        if let Some(endpoint) = &platform.endpoints().mlflow {
+            self.recorder.append(Fact::Note(format!("the platform serves at {endpoint}")));
+        }
+        Ok(LiveRun { run: self, platform, intended: Mutex::default() })
+    }
+
+    /// Removes what was created before there was a platform; what could not be removed is recorded.
+    pub async fn tear_down(&self) -> Result<(), Error> {
+        self.recorder.append(Fact::Phase(Phase::Teardown));
+        let lines =
+            store::read_timeline(&self.context.folder).map_err(|e| Error::caused_by("cannot read the timeline", e))?;
+        let receipts: Vec<_> = lines
+            .into_iter()
+            .filter_map(|line| if let Fact::Creating(receipt) = line.fact { Some(receipt) } else { None })
+            .collect();
+        let left = self.plan.environment.remove(&self.context, &receipts).await;
+        self.removed(left).await
+    }
+
+    async fn removed(&self, mut left: Vec<String>) -> Result<(), Error> {
+        if let Err(error) = std::fs::remove_dir_all(self.repository())
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            left.push(format!("`{}`: {error}", self.repository().display()));
+        }
+        if left.is_empty() {
+            return self.recorder.append_durable(Fact::Removed).await;
+        }
+        for what in left {
+            self.recorder.append_durable(Fact::Left(what)).await?;
+        }
+        Ok(())
+    }
+}
+
+impl LiveRun<'_> {
+    /// Fills the platform with data, where the plan wants it and the platform has a database and a bucket.
+    pub async fn seed(&self) -> Result<(), Error> {
+        let powers = self.plan.environment.powers();
+        let seedable = [Power::Sql, Power::Objects].iter().all(|power| powers.contains(power));
+        if seedable && self.plan.scale > 0.0 && !seed::planted(self.platform.as_ref()).await? {
+            let seeded = seed::plant(self.platform.as_ref(), self.plan.scale).await?;
+            self.recorder.append(Fact::Note(format!("seeded: {seeded}")));
+        }
+        Ok(())
+    }
+
+    /// Is this still the platform that was opted in? Asked right before each act that could destroy something; a
+    /// refusal is recorded.
+    pub async fn guard(&self) -> Result<(), Error> {
+        let refused = self.platform.guard().await;
+        if let Err(error) = &refused {
+            self.recorder.decide(super::GUARD, Verdict::Unknown, Some(error.to_string()));
+        }
+        refused
+    }
+
+    /// Lifts what still stands and removes the platform; what could not be removed is recorded. A platform that its
+    /// user wants to keep stays only where `keep` says that the drill went to its end.
+    pub async fn tear_down(&self, keep: bool) -> Result<(), Error> {
+        self.recorder.append(Fact::Phase(Phase::Teardown));
+        let _ = self.lift().await; // it is on the timeline, and the platform is removed below
+        if let Some(kept) = self.platform.kept().filter(|_| keep) {
+            let run = &self.context.run;
+            return self
+                .recorder
+                .append_durable(Fact::Note(format!("{kept}; `lifeboat cleanup {run}` removes it")))
+                .await;
+        }
+        self.removed(self.platform.remove().await).await
+    }
+}
+
+#[async_trait]
+impl Conditions for LiveRun<'_> {
+    async fn lift(&self) -> Result<(), Error> {
+        let mut result = Ok(());
+        let intended: Vec<_> = self.intended.lock().await.drain(..).collect();
+        for (index, receipt) in intended.into_iter().rev() {
+            let fault = &self.plan.faults[index].fault;
+            if fault.nature() == Nature::Damage {
+                continue;
+            }
+            let lifted = tokio::time::timeout(LIFT, fault.lift(self.platform.as_ref(), &receipt)).await;
+            let lifted = lifted.unwrap_or_else(|_| Err(Error::new(fault.name, format!("not lifted within {LIFT:?}"))));
+            self.recorder.append(Fact::Lifted { fault: index, error: lifted.as_ref().err().map(ToString::to_string) });
+            result = result.and(lifted);
+        }
+        result
+    }
+}
