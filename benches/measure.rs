@@ -3,6 +3,7 @@
 //! Memory is that of a process of its own (this bench, started again) which does what `lifeboat report` does and
 //! nothing else: it reads the timeline from disk, judges it, and says the most it ever held.
 
+#![allow(clippy::disallowed_methods)] // reads the clock itself
 #![allow(missing_docs)] // of what the macros make
 
 use criterion::{Criterion, criterion_group};

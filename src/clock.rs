@@ -1,8 +1,9 @@
 //! The only reader of clocks: one monotonic clock, with wall time beside it and never subtracted.
 //!
-//! Apart from the rest so that every number of a report can be traced to one place. It reads tokio's clock,
-//! which is the operating system's monotonic clock, except in tests that pause it and get exact times.
-//! Not here: waiting, deadlines, judgement.
+//! Apart from the rest so that every number of a report can be traced to one place; a lint (`.clippy.toml`) allows
+//! nobody else to read one. It reads tokio's clock, which is the operating system's monotonic clock, except in tests
+//! that pause it and get exact times. Not here: waiting and judgement.
+#![allow(clippy::disallowed_methods)]
 
 use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
@@ -65,6 +66,59 @@ impl Clock {
     }
 }
 
+/// When somebody stops waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// The deadline that is `time` from now.
+    pub fn within(time: Duration) -> Self {
+        Self(Instant::now() + time)
+    }
+
+    /// Whether it is over.
+    pub fn passed(self) -> bool {
+        Instant::now() >= self.0
+    }
+
+    /// How much time is left; zero when it is over.
+    pub fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now())
+    }
+
+    /// The instant that `tokio::time::sleep_until` and `timeout_at` take for it.
+    pub fn instant(self) -> Instant {
+        self.0
+    }
+}
+
+/// Measures how long something takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts to measure.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// How long it has been since the start.
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+
+    /// Seconds since the start.
+    pub fn seconds(self) -> f64 {
+        self.elapsed().as_secs_f64()
+    }
+
+    /// Seconds since the start; starts again.
+    pub fn lap(&mut self) -> f64 {
+        let begun = std::mem::replace(self, Self::start());
+        self.0.saturating_duration_since(begun.0).as_secs_f64()
+    }
+}
+
 /// Wall time, for people and file names; nothing is computed from it.
 pub fn wall() -> Timestamp {
     Timestamp::now()
@@ -113,5 +167,16 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(1500)).await;
         assert_eq!(clock.now(), Moment::at(1.5));
         assert!((Moment::at(1.0).since(clock.now()) + 0.5).abs() < 1e-9, "earlier minus later is negative");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_passes_and_a_lap_starts_again() {
+        let (deadline, mut stopwatch) = (Deadline::within(Duration::from_secs(2)), Stopwatch::start());
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert_eq!((deadline.passed(), deadline.left()), (false, Duration::from_millis(500)));
+        assert!((stopwatch.lap() - 1.5).abs() < 1e-9);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!((deadline.passed(), deadline.left()), (true, Duration::ZERO));
+        assert!((stopwatch.lap() - 1.0).abs() < 1e-9);
     }
 }

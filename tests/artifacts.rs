@@ -1,6 +1,6 @@
 //! Artifacts deleted and undeleted on the real local platform: what comes back, what stays deleted, what is refused;
 //! and whole drills, with the way back and without it.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 use async_trait::async_trait;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};

@@ -2,7 +2,7 @@
 //!
 //! Without an engine these tests say so and pass; `LIFEBOAT_TEST_CONTAINERS=require` makes them fail instead.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 #[path = "support/notes.rs"]
 mod notes;

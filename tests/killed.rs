@@ -3,7 +3,7 @@
 //!
 //! In each environment. `LIFEBOAT_TEST_KILLS` sets how many moments; `make test-full` takes ten.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 #[path = "support/services.rs"]
 mod services;

@@ -5,7 +5,7 @@
 //! without either this says so and passes, unless `LIFEBOAT_TEST_CLUSTER=require`. In a program of its own: no other
 //! test may need the nodes meanwhile.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 #[path = "support/fixture.rs"]
 mod fixture;

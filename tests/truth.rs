@@ -3,7 +3,7 @@
 //!
 //! The watch runs in a process of its own (this test, started again), so that it can be stopped by SIGSTOP in the
 //! middle while the service goes on. Both read the same monotonic clock.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 use async_trait::async_trait;
 use lifeboat::clock::{Clock, Moment, wall};

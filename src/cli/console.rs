@@ -3,6 +3,7 @@
 //! With a terminal a live line stands below the talk; without one there is only the talk, a line for each thing
 //! worth saying. Which facts are worth saying is decided here and nowhere else.
 
+use crate::clock::Stopwatch;
 use crate::model::{Answer, Depth, Fact, Line, Phase, Terms};
 use crate::run::Observer;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
@@ -46,8 +47,9 @@ impl Console {
             // The bar begins with the run, and its clock goes on while nothing happens.
             let style = ProgressStyle::with_template("{spinner} {clock} {wide_msg}");
             let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
-            bar.set_style(style.with_key("clock", |state: &ProgressState, line: &mut dyn Write| {
-                let _ = write!(line, "{:7.1} s", state.elapsed().as_secs_f64()); // writing to a text cannot fail
+            let stopwatch = Stopwatch::start();
+            bar.set_style(style.with_key("clock", move |_: &ProgressState, line: &mut dyn Write| {
+                let _ = write!(line, "{:7.1} s", stopwatch.seconds()); // writing to a text cannot fail
             }));
             bar.enable_steady_tick(Duration::from_millis(120));
             bar

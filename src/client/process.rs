@@ -3,12 +3,13 @@
 //! A process id alone names nothing, because ids are used again: with its start time it does. A zombie has
 //! ended and waits for its parent to notice, so it counts as gone everywhere here.
 
+use crate::clock::Deadline;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use sysinfo::{Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// How often something that will happen soon is looked at.
 pub const POLL: Duration = Duration::from_millis(50);
@@ -90,10 +91,10 @@ pub fn signal_group(leader: u32, signal: Signal) {
 
 /// Waits until none of them lives; answers who still does at the deadline.
 pub async fn gone(all: &BTreeSet<Born>, within: Duration) -> BTreeSet<Born> {
-    let deadline = Instant::now() + within;
+    let deadline = Deadline::within(within);
     loop {
         let left: BTreeSet<Born> = all.iter().copied().filter(|born| born.lives()).collect();
-        if left.is_empty() || Instant::now() >= deadline {
+        if left.is_empty() || deadline.passed() {
             return left;
         }
         sleep(POLL / 5).await;

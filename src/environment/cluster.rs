@@ -144,7 +144,7 @@ impl Workload {
 
     /// Asks for new pods in place of all the old ones, like `kubectl rollout restart`.
     pub async fn restart(&self) -> Result<(), Error> {
-        let now = json!({ "kubectl.kubernetes.io/restartedAt": jiff::Timestamp::now().to_string() });
+        let now = json!({ "kubectl.kubernetes.io/restartedAt": crate::clock::wall().to_string() });
         self.change(json!({ "spec": { "template": { "metadata": { "annotations": now } } } })).await
     }
 }

@@ -7,6 +7,7 @@ use super::rollout::{rolled_out, two_minutes};
 use super::until::until;
 use super::{Step, StepContext};
 use crate::client::Error;
+use crate::clock::Stopwatch;
 use crate::environment::cluster::{self, Workload};
 use crate::environment::{COMPONENT, Cluster, Permission, Power};
 use crate::kind::Kind;
@@ -20,7 +21,6 @@ use kube::core::GroupVersionKind;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
-use std::time::Instant;
 
 /// `recreate-namespace: { hold: [mlflow] }`
 pub const KIND: Kind<dyn Step> = Kind {
@@ -92,11 +92,10 @@ impl Step for RecreateNamespace {
 impl RecreateNamespace {
     /// Each part's time goes onto `laps` as it ends.
     async fn make(&self, cluster: &dyn Cluster, laps: &mut Vec<f64>) -> Result<(), Error> {
-        let began = Instant::now();
+        let mut stopwatch = Stopwatch::start();
         let gone = until(self.within, || going(cluster)).await;
         gone.map_err(|why| Error::new(format!("the old namespace `{}` is not gone", cluster.namespace()), why))?;
-        laps.push(began.elapsed().as_secs_f64());
-        let began = Instant::now();
+        laps.push(stopwatch.lap());
         for manifest in cluster.manifests() {
             let manifest = bare(manifest, &self.hold);
             let named = format!("{} `{}`", kind(&manifest), manifest.name_any());
@@ -104,8 +103,7 @@ impl RecreateNamespace {
             let applied = applied.map_err(|why| Error::new(format!("cannot create the {named}"), why))?;
             applied.map_err(|why| Error::new(format!("cannot create the {named}"), why))?;
         }
-        laps.push(began.elapsed().as_secs_f64());
-        let began = Instant::now();
+        laps.push(stopwatch.lap());
         let components = cluster.manifests().iter().filter_map(workload_of);
         let components = components.filter(|component| !self.hold.iter().any(|held| held == component));
         let ready = components.map(async |component| {
@@ -113,7 +111,7 @@ impl RecreateNamespace {
             rolled_out(&workload, self.within).await
         });
         futures::future::try_join_all(ready).await?;
-        laps.push(began.elapsed().as_secs_f64());
+        laps.push(stopwatch.lap());
         Ok(())
     }
 }

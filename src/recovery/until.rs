@@ -2,16 +2,17 @@
 //!
 //! Apart because a step that its plan's deadline cuts off can no longer say what it waited for.
 
+use crate::clock::Deadline;
 use crate::model::Span;
 use std::future::Future;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout_at};
 
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Asks until the answer is no reason to go on waiting; the last reason, when the time is over.
 pub async fn until<T, F: Future<Output = Result<T, String>>>(within: Span, ask: impl Fn() -> F) -> Result<T, String> {
-    let end = Instant::now() + within.0;
+    let end = Deadline::within(within.0);
     let mut reason = "it did not say how it is".to_owned();
     let asking = async {
         loop {
@@ -22,7 +23,7 @@ pub async fn until<T, F: Future<Output = Result<T, String>>>(within: Span, ask: 
             sleep(LOOK).await;
         }
     };
-    let answer = timeout_at(end, asking).await;
+    let answer = timeout_at(end.instant(), asking).await;
     answer.map_err(|_| format!("not within {within}: {reason}"))
 }
 

@@ -1,4 +1,5 @@
 //! What a cluster refuses or never gets done, and how it is told.
+#![allow(clippy::disallowed_methods)] // reads the clock itself
 
 use super::access::Relay;
 use super::fixture::{Fixture, changed, environment, with_token};

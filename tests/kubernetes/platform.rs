@@ -1,4 +1,5 @@
 //! The whole life of a platform.
+#![allow(clippy::disallowed_methods)] // reads the clock itself
 
 use super::fixture::{Fixture, make_run, read_run, served};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};

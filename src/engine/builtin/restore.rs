@@ -7,12 +7,12 @@ use super::dump::{feed, rows};
 use super::manifest::{Content, DUMP, Manifest};
 use super::{blocking, connect, execute, literal, quoted};
 use crate::client::Error;
+use crate::clock::Stopwatch;
 use crate::environment::Sql;
 use crate::model::Finding;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
-use std::time::Instant;
 use tokio_postgres::Client;
 
 /// Restores the point that lies in `folder`; a error is a restore that did not work.
@@ -21,20 +21,20 @@ pub async fn restore(sql: &dyn Sql, folder: &Path) -> Result<Finding, Error> {
         Ok(manifest) => manifest,
         Err(reason) => return Ok(Finding::missed(reason)),
     };
-    let mut watch = Stopwatch::start();
+    let mut laps = Laps::start();
     if let Some(reason) = flaw(folder, &manifest).await? {
         return Ok(Finding::missed(reason));
     }
-    watch.lap("verify");
+    laps.lap("verify");
     let names = Names::of(sql.database())?;
     let server = connect(sql, "postgres").await?;
     drop_database(&server, &names.side).await?;
-    let filled = match fill(sql, &server, &names, folder, &manifest, &mut watch).await {
+    let filled = match fill(sql, &server, &names, folder, &manifest, &mut laps).await {
         Ok(None) => swap(&server, &names).await.map(|()| None),
         other => other,
     };
     match filled {
-        Ok(None) => watch.lap("swap"),
+        Ok(None) => laps.lap("swap"),
         Ok(Some(reason)) => {
             drop_database(&server, &names.side).await?;
             return Ok(Finding::missed(reason));
@@ -46,7 +46,7 @@ pub async fn restore(sql: &dyn Sql, folder: &Path) -> Result<Finding, Error> {
     }
     let total: i64 = manifest.content.rows.values().sum();
     let finding = Finding::met().figure("rows", total).figure("bytes", manifest.bytes);
-    Ok(watch.laps.into_iter().fold(finding, |f, (name, seconds)| f.figure(name, format!("{seconds:.3} s"))))
+    Ok(laps.done.into_iter().fold(finding, |f, (name, seconds)| f.figure(name, format!("{seconds:.3} s"))))
 }
 
 /// What is wrong with the dump's file, in one sentence.
@@ -77,7 +77,7 @@ async fn fill(
     names: &Names,
     folder: &Path,
     manifest: &Manifest,
-    watch: &mut Stopwatch,
+    laps: &mut Laps,
 ) -> Result<Option<String>, Error> {
     let Content { owner, encoding, collate, ctype, rows: expected, .. } = &manifest.content;
     let create = format!(
@@ -91,13 +91,13 @@ async fn fill(
     execute(server, &format!("cannot create database `{}`", names.side), &create).await?;
     let args = ["--exit-on-error", "--no-owner", "--role", owner, "-d", &names.side];
     feed(&folder.join(DUMP), sql.tool("pg_restore", &args).await?).await?;
-    watch.lap("load");
+    laps.lap("load");
     let side = connect(sql, &names.side).await?;
     let difference = difference(expected, &rows(&side).await?);
-    watch.lap("compare");
+    laps.lap("compare");
     if difference.is_none() {
         execute(&side, "cannot analyze the restored database", "ANALYZE").await?; // a dump has no statistics
-        watch.lap("analyze");
+        laps.lap("analyze");
     }
     Ok(difference)
 }
@@ -175,18 +175,17 @@ impl Names {
 }
 
 /// The seconds that each part took.
-struct Stopwatch {
-    last: Instant,
-    laps: Vec<(&'static str, f64)>,
+struct Laps {
+    stopwatch: Stopwatch,
+    done: Vec<(&'static str, f64)>,
 }
 
-impl Stopwatch {
+impl Laps {
     fn start() -> Self {
-        Self { last: Instant::now(), laps: vec![] }
+        Self { stopwatch: Stopwatch::start(), done: vec![] }
     }
     fn lap(&mut self, name: &'static str) {
-        self.laps.push((name, self.last.elapsed().as_secs_f64()));
-        self.last = Instant::now();
+        self.done.push((name, self.stopwatch.lap()));
     }
 }
 

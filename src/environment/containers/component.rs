@@ -9,6 +9,7 @@ use super::restart::Restart;
 use super::{cleanup, network};
 use crate::client::process::POLL;
 use crate::client::{Error, ErrorKind, chain};
+use crate::clock::Deadline;
 use crate::environment::Journal;
 use crate::environment::stack::{self, Secrets};
 use crate::model::Finding;
@@ -22,7 +23,7 @@ use testcontainers::bollard::query_parameters::{
 use testcontainers::core::Mount;
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerRequest, CopyTargetOptions, GenericImage, ImageExt, ReuseDirective};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 /// How long a container may take to be made and started.
 const MADE: Duration = Duration::from_mins(2);
@@ -149,7 +150,7 @@ impl Component {
 
     /// Waits until it serves.
     pub async fn served(&self) -> Result<(), Error> {
-        let deadline = Instant::now() + self.recipe.patience;
+        let deadline = Deadline::within(self.recipe.patience);
         let gone = || Error::new(self.cannot("start"), "its container is gone");
         let first = self.look().await?.ok_or_else(gone)?;
         loop {
@@ -165,7 +166,7 @@ impl Component {
                 let log = cleanup::tail(&self.engine, &self.container).await;
                 return Err(Error::new(self.cannot("start"), format!("it ended ({}); its log: {log}", seen.how)));
             }
-            if Instant::now() >= deadline {
+            if deadline.passed() {
                 let log = cleanup::tail(&self.engine, &self.container).await;
                 let limit = self.recipe.patience.as_secs();
                 let why = format!("not ready within {limit} s ({error}); its log: {log}");
@@ -213,9 +214,9 @@ impl Component {
     }
 
     pub(super) async fn until(&self, verb: &str, done: impl Fn(Option<&ContainerLook>) -> bool) -> Result<(), Error> {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Deadline::within(Duration::from_secs(10));
         while !done(self.look().await?.as_ref()) {
-            if Instant::now() >= deadline {
+            if deadline.passed() {
                 return Err(Error::new(self.cannot(verb), "no effect within 10 s"));
             }
             sleep(POLL / 5).await;

@@ -6,6 +6,7 @@
 use super::logs::Logs;
 use super::{JobRequest, state};
 use crate::client::Error;
+use crate::clock::Deadline;
 use crate::environment::{Cluster, cluster};
 use crate::model::{Finding, Span};
 use k8s_openapi::api::batch::v1::Job;
@@ -14,7 +15,7 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 
 /// How often a job is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -83,10 +84,10 @@ impl Started {
 
     /// Waits for its end; why it was no good one, if so.
     async fn end(&mut self, within: Span) -> Result<(), String> {
-        let end = Instant::now() + within.0;
+        let end = Deadline::within(within.0);
         let mut state = "the cluster's API does not answer".to_owned();
         loop {
-            match timeout_at(end, self.look()).await {
+            match timeout_at(end.instant(), self.look()).await {
                 Ok(Ok(JobProgress::Ended(Ok(())))) => {
                     self.logs.last(LAST).await;
                     return Ok(());
@@ -99,14 +100,14 @@ impl Started {
                 Ok(Err(error)) => state = cluster::why(&error),
                 Err(_) => {}
             }
-            if Instant::now() >= end {
+            if end.passed() {
                 let warning = timeout(CALL, self.warning()).await.ok().flatten();
                 let new = warning.filter(|(_, said)| !state.contains(said.as_str()));
                 let warning = new.map(|(reason, said)| format!(" ({reason}: {said})")).unwrap_or_default();
                 let last = self.logs.last(Duration::ZERO).await; // it goes on: its log has no end
                 return Err(with_last(format!("it was not done within {within}: {state}{warning}"), last));
             }
-            sleep_until(end.min(Instant::now() + LOOK)).await;
+            sleep_until(end.min(Deadline::within(LOOK)).instant()).await;
         }
     }
 
@@ -147,7 +148,7 @@ impl Started {
 
     /// Waits until no pod of it can do anything.
     async fn gone(&self) -> Result<(), Error> {
-        let end = Instant::now() + GONE;
+        let end = Deadline::within(GONE);
         loop {
             let left = match timeout(CALL, self.its_pods()).await {
                 Ok(Ok(pods)) if !pods.iter().any(acts) => return Ok(()),
@@ -155,7 +156,7 @@ impl Started {
                 Ok(Err(error)) => cluster::why(&error),
                 Err(_) => "the cluster's API does not answer".into(),
             };
-            if Instant::now() >= end {
+            if end.passed() {
                 return Err(Error::new(format!("job `{}` does not go", self.name), left));
             }
             sleep(LOOK).await;

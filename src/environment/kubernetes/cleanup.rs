@@ -6,6 +6,7 @@
 use super::client::{ask, found, insist};
 use super::manifests::{SECRET, STORE_SECRET, run_label};
 use crate::client::Error;
+use crate::clock::{Deadline, Stopwatch};
 use crate::environment::RUN;
 use crate::environment::cluster::{self, CORDONED};
 use crate::environment::stack::{Key, Secrets};
@@ -20,7 +21,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// How long a namespace may take to go, and after it the disks.
 const GONE: Duration = Duration::from_mins(2);
@@ -143,11 +144,11 @@ async fn remove_namespace(client: &Client, name: &str, run: &str) -> Result<(), 
     }
     insist(&what, || async { found(namespaces.delete(name, &DeleteParams::default()).await) }).await?;
     hurry(client, name, &what).await;
-    let began = Instant::now();
+    let began = Stopwatch::start();
     let mut free = began; // when it was last seen to be held by no finalizer
     while let Some(there) = read().await? {
         if !held(&there) {
-            free = Instant::now();
+            free = Stopwatch::start();
         }
         if began.elapsed() > GONE || free.elapsed() > HELD {
             let why = format!("not gone within {} s: {}", began.elapsed().as_secs(), stuck(&there));
@@ -196,7 +197,7 @@ fn way_out(name: &str, namespace: &Namespace) -> String {
 /// Waits for the disks of the namespaces to go; answers those that stay.
 async fn disks(client: &Client, namespaces: &BTreeSet<&str>) -> Vec<String> {
     let volumes: Api<PersistentVolume> = Api::all(client.clone());
-    let deadline = Instant::now() + GONE;
+    let deadline = Deadline::within(GONE);
     loop {
         // Who may not list them cannot know; the survey has said so.
         let Ok(all) = ask("cannot list disks", volumes.list(&ListParams::default())).await else { return vec![] };
@@ -204,7 +205,7 @@ async fn disks(client: &Client, namespaces: &BTreeSet<&str>) -> Vec<String> {
         let ours = all.items.iter().filter(|volume| claim(volume).is_some_and(|n| namespaces.contains(n.as_str())));
         let policy = |volume: &PersistentVolume| volume.spec.as_ref()?.persistent_volume_reclaim_policy.clone();
         let (retained, going): (Vec<_>, Vec<_>) = ours.partition(|volume| policy(volume).as_deref() == Some("Retain"));
-        if going.is_empty() || Instant::now() >= deadline {
+        if going.is_empty() || deadline.passed() {
             let name = |volume: &PersistentVolume, why: &str| {
                 format!("persistent volume `{0}`: {why}; kubectl delete persistentvolume {0}", volume.name_any())
             };

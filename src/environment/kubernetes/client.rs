@@ -3,11 +3,12 @@
 //! Apart because the crate's client waits for ever where nobody answers, and repeats nothing.
 
 use crate::client::{Error, chain};
+use crate::clock::Deadline;
 use kube::config::{KubeConfigOptions, Kubeconfig, NamedContext};
 use kube::{Client, Config};
 use std::path::Path;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 /// How long one call may take.
 pub const CALL: Duration = Duration::from_secs(10);
@@ -76,21 +77,21 @@ pub async fn insist<T, F>(what: impl Into<String>, call: impl Fn() -> F) -> Resu
 where
     F: Future<Output = kube::Result<T>>,
 {
-    let (what, deadline) = (what.into(), Instant::now() + PATIENCE);
+    let (what, deadline) = (what.into(), Deadline::within(PATIENCE));
     let mut pause = Duration::from_millis(100);
     loop {
         let refusal = match timeout(CALL, call()).await {
             Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) if !transient(&error) || Instant::now() + pause >= deadline => {
+            Ok(Err(error)) if !transient(&error) || deadline.left() <= pause => {
                 return Err(refusal(what, &error));
             }
-            Err(_) if Instant::now() + pause >= deadline => {
+            Err(_) if deadline.left() <= pause => {
                 return Err(Error::new(what, format!("no answer of the cluster within {} s", PATIENCE.as_secs())));
             }
             Ok(Err(error)) => Some(error),
             Err(_) => None,
         };
-        sleep(pause.max(asked_for(refusal.as_ref())).min(deadline - Instant::now())).await;
+        sleep(pause.max(asked_for(refusal.as_ref())).min(deadline.left())).await;
         pause = (pause * 2).min(Duration::from_secs(3));
     }
 }
@@ -162,6 +163,7 @@ pub fn refusal(what: impl Into<String>, error: &kube::Error) -> Error {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::clock::Stopwatch;
     use kube::core::Status;
     use serde_json::json;
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -190,7 +192,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_cluster_that_is_busy_is_left_alone_for_as_long_as_it_asks_and_asked_again() {
-        let (began, asked) = (Instant::now(), AtomicU32::new(0));
+        let (began, asked) = (Stopwatch::start(), AtomicU32::new(0));
         let call = async || match asked.fetch_add(1, Ordering::Relaxed) {
             0 | 1 => Err(status(429, "too many requests")),
             _ => Ok("done"),

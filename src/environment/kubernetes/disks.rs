@@ -7,13 +7,14 @@ use super::client::{found, insist};
 use super::platform::KubernetesPlatform;
 use super::pods::{Component, POLL};
 use crate::client::Error;
+use crate::clock::Deadline;
 use crate::environment::{COMPONENT, Components, Disks};
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::{DeleteParams, ListParams, Preconditions};
 use kube::{Api, ResourceExt};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// How long a claim may take to go when its pod is gone.
 const GONE: Duration = Duration::from_mins(1);
@@ -67,9 +68,9 @@ impl Disks for KubernetesPlatform {
             let what = format!("cannot delete the pod `{name}`");
             insist(what, || async { gone(pods.delete(&name, &params).await) }).await?;
         }
-        let deadline = Instant::now() + GONE;
+        let deadline = Deadline::within(GONE);
         while let Some((name, _)) = meant().await?.first() {
-            if Instant::now() >= deadline {
+            if deadline.passed() {
                 let why = format!("not gone within {} s", GONE.as_secs());
                 let hint = format!("see what holds it: kubectl describe persistentvolumeclaim {name}");
                 return Err(Error::new(format!("cannot delete the claim `{name}`"), why).hint(hint));

@@ -10,6 +10,7 @@ use super::pods::{Component, NO_POD, POLL, Workload};
 use super::settings::{Kubernetes, Switches};
 use super::{cleanup, extra, logs};
 use crate::client::{Error, s3};
+use crate::clock::{Deadline, Stopwatch};
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools;
 use crate::environment::{
@@ -28,7 +29,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// A workload that has no pod after so long may be refused one; the cluster itself tries again later and later.
 const REFUSED: Duration = Duration::from_secs(5);
@@ -223,10 +224,10 @@ impl KubernetesPlatform {
 
     /// Waits until a component serves its clients through its endpoint.
     pub(super) async fn served(&self, name: &str) -> Result<(), Error> {
-        let deadline = Instant::now() + self.patience;
+        let deadline = Deadline::within(self.patience);
         loop {
             let Err(error) = self.serves(name).await else { return Ok(()) };
-            if Instant::now() >= deadline {
+            if deadline.passed() {
                 let state = self.component(name)?.described().await;
                 let why = format!("it does not serve within {} s ({error}); {state}", self.patience.as_secs());
                 return Err(Error::new(format!("cannot start `{name}`"), why));
@@ -282,7 +283,7 @@ async fn create(client: &Client, things: &[DynamicObject]) -> Result<(), Error> 
 /// Waits until the cluster calls a component's first pod ready; what will never come is told early: an image that is
 /// not there, a pod that is refused.
 async fn ready(component: &Component, within: Duration) -> Result<(), Error> {
-    let (began, what) = (Instant::now(), format!("cannot start `{}`", component.name));
+    let (began, what) = (Stopwatch::start(), format!("cannot start `{}`", component.name));
     let mut asked = began;
     loop {
         let pod = component.pod().await?;
@@ -294,7 +295,7 @@ async fn ready(component: &Component, within: Duration) -> Result<(), Error> {
             return Err(Error::new(what, state).hint("name images that the nodes can have, in `images`"));
         }
         if pod.is_none() && began.elapsed() > REFUSED && asked.elapsed() > POLL * 10 {
-            asked = Instant::now();
+            asked = Stopwatch::start();
             if let Some(why) = component.refused().await {
                 return Err(Error::new(what, why));
             }

@@ -5,6 +5,7 @@
 use super::client::{ask, found, insist};
 use super::events::{Warning, warnings};
 use crate::client::Error;
+use crate::clock::Deadline;
 use crate::environment::COMPONENT;
 use crate::environment::cluster::running;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -13,7 +14,7 @@ use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use serde_json::json;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// How often something that will happen soon is looked at.
 pub const POLL: Duration = Duration::from_millis(200);
@@ -148,11 +149,11 @@ impl Component {
 
     /// Waits until it has no pod left.
     pub async fn gone(&self, within: Duration) -> Result<(), Error> {
-        let deadline = Instant::now() + within;
+        let deadline = Deadline::within(within);
         loop {
             let pods = self.pods().await?;
             let Some(pod) = pods.first() else { return Ok(()) };
-            if Instant::now() >= deadline {
+            if deadline.passed() {
                 let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or("no node");
                 let why = format!("{} on {node} and does not go within {} s", self.state(pod), within.as_secs());
                 return Err(Error::new(format!("cannot stop `{}`", self.name), why));

@@ -6,6 +6,7 @@ use super::platform::KubernetesPlatform;
 use super::pods::{Component, POLL};
 use super::signals::{self, Act};
 use crate::client::{Error, Running, postgres, shell};
+use crate::clock::Deadline;
 use crate::environment::tools::Tools;
 use crate::environment::{Cluster, Components, Exec, Nodes, Objects, Power, Sql, stack};
 use crate::model::Finding;
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// How long pods may take to go in good order: the longest grace of the manifests, and what the cluster takes.
 const STOP: Duration = Duration::from_mins(1);
@@ -35,8 +36,8 @@ impl KubernetesPlatform {
 
     /// Waits until the cluster tells of the instance that serves: its clients know sooner than its API.
     async fn told(&self, component: &Component) -> Result<(), Error> {
-        let deadline = Instant::now() + TOLD;
-        while self.running(component).await?.is_none() && Instant::now() < deadline {
+        let deadline = Deadline::within(TOLD);
+        while self.running(component).await?.is_none() && !deadline.passed() {
             sleep(POLL).await;
         }
         Ok(())

@@ -6,6 +6,7 @@
 use super::COMPONENT;
 use crate::client::process::{self, Born, POLL};
 use crate::client::{Error, ErrorKind};
+use crate::clock::Deadline;
 use crate::environment::Journal;
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
@@ -21,7 +22,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// How long a program may take to end in good order before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -94,7 +95,7 @@ impl Component {
     /// Starts it, if it does not run, and waits until it serves.
     pub async fn start(&self) -> Result<(), Error> {
         let _turn = self.turn.lock().await;
-        let deadline = Instant::now() + self.program.patience();
+        let deadline = Deadline::within(self.program.patience());
         if let Some(born) = self.process() {
             if process::frozen(born.pid) {
                 return Err(Error::new(format!("cannot start `{}`", self.name()), "it is frozen").hint("resume it"));
@@ -205,7 +206,7 @@ impl Component {
         Ok(born)
     }
 
-    async fn served(&self, born: Born, log_from: u64, deadline: Instant) -> Result<(), Error> {
+    async fn served(&self, born: Born, log_from: u64, deadline: Deadline) -> Result<(), Error> {
         loop {
             let answer = self.program.ready(self.port()).await;
             // Asked after the answer: an answer counts only if ours was there to give it.
@@ -216,7 +217,7 @@ impl Component {
             }
             match answer {
                 Ok(()) => return Ok(()),
-                Err(error) if Instant::now() >= deadline => {
+                Err(error) if deadline.passed() => {
                     let limit = self.program.patience().as_secs();
                     let why = format!("not ready within {limit} s ({error}); its log: {}", self.tail(log_from));
                     return Err(self.error("start", why));
@@ -243,9 +244,9 @@ impl Component {
     }
 
     async fn until(&self, verb: &str, done: impl Fn() -> bool) -> Result<(), Error> {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Deadline::within(Duration::from_secs(5));
         while !done() {
-            if Instant::now() >= deadline {
+            if deadline.passed() {
                 return Err(self.error(verb, "no effect within 5 s"));
             }
             sleep(POLL / 5).await;
@@ -254,7 +255,7 @@ impl Component {
     }
 
     async fn find_port(&self) -> Result<(), Error> {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Deadline::within(Duration::from_secs(5));
         while !self.settled.load(Ordering::SeqCst) || !free(self.port()) {
             if !self.settled.load(Ordering::SeqCst) {
                 // Below what the system gives to clients, so that none takes it while its server is down.
@@ -263,7 +264,7 @@ impl Component {
                     return Ok(());
                 }
             }
-            if Instant::now() >= deadline {
+            if deadline.passed() {
                 let error = self.error("start", format!("its port {} is in use by another program", self.port()));
                 return Err(error.hint("end that program, or run the drill again: each run takes other ports"));
             }
