@@ -78,7 +78,10 @@ async fn each_fault_takes_effect_and_each_step_mends() {
     let nodes: Api<Node> = Api::all(services::cluster().await.unwrap());
     if let Some(name) = drained {
         let node = nodes.get(&name).await.unwrap();
-        assert!(!cordoned(&node) && !node.labels().contains_key(CORDONED), "a node that the run cordoned stays cordoned");
+        assert!(
+            !cordoned(&node) && !node.labels().contains_key(CORDONED),
+            "a node that the run cordoned stays cordoned"
+        );
     }
 }
 

@@ -8,7 +8,9 @@ mod running;
 pub mod s3;
 pub mod shell;
 pub mod tasks;
+mod until;
 pub mod versions;
 
 pub use error::{Error, ErrorKind, chain};
 pub use running::{Ended, Running};
+pub use until::{Overdue, until};
