@@ -7,6 +7,7 @@ use crate::clock;
 use crate::model::Line;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The name of the timeline in a run's folder.
@@ -35,6 +36,15 @@ fn place(own: &str, root: &str, xdg: &str, home: &str) -> PathBuf {
         let base = set(xdg).unwrap_or_else(|| set("HOME").unwrap_or_else(std::env::temp_dir).join(home));
         base.join("lifeboat")
     })
+}
+
+/// Writes a new file that only its owner may read, from its first moment on; makes its folder if it is missing.
+///
+/// # Errors
+/// When the file cannot be written, or exists.
+pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
 }
 
 /// A run's folder: `REPORTS/DRILL/STARTED`, with `REPORTS/DRILL/latest` pointing to it.

@@ -2,6 +2,7 @@
 
 mod error;
 pub mod mlflow;
+pub mod ports;
 pub mod postgres;
 pub mod process;
 mod running;

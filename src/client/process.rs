@@ -3,13 +3,12 @@
 //! A process id alone names nothing, because ids are used again: with its start time it does. A zombie has
 //! ended and waits for its parent to notice, so it counts as gone everywhere here.
 
-use crate::clock::Deadline;
+use super::until;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use sysinfo::{Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
-use tokio::time::sleep;
 
 /// How often something that will happen soon is looked at.
 pub const POLL: Duration = Duration::from_millis(50);
@@ -91,14 +90,9 @@ pub fn signal_group(leader: u32, signal: Signal) {
 
 /// Waits until none of them lives; answers who still does at the deadline.
 pub async fn gone(all: &BTreeSet<Born>, within: Duration) -> BTreeSet<Born> {
-    let deadline = Deadline::within(within);
-    loop {
-        let left: BTreeSet<Born> = all.iter().copied().filter(|born| born.lives()).collect();
-        if left.is_empty() || deadline.passed() {
-            return left;
-        }
-        sleep(POLL / 5).await;
-    }
+    let living = || all.iter().copied().filter(|born| born.lives()).collect::<BTreeSet<_>>();
+    let ended = async || Some(living()).filter(|left| !left.is_empty()).map_or(Ok(()), Err);
+    until(within, POLL / 5, ended).await.map_or_else(|late| late.reason.unwrap_or_else(living), |()| BTreeSet::new())
 }
 
 /// Freezes the trees of the roots; parents first, so that no child is born unseen.
@@ -162,6 +156,7 @@ mod tests {
     use super::*;
     use std::os::unix::process::CommandExt;
     use std::process::{Child, Command};
+    use tokio::time::sleep;
 
     fn family(mark: &str) -> Child {
         let script = "sleep 300 & setsid sleep 300 & wait";

@@ -3,8 +3,8 @@
 //! Apart because engines and runbook steps both take commands. Output goes straight into the file and not through
 //! a pipe: a server that the command leaves running would hold the pipe open for ever.
 
-use super::Error;
-use rustix::process::{Pid, Signal, kill_process_group};
+use super::{Error, process};
+use rustix::process::Signal;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -30,7 +30,7 @@ pub async fn run(command: &str, variables: &[Variable], log: &Path) -> Result<()
     shell.arg("-c").arg(command).envs(variables.iter().map(|(name, value)| (name, value)));
     shell.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0).kill_on_drop(true);
     let mut child = shell.spawn().map_err(|e| Error::caused_by(what(), e))?;
-    let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
+    let mut group = Group(child.id());
     let status = child.wait().await.map_err(|e| Error::caused_by(what(), e))?;
     group.0 = None;
     if status.success() {
@@ -55,12 +55,12 @@ fn last_line(log: &Path, from: u64) -> Option<String> {
 }
 
 /// Ends the command's whole process group, unless it ended by itself.
-struct Group(Option<Pid>);
+struct Group(Option<u32>);
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            let _ = kill_process_group(group, Signal::KILL); // gone already is as good
+        if let Some(leader) = self.0 {
+            process::signal_group(leader, Signal::KILL); // gone already is as good
         }
     }
 }

@@ -39,7 +39,7 @@ impl Server {
         let data = data.to_str().unwrap();
         let made = run("initdb", &["-D", data, "-U", "admin", "-A", "trust", "--no-sync"]).output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let port = free_port();
+        let port = lifeboat::client::ports::free().unwrap();
         let here = folder.path().to_str().unwrap().to_owned();
         let settings = ["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-k", &here];
         let log = fs::File::create(folder.path().join("log")).unwrap();
@@ -130,11 +130,4 @@ fn other() -> Option<(u32, u32)> {
     let line = users.lines().find(|l| l.starts_with("postgres:")).expect("the user `postgres` is needed");
     let mut ids = line.split(':').skip(2).map(|id| id.parse().unwrap());
     Some((ids.next().unwrap(), ids.next().unwrap()))
-}
-
-/// Below the ports that the kernel gives to clients, one of which could take it while the server is down.
-fn free_port() -> u16 {
-    std::iter::repeat_with(|| rand::random_range(10_000..32_000))
-        .find(|p| std::net::TcpListener::bind(("127.0.0.1", *p)).is_ok())
-        .unwrap()
 }

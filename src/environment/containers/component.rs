@@ -8,13 +8,12 @@ use super::recipe::{self, Recipe, SHARED_MEMORY};
 use super::restart::Restart;
 use super::{cleanup, network};
 use crate::client::process::POLL;
-use crate::client::{Error, ErrorKind, chain};
+use crate::client::{Error, ErrorKind, chain, ports, until};
 use crate::clock::Deadline;
 use crate::environment::Journal;
 use crate::environment::stack::{self, Secrets};
 use crate::model::Finding;
 use std::collections::HashMap;
-use std::net::TcpListener;
 use std::time::Duration;
 use testcontainers::bollard::models::{ContainerState, HostConfig, PortBinding, RestartPolicy, VolumeCreateRequest};
 use testcontainers::bollard::query_parameters::{
@@ -29,6 +28,8 @@ use tokio::time::{sleep, timeout};
 const MADE: Duration = Duration::from_mins(2);
 /// How long a program may take to end in good order before it is killed.
 const GRACE: i32 = 10;
+/// How long a call to the engine may take to have its effect.
+const EFFECT: Duration = Duration::from_secs(10);
 /// How often a component may die while it is waited for.
 const DEATHS: i64 = 3;
 
@@ -57,7 +58,7 @@ impl Component {
     ) -> Result<Self, Error> {
         let container = format!("{run}-{}", recipe.name);
         let (engine, run, secrets, name) = (engine.clone(), run.to_owned(), secrets.clone(), recipe.name);
-        let mut this = Self { engine, run, secrets, recipe, name, container, port: free_port() };
+        let mut this = Self { engine, run, secrets, recipe, name, container, port: ports::free()? };
         for volume in this.volumes() {
             journal.creating(this.engine.receipt("volume", &volume)).await?;
         }
@@ -69,7 +70,7 @@ impl Component {
                 return Err(error);
             }
             attempt += 1;
-            this.port = free_port();
+            this.port = ports::free()?;
         }
         Ok(this)
     }
@@ -214,14 +215,12 @@ impl Component {
     }
 
     pub(super) async fn until(&self, verb: &str, done: impl Fn(Option<&ContainerLook>) -> bool) -> Result<(), Error> {
-        let deadline = Deadline::within(Duration::from_secs(10));
-        while !done(self.look().await?.as_ref()) {
-            if deadline.passed() {
-                return Err(Error::new(self.cannot(verb), "no effect within 10 s"));
-            }
-            sleep(POLL / 5).await;
-        }
-        Ok(())
+        let effect = async || match self.look().await {
+            Ok(seen) => done(seen.as_ref()).then_some(Ok(())).ok_or(()),
+            Err(error) => Ok(Err(error)),
+        };
+        let late = |_| Err(Error::new(self.cannot(verb), format!("no effect within {} s", EFFECT.as_secs())));
+        until(EFFECT, POLL / 5, effect).await.unwrap_or_else(late)
     }
 
     pub(super) fn cannot(&self, verb: &str) -> String {
@@ -309,11 +308,4 @@ fn configure(host: &mut HostConfig, network: &str, inner: u16, port: u16, restar
 
 fn volume(container: &str, number: usize) -> String {
     format!("{container}-{number}")
-}
-
-/// Below what the system gives to clients, so that none takes it while its server is down.
-fn free_port() -> u16 {
-    let candidates = std::iter::repeat_with(|| rand::random_range(10_000..32_000)).take(1000);
-    let mut free = candidates.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    free.next().unwrap_or(10_000) // and the engine says that it is taken
 }

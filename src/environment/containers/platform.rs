@@ -12,12 +12,9 @@ use crate::environment::{
     RunContext, Sql,
 };
 use crate::model::{Finding, Receipt};
+use crate::store;
 use async_trait::async_trait;
 use serde_json::json;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use tokio_postgres::Client;
 
 /// A platform of containers that serves.
@@ -44,7 +41,9 @@ impl ContainersPlatform {
         let (run, secrets) = (run_context.run.as_str(), Secrets::random());
         let passfile = cleanup::passfile(run);
         journal.creating(Receipt(json!({ "file": passfile }))).await?;
-        write(&passfile, &secrets.passfile("127.0.0.1"))?;
+        store::write_private(&passfile, &secrets.passfile("127.0.0.1")).map_err(|e| {
+            Error::caused_by(format!("cannot write `{}`", passfile.display()), e).hint("set LIFEBOAT_STATE")
+        })?;
         network::create(engine, run, journal).await?;
 
         journal.progress("starting PostgreSQL, the S3 server and MLflow, which makes its tables");
@@ -81,15 +80,6 @@ impl ContainersPlatform {
     fn postgres(&self) -> &Component {
         &self.components[0]
     }
-}
-
-/// Writes a file that only its owner may read, from its first moment on.
-fn write(path: &Path, text: &str) -> Result<(), Error> {
-    let write = || {
-        path.parent().map_or(Ok(()), fs::create_dir_all)?;
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
-    };
-    write().map_err(|e| Error::caused_by(format!("cannot write `{}`", path.display()), e).hint("set LIFEBOAT_STATE"))
 }
 
 #[async_trait]

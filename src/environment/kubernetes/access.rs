@@ -8,7 +8,7 @@ use super::client::{ask, insist};
 use super::manifests::{MLFLOW_PORT, POSTGRES_PORT, S3_PORT};
 use super::pods::{Component, POLL};
 use super::settings::AccessMode;
-use crate::client::Error;
+use crate::client::{Error, ports};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::Portforwarder;
 use kube::{Api, ResourceExt};
@@ -63,7 +63,7 @@ impl Access {
             }
         }
         for (component, slot) in components.iter().zip(&mut access.addresses) {
-            let listener = listen().await?;
+            let listener = listen()?;
             *slot = listener.local_addr().map_err(|e| Error::caused_by(WHAT, e))?;
             access.listeners.spawn(serve(listener, component.clone(), Arc::clone(&access.tunnel_failures)));
         }
@@ -101,15 +101,10 @@ async fn answers(address: SocketAddr, within: Duration) -> bool {
     timeout(within, knock).await.is_ok()
 }
 
-async fn listen() -> Result<TcpListener, Error> {
-    for _ in 0..100 {
-        // Below what the system gives to clients, so that the port is nobody's by chance.
-        let port = rand::random_range(10_000..32_000);
-        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {
-            return Ok(listener);
-        }
-    }
-    Err(Error::new(WHAT, "no port of this machine is free"))
+fn listen() -> Result<TcpListener, Error> {
+    let listener = ports::listen()?;
+    let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
+    listener.map_err(|e| Error::caused_by(WHAT, e))
 }
 
 async fn serve(listener: TcpListener, component: Component, tunnel_failures: Arc<AtomicU64>) {
@@ -206,7 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_answers_a_moment_later_is_taken() {
-        let address = listen().await.unwrap().local_addr().unwrap(); // and closed again
+        let address = listen().unwrap().local_addr().unwrap(); // and closed again
         assert!(!answers(address, POLL * 2).await);
         let later = tokio::spawn(async move {
             sleep(POLL * 2).await;

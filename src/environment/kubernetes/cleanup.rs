@@ -17,8 +17,7 @@ use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt};
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -48,9 +47,7 @@ pub fn make_folder(run: &str, passfile: &str) -> Result<(), Error> {
     let make = || {
         fs::create_dir_all(&folder)?;
         fs::write(folder.join(MARKER), run)?;
-        let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(folder.join("passfile"))?;
-        file.write_all(passfile.as_bytes())
+        store::write_private(&folder.join("passfile"), passfile)
     };
     make().map_err(|e| Error::caused_by(format!("cannot make `{}`", folder.display()), e).hint("set LIFEBOAT_STATE"))
 }

@@ -5,7 +5,7 @@
 
 use super::COMPONENT;
 use crate::client::process::{self, Born, POLL};
-use crate::client::{Error, ErrorKind};
+use crate::client::{Error, ErrorKind, ports, until};
 use crate::clock::Deadline;
 use crate::environment::Journal;
 use crate::model::{Finding, Receipt};
@@ -15,7 +15,6 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -26,6 +25,8 @@ use tokio::time::sleep;
 
 /// How long a program may take to end in good order before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long a signal may take to have its effect, and a port of ours to be free again.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is particular about a component's program.
 #[async_trait]
@@ -244,33 +245,20 @@ impl Component {
     }
 
     async fn until(&self, verb: &str, done: impl Fn() -> bool) -> Result<(), Error> {
-        let deadline = Deadline::within(Duration::from_secs(5));
-        while !done() {
-            if deadline.passed() {
-                return Err(self.error(verb, "no effect within 5 s"));
-            }
-            sleep(POLL / 5).await;
-        }
-        Ok(())
+        let effect = until(PATIENCE, POLL / 5, async || done().then_some(()).ok_or(())).await;
+        effect.map_err(|_| self.error(verb, format!("no effect within {} s", PATIENCE.as_secs())))
     }
 
     async fn find_port(&self) -> Result<(), Error> {
-        let deadline = Deadline::within(Duration::from_secs(5));
-        while !self.settled.load(Ordering::SeqCst) || !free(self.port()) {
-            if !self.settled.load(Ordering::SeqCst) {
-                // Below what the system gives to clients, so that none takes it while its server is down.
-                self.port.store(rand::random_range(10_000..32_000), Ordering::SeqCst);
-                if free(self.port()) {
-                    return Ok(());
-                }
-            }
-            if deadline.passed() {
-                let error = self.error("start", format!("its port {} is in use by another program", self.port()));
-                return Err(error.hint("end that program, or run the drill again: each run takes other ports"));
-            }
-            sleep(POLL).await;
+        if !self.settled.load(Ordering::SeqCst) {
+            self.port.store(ports::free()?, Ordering::SeqCst);
+            return Ok(());
         }
-        Ok(())
+        let free = until(PATIENCE, POLL, async || ports::is_free(self.port()).then_some(()).ok_or(())).await;
+        free.map_err(|_| {
+            let error = self.error("start", format!("its port {} is in use by another program", self.port()));
+            error.hint("end that program, or run the drill again: each run takes other ports")
+        })
     }
 
     fn tail(&self, from: u64) -> String {
@@ -306,10 +294,6 @@ fn ended_for(log: &str) -> ErrorKind {
         log if log.contains("postmaster.pid") => ErrorKind::Locked,
         _ => ErrorKind::Other,
     }
-}
-
-fn free(port: u16) -> bool {
-    TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
 
 #[cfg(test)]
@@ -368,7 +352,7 @@ mod tests {
         assert!(tried.len() == 2 && tried[0] != tried[1] && tried[1] == component.port(), "{tried:?}");
 
         component.stop().await.unwrap();
-        let _other = TcpListener::bind(("127.0.0.1", component.port())).unwrap();
+        let _other = std::net::TcpListener::bind(("127.0.0.1", component.port())).unwrap();
         let error = component.start().await.unwrap_err();
         assert!(error.why.contains(&format!("port {} is in use", component.port())), "{error}");
         assert!(error.hint.unwrap().contains("other ports"));

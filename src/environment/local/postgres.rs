@@ -8,10 +8,11 @@ use super::setup::{Site, Wheels};
 use crate::client::Error;
 use crate::environment::stack::{self, DATABASE, Secrets};
 use crate::environment::tools::{self, ToolChoice, scrub};
+use crate::store;
 use async_trait::async_trait;
 use rustix::process::Signal;
 use std::fs;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -48,8 +49,8 @@ impl Postgres {
             fs::create_dir(&data)?;
             fs::set_permissions(&data, fs::Permissions::from_mode(0o700))?;
             own(&data)?;
-            private(&folder.join(PASSFILE), &secrets.passfile("127.0.0.1"))?;
-            private(&pwfile, &secrets.database)?;
+            store::write_private(&folder.join(PASSFILE), &secrets.passfile("127.0.0.1"))?;
+            store::write_private(&pwfile, &secrets.database)?;
             own(&pwfile)
         };
         prepare().map_err(|e| Error::caused_by(what(), e))?;
@@ -174,12 +175,6 @@ fn entry(passwd: &str, name: &str) -> Option<(u32, u32)> {
     let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
     let mut numbers = line.split(':').skip(2).map_while(|field| field.parse().ok());
     Some((numbers.next()?, numbers.next()?))
-}
-
-/// Writes a file that only its owner may read, from its first moment on.
-pub fn private(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
 }
 
 #[cfg(test)]

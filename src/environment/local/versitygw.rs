@@ -1,7 +1,6 @@
 //! The S3 server of the local platform: VersityGW, found or built, with a second user for MLflow.
 
 use super::component::Program;
-use super::postgres::private;
 use super::setup::{Site, Wheels, on_path, open};
 use crate::client::{Error, chain, s3};
 use crate::environment::stack::{self, Key, Secrets};
@@ -44,7 +43,7 @@ impl Versitygw {
             for part in ["data", "versions", "iam"] {
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(folder.join(part))?;
             }
-            private(&folder.join("iam/users.json"), &secrets.users())
+            store::write_private(&folder.join("iam/users.json"), &secrets.users())
         };
         prepare().map_err(|e| Error::caused_by(what(), e))?;
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build();
