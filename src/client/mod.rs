@@ -1,5 +1,6 @@
-//! How Lifeboat talks to the world: MLflow, PostgreSQL, S3, processes. No judgement here.
+//! How Lifeboat talks to the world: MLflow, PostgreSQL, S3, containers, processes. No judgement here.
 
+pub mod containers;
 mod error;
 pub mod mlflow;
 pub mod ports;

@@ -3,23 +3,23 @@
 //! Apart because it must work when the process that made all this is dead. Gone already is success; what does not
 //! carry the run's label is not ours and is never touched.
 
-use super::engine::{COMPONENT, Engine, LIMIT, ask, of_run, settle};
+use super::labels::{COMPONENT, of_run};
 use crate::client::Error;
+use crate::client::containers::{ContainerEngine, ask, settle, write};
 use crate::client::process::POLL;
 use crate::environment::RunContext;
 use crate::model::Receipt;
-use futures::StreamExt;
 use futures::future::join_all;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use testcontainers::bollard::models::ContainerSummary;
 use testcontainers::bollard::query_parameters::{
-    ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, LogsOptionsBuilder,
-    RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder,
+    ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
+    RemoveVolumeOptionsBuilder,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 /// What the receipts of a run can name on an engine.
 const KINDS: [&str; 3] = ["container", "network", "volume"];
@@ -35,7 +35,7 @@ pub async fn remove(run_context: &RunContext, receipts: &[Receipt]) -> Vec<Strin
     }
     let mut left = vec![];
     for (address, things) in named {
-        let swept = async { attempt(&Engine::at(address)?, run_context).await }.await;
+        let swept = async { attempt(&ContainerEngine::at(address)?, run_context).await }.await;
         match swept {
             Ok(more) => left.extend(more),
             Err(error) => left.extend(things.iter().map(|thing| format!("{thing}: {error}"))),
@@ -47,7 +47,7 @@ pub async fn remove(run_context: &RunContext, receipts: &[Receipt]) -> Vec<Strin
 }
 
 /// Removes all that carries the run's label; answers what could not be removed.
-pub async fn sweep(engine: &Engine, run_context: &RunContext) -> Vec<String> {
+pub async fn sweep(engine: &ContainerEngine, run_context: &RunContext) -> Vec<String> {
     let swept = attempt(engine, run_context).await;
     let mut left = swept.unwrap_or_else(|error| vec![format!("what the run made on `{}`: {error}", engine.address)]);
     left.extend(delete_file(&passfile(&run_context.run)));
@@ -64,7 +64,7 @@ fn delete_file(file: &Path) -> Option<String> {
     Some(format!("file `{}`: {error}", file.display()))
 }
 
-async fn attempt(engine: &Engine, run_context: &RunContext) -> Result<Vec<String>, Error> {
+async fn attempt(engine: &ContainerEngine, run_context: &RunContext) -> Result<Vec<String>, Error> {
     let mut left = vec![];
     for round in 0..3 {
         let found = found(engine, &run_context.run).await?;
@@ -115,7 +115,7 @@ impl FoundOnEngine {
     }
 }
 
-async fn found(engine: &Engine, run: &str) -> Result<FoundOnEngine, Error> {
+async fn found(engine: &ContainerEngine, run: &str) -> Result<FoundOnEngine, Error> {
     let (what, filters) = (format!("cannot list what the run `{run}` made"), of_run(run));
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
     let containers = ask(&what, engine.docker.list_containers(Some(options))).await?;
@@ -135,7 +135,7 @@ fn name(container: &ContainerSummary) -> &str {
     name.map_or("", |name| name.trim_start_matches('/'))
 }
 
-async fn remove_container(engine: &Engine, name: &str) -> Option<String> {
+async fn remove_container(engine: &ContainerEngine, name: &str) -> Option<String> {
     let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
     // 409: it is being removed already, which the next look tells
     let call = engine.docker.remove_container(name, Some(options));
@@ -143,29 +143,11 @@ async fn remove_container(engine: &Engine, name: &str) -> Option<String> {
 }
 
 /// Writes a container's log to the run's folder. What cannot be had is not worth leaving anything behind.
-async fn fetch(engine: &Engine, container: &ContainerSummary, folder: &Path) {
+async fn fetch(engine: &ContainerEngine, container: &ContainerSummary, folder: &Path) {
     let component = container.labels.as_ref().and_then(|labels| labels.get(COMPONENT));
     let Some(component) = component.filter(|component| !component.contains('/')) else { return };
     let logs = folder.join("logs");
     let file = fs::create_dir_all(&logs).and_then(|()| fs::File::create(logs.join(format!("{component}.log"))));
     let Ok(mut file) = file else { return };
-    let options = LogsOptionsBuilder::new().stdout(true).stderr(true).build();
-    let mut lines = std::pin::pin!(engine.docker.logs(name(container), Some(options)));
-    let copy = async {
-        while let Some(Ok(line)) = lines.next().await {
-            if file.write_all(line.as_ref()).is_err() {
-                return;
-            }
-        }
-    };
-    let _ = timeout(LIMIT, copy).await;
-}
-
-/// The last lines of a container's log, for an error message.
-pub async fn tail(engine: &Engine, container: &str) -> String {
-    let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail("12").build();
-    let lines = engine.docker.logs(container, Some(options)).collect::<Vec<_>>();
-    let Ok(lines) = timeout(LIMIT, lines).await else { return "the engine does not give it".into() };
-    let text: String = lines.into_iter().flatten().map(|line| line.to_string()).collect();
-    text.trim().to_owned()
+    write(engine, name(container), &mut file).await;
 }

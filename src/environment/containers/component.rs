@@ -3,10 +3,11 @@
 //! The engine's own rule decides what comes back by itself: by default a process that dies is started again. What was
 //! killed or stopped through the engine stays down until it is started, whatever the rule.
 
-use super::engine::{COMPONENT, DISK, Engine, RUN, ask, labels, settle};
+use super::labels::{COMPONENT, DISK, RUN, labels, receipt};
+use super::network;
 use super::recipe::{self, Recipe, SHARED_MEMORY};
 use super::restart::Restart;
-use super::{cleanup, network};
+use crate::client::containers::{ContainerEngine, ask, settle, tail};
 use crate::client::process::POLL;
 use crate::client::{Error, ErrorKind, chain, ports, until};
 use crate::clock::Deadline;
@@ -35,7 +36,7 @@ const DEATHS: i64 = 3;
 
 /// A component of the platform.
 pub struct Component {
-    pub(super) engine: Engine,
+    pub(super) engine: ContainerEngine,
     pub(super) run: String,
     secrets: Secrets,
     recipe: Recipe,
@@ -50,7 +51,7 @@ pub struct Component {
 impl Component {
     /// Makes its volumes and its container, starts it and connects it; it need not serve yet.
     pub async fn create(
-        engine: &Engine,
+        engine: &ContainerEngine,
         run: &str,
         recipe: Recipe,
         secrets: &Secrets,
@@ -60,9 +61,9 @@ impl Component {
         let (engine, run, secrets, name) = (engine.clone(), run.to_owned(), secrets.clone(), recipe.name);
         let mut this = Self { engine, run, secrets, recipe, name, container, port: ports::free()? };
         for volume in this.volumes() {
-            journal.creating(this.engine.receipt("volume", &volume)).await?;
+            journal.creating(receipt(&this.engine, "volume", &volume)).await?;
         }
-        journal.creating(this.engine.receipt("container", &this.container)).await?;
+        journal.creating(receipt(&this.engine, "container", &this.container)).await?;
         let mut attempt = 0;
         while let Err(error) = this.make().await {
             // Another took the port between our look and the engine's.
@@ -164,11 +165,11 @@ impl Component {
                 Err(error) => error,
             };
             if seen.down || seen.restarts - first.restarts >= DEATHS {
-                let log = cleanup::tail(&self.engine, &self.container).await;
+                let log = tail(&self.engine, &self.container).await;
                 return Err(Error::new(self.cannot("start"), format!("it ended ({}); its log: {log}", seen.how)));
             }
             if deadline.passed() {
-                let log = cleanup::tail(&self.engine, &self.container).await;
+                let log = tail(&self.engine, &self.container).await;
                 let limit = self.recipe.patience.as_secs();
                 let why = format!("not ready within {limit} s ({error}); its log: {log}");
                 return Err(Error::new(self.cannot("start"), why));

@@ -1,7 +1,7 @@
 //! What a container may take of the processors, and how often it wanted more.
 
-use super::engine::{Engine, ask};
 use crate::client::Error;
+use crate::client::containers::{ContainerEngine, ask};
 use crate::environment::CpuUse;
 use futures::TryStreamExt;
 use testcontainers::bollard::models::{ContainerUpdateBody, HostConfig};
@@ -13,7 +13,7 @@ const PERIOD: i64 = 100_000;
 const UNLIMITED: i64 = -1;
 
 /// What a container may take, and how often it was held back.
-pub async fn cpu(engine: &Engine, container: &str) -> Result<CpuUse, Error> {
+pub async fn cpu(engine: &ContainerEngine, container: &str) -> Result<CpuUse, Error> {
     let what = format!("cannot see the processors of `{container}`");
     let found = engine.inspect(container).await?.ok_or_else(|| Error::new(&what, "its container is gone"))?;
     let options = StatsOptionsBuilder::new().stream(false).one_shot(true).build();
@@ -25,7 +25,7 @@ pub async fn cpu(engine: &Engine, container: &str) -> Result<CpuUse, Error> {
 }
 
 /// Sets or takes away what a container may take.
-pub async fn throttle(engine: &Engine, container: &str, limit: Option<u64>) -> Result<(), Error> {
+pub async fn throttle(engine: &ContainerEngine, container: &str, limit: Option<u64>) -> Result<(), Error> {
     let what = format!("cannot limit the processors of `{container}`");
     let quota = limit.map(|limit| i64::try_from(limit).map(|limit| limit.saturating_mul(PERIOD / 1000))).transpose();
     let quota = quota.map_err(|e| Error::caused_by(&what, e))?.unwrap_or(UNLIMITED);

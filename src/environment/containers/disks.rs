@@ -4,8 +4,9 @@
 //! that no other has. What does not carry the run's label is not ours and is never touched.
 
 use super::component::Component;
-use super::engine::{DISK, RUN, ask, settle, status};
+use super::labels::{DISK, RUN};
 use crate::client::Error;
+use crate::client::containers::{ask, settle, status};
 use std::collections::HashMap;
 use testcontainers::bollard::models::Volume;
 use testcontainers::bollard::query_parameters::{RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder};

@@ -1,7 +1,7 @@
 //! What a container takes of memory, what it may take, and whether the kernel has killed in it for want of it.
 
-use super::engine::{Engine, ask};
 use crate::client::Error;
+use crate::client::containers::{ContainerEngine, ask};
 use crate::clock;
 use crate::environment::MemoryUse;
 use futures::TryStreamExt;
@@ -14,7 +14,7 @@ use testcontainers::bollard::query_parameters::{EventsOptionsBuilder, StatsOptio
 const UNLIMITED: i64 = i64::MAX - 4095;
 
 /// What a container takes and may take.
-pub async fn memory(engine: &Engine, container: &str) -> Result<MemoryUse, Error> {
+pub async fn memory(engine: &ContainerEngine, container: &str) -> Result<MemoryUse, Error> {
     let what = format!("cannot see the memory of `{container}`");
     let state = engine.inspect(container).await?.ok_or_else(|| Error::new(&what, "its container is gone"))?;
     let limit = state.host_config.and_then(|config| config.memory).filter(|bytes| (1..UNLIMITED).contains(bytes));
@@ -28,7 +28,7 @@ pub async fn memory(engine: &Engine, container: &str) -> Result<MemoryUse, Error
 }
 
 /// Sets or takes away what a container may take.
-pub async fn limit(engine: &Engine, container: &str, bytes: Option<u64>) -> Result<(), Error> {
+pub async fn limit(engine: &ContainerEngine, container: &str, bytes: Option<u64>) -> Result<(), Error> {
     let what = format!("cannot limit the memory of `{container}`");
     let bytes = bytes.map(i64::try_from).transpose().map_err(|e| Error::caused_by(&what, e))?.unwrap_or(UNLIMITED);
     // Both at once and the same: no swap. One alone is refused as soon as it crosses what the other was before.
@@ -46,7 +46,7 @@ fn used(stats: ContainerMemoryStats) -> u64 {
 
 /// Has the kernel killed in this container, as far as the engine remembers? A container's own state tells only of its
 /// last end, and nothing of a child that was killed while its parent lived on.
-async fn killed(engine: &Engine, container: &str, what: &str) -> Result<bool, Error> {
+async fn killed(engine: &ContainerEngine, container: &str, what: &str) -> Result<bool, Error> {
     let wanted = [("container", container), ("event", "oom")];
     let filters: HashMap<String, Vec<String>> =
         wanted.into_iter().map(|(key, value)| (key.to_owned(), vec![value.to_owned()])).collect();

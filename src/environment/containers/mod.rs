@@ -7,8 +7,7 @@ mod cleanup;
 mod component;
 mod cpu;
 mod disks;
-mod engine;
-mod exec;
+mod labels;
 mod memory;
 mod network;
 mod platform;
@@ -19,6 +18,7 @@ mod survey;
 use super::images::Images;
 use super::{Environment, Inventory, Journal, Permission, Platform, Power, RunContext, Survey, Thing, stack};
 use crate::client::Error;
+use crate::client::containers::ContainerEngine;
 use crate::kind::Kind;
 use crate::model::Receipt;
 use crate::node::read;
@@ -71,7 +71,7 @@ impl Environment for Containers {
     }
 
     async fn provision(&self, run: &RunContext, journal: Arc<dyn Journal>) -> Result<Arc<dyn Platform>, Error> {
-        let engine = engine::Engine::own()?;
+        let engine = ContainerEngine::own()?;
         let made = platform::ContainersPlatform::provision(&engine, run, self, &*journal);
         match Box::pin(made).await {
             Ok(platform) => Ok(Arc::new(platform)),

@@ -4,10 +4,10 @@
 //! network of their own for that, which leads nowhere else. So two of them can be cut off from each other while
 //! clients outside still reach both, and no port of this machine changes.
 
-use super::engine::{Engine, ask, labels, settle};
-use super::exec::exec;
+use super::labels::{labels, receipt};
 use super::recipe::inner_port;
 use crate::client::Error;
+use crate::client::containers::{ContainerEngine, ask, exec, settle};
 use crate::environment::Journal;
 use crate::environment::stack::COMPONENTS;
 use crate::model::Finding;
@@ -25,7 +25,7 @@ pub fn front(run: &str) -> String {
 }
 
 /// Makes a run's networks.
-pub async fn create(engine: &Engine, run: &str, journal: &dyn Journal) -> Result<(), Error> {
+pub async fn create(engine: &ContainerEngine, run: &str, journal: &dyn Journal) -> Result<(), Error> {
     let apart = HashMap::from([("com.docker.network.bridge.enable_icc".to_owned(), "false".to_owned())]);
     let front = NetworkCreateRequest { name: front(run), options: Some(apart), ..NetworkCreateRequest::default() };
     let pairs = PAIRS.iter().map(|pair| NetworkCreateRequest {
@@ -35,7 +35,7 @@ pub async fn create(engine: &Engine, run: &str, journal: &dyn Journal) -> Result
     });
     for network in [front].into_iter().chain(pairs) {
         let what = format!("cannot make the network `{}`", network.name);
-        journal.creating(engine.receipt("network", &network.name)).await?;
+        journal.creating(receipt(engine, "network", &network.name)).await?;
         let network = NetworkCreateRequest { driver: Some("bridge".into()), labels: Some(labels(run)), ..network };
         let hint = "are there many networks already? `docker network prune` removes those that nobody uses";
         ask(what, engine.docker.create_network(network)).await.map_err(|error| error.hint(hint))?;
@@ -44,7 +44,7 @@ pub async fn create(engine: &Engine, run: &str, journal: &dyn Journal) -> Result
 }
 
 /// Connects a component's container to all whom it talks to.
-pub async fn join(engine: &Engine, run: &str, component: &str) -> Result<(), Error> {
+pub async fn join(engine: &ContainerEngine, run: &str, component: &str) -> Result<(), Error> {
     for pair in PAIRS.into_iter().filter(|pair| pair.0 == component || pair.1 == component) {
         connect(engine, run, pair, component).await?;
     }
@@ -52,7 +52,7 @@ pub async fn join(engine: &Engine, run: &str, component: &str) -> Result<(), Err
 }
 
 /// Cuts two components off from each other.
-pub async fn cut(engine: &Engine, run: &str, one: &str, other: &str) -> Result<(), Error> {
+pub async fn cut(engine: &ContainerEngine, run: &str, one: &str, other: &str) -> Result<(), Error> {
     let pair = pair(one, other)?;
     let network = pair_name(run, pair);
     if !connected(engine, run, pair).await? {
@@ -63,13 +63,13 @@ pub async fn cut(engine: &Engine, run: &str, one: &str, other: &str) -> Result<(
 }
 
 /// Connects them again.
-pub async fn mend(engine: &Engine, run: &str, one: &str, other: &str) -> Result<(), Error> {
+pub async fn mend(engine: &ContainerEngine, run: &str, one: &str, other: &str) -> Result<(), Error> {
     let pair = pair(one, other)?;
     if connected(engine, run, pair).await? { Ok(()) } else { connect(engine, run, pair, pair.0).await }
 }
 
 /// Does one reach the other's port, by name? Asked from inside of `one`.
-pub async fn reaches(engine: &Engine, run: &str, one: &str, other: &str) -> Finding {
+pub async fn reaches(engine: &ContainerEngine, run: &str, one: &str, other: &str) -> Finding {
     for component in [one, other] {
         if let Err(error) = known(component) {
             return Finding::unknown(error.to_string());
@@ -89,7 +89,7 @@ pub async fn reaches(engine: &Engine, run: &str, one: &str, other: &str) -> Find
     }
 }
 
-async fn connect(engine: &Engine, run: &str, pair: (&str, &str), component: &str) -> Result<(), Error> {
+async fn connect(engine: &ContainerEngine, run: &str, pair: (&str, &str), component: &str) -> Result<(), Error> {
     let endpoint = EndpointSettings { aliases: Some(vec![component.to_owned()]), ..EndpointSettings::default() };
     let container = format!("{run}-{component}");
     let request = NetworkConnectRequest { container, endpoint_config: Some(endpoint) };
@@ -99,7 +99,7 @@ async fn connect(engine: &Engine, run: &str, pair: (&str, &str), component: &str
 }
 
 /// Is the client on the network that it shares with its server?
-async fn connected(engine: &Engine, run: &str, pair: (&str, &str)) -> Result<bool, Error> {
+async fn connected(engine: &ContainerEngine, run: &str, pair: (&str, &str)) -> Result<bool, Error> {
     let container = format!("{run}-{}", pair.0);
     let gone = || Error::new(format!("cannot change the network of `{}`", pair.0), "its container is gone");
     let found = engine.inspect(&container).await?.ok_or_else(gone)?;

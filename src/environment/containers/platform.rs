@@ -1,9 +1,9 @@
 //! The live platform of containers: made in order, and the powers over it.
 
 use super::component::Component;
-use super::engine::Engine;
 use super::recipe::{self, administrator, endpoint};
-use super::{Containers, cleanup, cpu, exec, memory, network};
+use super::{Containers, cleanup, cpu, memory, network};
+use crate::client::containers::{ContainerEngine, exec};
 use crate::client::{Error, Running};
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools::{self, Tools};
@@ -19,7 +19,7 @@ use tokio_postgres::Client;
 
 /// A platform of containers that serves.
 pub struct ContainersPlatform {
-    engine: Engine,
+    engine: ContainerEngine,
     run_context: RunContext,
     keep: bool,
     components: [Component; 3],
@@ -32,7 +32,7 @@ pub struct ContainersPlatform {
 impl ContainersPlatform {
     /// Sets a platform up; what was made before a failure is left to `cleanup`.
     pub async fn provision(
-        engine: &Engine,
+        engine: &ContainerEngine,
         run_context: &RunContext,
         settings: &Containers,
         journal: &dyn Journal,
@@ -170,7 +170,7 @@ impl Components for ContainersPlatform {
 #[async_trait]
 impl Exec for ContainersPlatform {
     async fn exec(&self, component: &str, command: &[&str]) -> Result<Running, Error> {
-        exec::exec(&self.engine, &self.component(component)?.container, command, &[]).await
+        exec(&self.engine, &self.component(component)?.container, command, &[]).await
     }
 }
 
@@ -247,7 +247,7 @@ impl Sql for ContainersPlatform {
         // Inside of the server's own container, where the superuser needs no password.
         let variables = [("PGUSER", stack::DATABASE), ("PGDATABASE", stack::DATABASE), ("PGCONNECT_TIMEOUT", "10")];
         let command: Vec<&str> = [name].into_iter().chain(args.iter().copied()).collect();
-        exec::exec(&self.engine, &self.postgres().container, &command, &variables).await
+        exec(&self.engine, &self.postgres().container, &command, &variables).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the container engine has for a platform, and what it lacks; asks and never makes anything.
 
-use super::engine::{Engine, HINT, ask, no_answer};
+use crate::client::containers::{ContainerEngine, HINT, ask, no_answer};
 use crate::client::{Error, ErrorKind};
 use crate::environment::Survey;
 use crate::environment::images::Images;
@@ -14,7 +14,7 @@ const SPACE: u64 = 1 << 30;
 /// Asks the engine.
 pub async fn survey(images: &Images) -> Survey {
     let mut survey = Survey::default();
-    match Engine::own() {
+    match ContainerEngine::own() {
         Ok(engine) => {
             if let Err(error) = look(&engine, images, &mut survey).await {
                 survey.problems.push(error.to_string());
@@ -25,7 +25,7 @@ pub async fn survey(images: &Images) -> Survey {
     survey
 }
 
-async fn look(engine: &Engine, images: &Images, survey: &mut Survey) -> Result<(), Error> {
+async fn look(engine: &ContainerEngine, images: &Images, survey: &mut Survey) -> Result<(), Error> {
     let address = &engine.address;
     let version = ask(no_answer(address), engine.docker.version()).await.map_err(|error| advise(error, address))?;
     let mut text = version.version.unwrap_or_default();
@@ -62,7 +62,7 @@ async fn look(engine: &Engine, images: &Images, survey: &mut Survey) -> Result<(
     Ok(())
 }
 
-async fn present(engine: &Engine, image: &str) -> Result<bool, Error> {
+async fn present(engine: &ContainerEngine, image: &str) -> Result<bool, Error> {
     let look = async {
         match engine.docker.inspect_image(image).await {
             Err(testcontainers::bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {

@@ -1,41 +1,27 @@
-//! The container engine: where it is, calls to it that never hang, and the labels by which what is ours is found again.
+//! The container engine: where it is, and calls to it that never hang.
+//!
+//! Apart because every call needs the same time limit, and the same reading of what the engine refuses.
 
-use crate::client::process::Born;
 use crate::client::{Error, ErrorKind};
-use crate::model::Receipt;
-use serde_json::json;
-use std::collections::HashMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 use testcontainers::bollard::models::ContainerInspectResponse;
 use testcontainers::bollard::{self, Docker};
 
-/// The label with the run's name.
-pub const RUN: &str = "dev.lifeboat.run";
-/// The label with the component's name.
-pub const COMPONENT: &str = "dev.lifeboat.component";
-/// The label of a volume that tells it from those that had its name before and will have it after. The time of its
-/// making does not: Docker 20.10 tells another one as soon as the volume is mounted anew.
-pub const DISK: &str = "dev.lifeboat.disk";
-/// The label with the id of the process that made it.
-const OWNER: &str = "dev.lifeboat.owner";
-/// The label with the start of that process, in seconds since 1970: ids are used again.
-const OWNER_START: &str = "dev.lifeboat.owner-start";
-
 /// How long an engine may take for one answer.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// A container engine.
 #[derive(Clone)]
-pub struct Engine {
+pub struct ContainerEngine {
     /// Its client.
     pub docker: Docker,
     /// Where it is, as `DOCKER_HOST` would say it.
     pub address: String,
 }
 
-impl Engine {
+impl ContainerEngine {
     /// The engine that this process would use.
     pub fn own() -> Result<Self, Error> {
         Self::at(&address())
@@ -46,11 +32,6 @@ impl Engine {
         let docker = Docker::connect_with_host(address);
         let docker = docker.map_err(|e| Error::caused_by(no_answer(address), e).hint(HINT))?;
         Ok(Self { docker, address: address.to_owned() })
-    }
-
-    /// A receipt for a thing on this engine.
-    pub fn receipt(&self, kind: &str, name: &str) -> Receipt {
-        Receipt(json!({ kind: name, "engine": self.address }))
     }
 
     /// What the engine knows of a container; nothing if it is gone.
@@ -89,20 +70,6 @@ pub fn address() -> String {
     ];
     let found = [Some(usual.clone())].into_iter().chain(others).flatten().find(|path| path.exists());
     format!("unix://{}", found.unwrap_or(usual).display())
-}
-
-/// The labels of all that is made for a run.
-pub fn labels(run: &str) -> HashMap<String, String> {
-    let own = std::process::id();
-    let start = Born::of(own).map_or(0, |born| born.start);
-    [(RUN, run.to_owned()), (OWNER, own.to_string()), (OWNER_START, start.to_string())]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
-}
-
-/// A filter for lists: only what belongs to the run.
-pub fn of_run(run: &str) -> HashMap<String, Vec<String>> {
-    HashMap::from([("label".to_owned(), vec![format!("{RUN}={run}")])])
 }
 
 /// Asks the engine, but not for ever.
@@ -170,11 +137,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("docker.sock");
         let _frozen = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-        let engine = Engine::at(&format!("unix://{}", socket.display())).unwrap();
+        let engine = ContainerEngine::at(&format!("unix://{}", socket.display())).unwrap();
         let error = ask("cannot ask", engine.docker.version()).await.unwrap_err();
         assert_eq!(error.why, "the engine gave no answer within 30 s");
         drop(engine);
-        let error = Engine::at("unix:///nowhere/docker.sock").err().unwrap();
+        let error = ContainerEngine::at("unix:///nowhere/docker.sock").err().unwrap();
         assert!(error.hint.unwrap().contains("DOCKER_HOST"));
     }
 
@@ -187,13 +154,5 @@ mod tests {
             assert!(names_a_port(message), "{message}");
         }
         assert!(!names_a_port("Conflict. The container name \"/a\" is already in use by container \"b\""));
-    }
-
-    #[test]
-    fn everything_says_whose_it_is() {
-        let labels = labels("some-run");
-        assert_eq!(labels[RUN], "some-run");
-        let born = Born { pid: labels[OWNER].parse().unwrap(), start: labels[OWNER_START].parse().unwrap() };
-        assert!(born.lives(), "{labels:?}");
     }
 }

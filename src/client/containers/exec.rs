@@ -1,6 +1,8 @@
-//! A command inside a container, as a [`Running`] like any other.
+//! Runs a command inside a container, as a [`Running`] like any other.
+//!
+//! Apart because the engine's one connection has to be taken apart into three streams.
 
-use super::engine::{Engine, ask};
+use super::engine::{ContainerEngine, ask};
 use crate::client::process::POLL;
 use crate::client::{Ended, Error, Running};
 use futures::{Stream, StreamExt};
@@ -21,7 +23,7 @@ type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error
 
 /// Starts a command in a container, as root, with these variables.
 pub async fn exec(
-    engine: &Engine,
+    engine: &ContainerEngine,
     container: &str,
     command: &[&str],
     variables: &[(&str, &str)],
@@ -97,7 +99,7 @@ async fn drain(mut output: Output, mut to: DuplexStream) -> Drained {
 }
 
 /// The exit code; the engine may know it a moment after the last output.
-async fn code(engine: &Engine, id: &str, what: &str) -> Result<Option<i64>, Error> {
+async fn code(engine: &ContainerEngine, id: &str, what: &str) -> Result<Option<i64>, Error> {
     for _ in 0..100 {
         let state = ask(what, engine.docker.inspect_exec(id)).await?;
         if state.running != Some(true) {
