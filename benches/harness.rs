@@ -10,11 +10,11 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures::future::join_all;
 use lifeboat::clock::Clock;
 use lifeboat::model::ledger::Act;
-use lifeboat::model::{Depth, Fact, Line, Mark, Part, Span, Watch};
+use lifeboat::model::{Depth, Fact, Line, Mark, Part, Period, Watch};
 use lifeboat::probe::Question;
 use lifeboat::run::{Observer, Recorder, watch};
 use lifeboat::workload::Ledger;
-use lifeboat::{node, spec};
+use lifeboat::{node, plan, spec};
 use std::fs;
 use std::hint::black_box;
 use std::path::Path;
@@ -26,7 +26,7 @@ const DRILL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/drills/database-drop.y
 /// Clients that write at the same time, whose marks share a sync.
 const AT_ONCE: u64 = 64;
 const PROBES: usize = 5;
-const EVERY: Duration = Duration::from_millis(50);
+const EVERY: Duration = Duration::from_millis(50); // as the probes of `watching` have it
 /// So long, on a clock that does not wait, do the probes ask.
 const WATCHED: Duration = Duration::from_secs(10);
 
@@ -59,9 +59,9 @@ fn planning(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("plan");
     group.bench_function("parse a drill's text", |b| b.iter(|| node::parse(black_box(&text)).expect("a tree")));
     group.bench_function("read a drill and its scenario", |b| {
-        b.iter(|| spec::load(black_box(Path::new(DRILL))).expect("a script"));
+        b.iter(|| spec::load(black_box(Path::new(DRILL))).expect("a spec"));
     });
-    group.bench_function("plan a drill", |b| b.iter(|| spec::plan(black_box(Path::new(DRILL))).expect("a plan")));
+    group.bench_function("plan a drill", |b| b.iter(|| plan::load(black_box(Path::new(DRILL))).expect("a plan")));
     group.finish();
 }
 
@@ -93,7 +93,7 @@ fn watched() -> Duration {
     let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
         let recorder = recorder(folder.path());
-        let one = Watch { depth: Depth::Read, every: Span(EVERY), timeout: Span::seconds(1) };
+        let one = Watch { depth: Depth::Read, every: Period::milliseconds(50), timeout: Period::seconds(1) };
         let begin = Instant::now();
         let questions = (0..PROBES).map(|_| (one, Arc::new(Yes) as Arc<dyn Question>)).collect();
         let watching = watch(&recorder, questions, &(Arc::new(|| 0_u64) as _));

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use lifeboat::spec;
+use lifeboat::{plan, spec};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -53,7 +53,7 @@ impl Tree {
 
     /// What is wrong, as users see it, with paths from the tree's root.
     fn wrong(&self) -> String {
-        let wrong = spec::plan(&self.drill()).map(|plan| plan.yaml()).unwrap_err();
+        let wrong = plan::load(&self.drill()).map(|plan| plan.yaml()).unwrap_err();
         wrong.to_string().replace(&format!("{}/", self.folder.path().display()), "")
     }
 }
@@ -75,9 +75,9 @@ fn says(text: &str, parts: &[&str]) {
 
 #[test]
 fn the_sample_that_the_others_spoil_is_right() {
-    let plan = spec::plan(&Tree::new(&[], &[]).drill()).unwrap();
+    let plan = plan::load(&Tree::new(&[], &[]).drill()).unwrap();
     assert_eq!((plan.terms.streak, plan.terms.stable.to_string()), (3, "3s".to_owned()));
-    assert_eq!((plan.steps[0].id.as_str(), plan.steps[0].deadline), ("start-mlflow", plan.limits.recovery));
+    assert_eq!((plan.steps[0].id.as_str(), plan.steps[0].deadline), ("start-mlflow", plan.setup.limits.recovery));
     assert_eq!(plan.targets, [["mlflow"]]);
 }
 
@@ -160,7 +160,7 @@ fn ids_of_steps_are_unique() {
 fn default_ids_that_would_be_the_same_are_numbered() {
     let three = "start: { component: mlflow }\n  - start: { component: mlflow }\n  - stop: { component: s3 }\n    id: start-mlflow";
     let tree = Tree::new(&[], &[("start: { component: mlflow }", three)]);
-    let ids: Vec<_> = spec::plan(&tree.drill()).unwrap().steps.into_iter().map(|step| step.id).collect();
+    let ids: Vec<_> = plan::load(&tree.drill()).unwrap().steps.into_iter().map(|step| step.id).collect();
     assert_eq!(ids, ["start-mlflow-2", "start-mlflow-3", "start-mlflow"]);
 }
 
@@ -178,7 +178,7 @@ fn a_step_comes_after_steps_that_are_written_before_it() {
         ],
     );
     let tree = Tree::new(&[], &[("start: { component: mlflow }", &more.replace("start-mlfow, last, ", ""))]);
-    let plan = spec::plan(&tree.drill()).unwrap();
+    let plan = plan::load(&tree.drill()).unwrap();
     let after: Vec<_> = plan.steps.iter().map(|step| step.after.join(" ")).collect();
     assert_eq!(after, ["", "start-mlflow", "stop-mlflow"], "by default the step before it");
 }
@@ -186,7 +186,7 @@ fn a_step_comes_after_steps_that_are_written_before_it() {
 #[test]
 fn a_scenario_alone_is_checked_for_its_order() {
     let tree = Tree::new(&[], &[("start: { component: mlflow }", "lift:\n    after: [x]")]);
-    let wrong = spec::check(&tree.folder.path().join("scenarios/x.yaml"), None).unwrap_err().to_string();
+    let wrong = plan::check(&tree.folder.path().join("scenarios/x.yaml"), None).unwrap_err().to_string();
     says(&wrong, &["x.yaml:7:13: there is no step `x`; steps further up: none", "1 problem"]);
 }
 
@@ -211,7 +211,7 @@ fn a_fault_strikes_in_the_disaster_or_the_recovery() {
     let text = Tree::new(&[], &[("kill: { component: mlflow }", late)]).wrong();
     says(&text, &["x.yaml:5:9: every fault waits for the recovery: nothing goes wrong at first; leave out `at`"]);
     let two = format!("{late}\n  - kill: {{ component: s3 }}\n    at: disaster+2s");
-    let plan = spec::plan(&Tree::new(&[], &[("kill: { component: mlflow }", &two)]).drill()).unwrap();
+    let plan = plan::load(&Tree::new(&[], &[("kill: { component: mlflow }", &two)]).drill()).unwrap();
     says(&plan.yaml(), &["at: recovery+5s", "at: disaster+2s"]);
 }
 
@@ -245,7 +245,7 @@ fn only_outputs_of_steps_that_have_surely_ended_can_be_named() {
         &steps("${steps.start-mlflow.outputs.x}", "id: x").wrong(),
         &["the step `start-mlflow` has no output `x`; its outputs: none"],
     );
-    assert!(spec::plan(&steps(run, "after: [restore-postgres]").drill()).is_ok());
+    assert!(plan::load(&steps(run, "after: [restore-postgres]").drill()).is_ok());
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn an_objective_needs_a_probe_at_its_depth_and_time_to_be_judged() {
 #[test]
 fn the_objectives_of_a_drill_go_before_those_of_its_scenario() {
     let theirs = [("recovery:", "objectives: { rto: 1h, rpo: 7s }\nrecovery:")];
-    let plan = spec::plan(&Tree::new(&[("rpo: 10s, at: read", "rpo: 10s")], &theirs).drill()).unwrap();
+    let plan = plan::load(&Tree::new(&[("rpo: 10s, at: read", "rpo: 10s")], &theirs).drill()).unwrap();
     let text = format!("{:?}", plan.terms.objectives);
     assert_eq!(plan.terms.objectives.rto.unwrap().to_string(), "2m", "{text}");
     assert_eq!(plan.terms.objectives.rpo.unwrap().to_string(), "10s", "{text}");
@@ -317,13 +317,13 @@ fn every_shipped_file_is_right_and_every_shipped_drill_resolves() {
         for entry in fs::read_dir(root.join(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|e| e == "yaml") {
-                spec::check(&path, None).unwrap_or_else(|wrong| panic!("{wrong}"));
+                plan::check(&path, None).unwrap_or_else(|wrong| panic!("{wrong}"));
                 seen += 1;
             }
         }
     }
     assert!(seen >= 8, "{seen} files");
-    let plan = spec::plan(&root.join("drills/database-drop.yaml")).unwrap();
+    let plan = plan::load(&root.join("drills/database-drop.yaml")).unwrap();
     let ids: Vec<_> = plan.steps.iter().map(|step| step.id.as_str()).collect();
     assert_eq!(ids, ["stop-mlflow", "restore-postgres", "start-mlflow"]);
     assert!(plan.yaml().contains("database-drop"), "{}", plan.yaml());
@@ -344,16 +344,16 @@ const ENVIRONMENT: &str = "environment: { local: {} }";
 fn a_drill_can_be_carried_out_in_another_place_than_it_names() {
     let tree = Tree::new(&[(PROTECT, "")], &[]);
     let place = |elsewhere| {
-        let plan = spec::plan_in(&tree.drill(), Some(elsewhere)).unwrap();
-        (plan.environment.name, plan.yaml())
+        let plan = plan::load_in(&tree.drill(), Some(elsewhere)).unwrap();
+        (plan.setup.environment.name, plan.yaml())
     };
     assert_eq!(place("local").0, "local");
     let (kind, yaml) = place("simulated: { start: 7s }");
     assert_eq!(kind, "simulated");
     says(&yaml, &["start: 7s"]);
-    let wrong = spec::plan_in(&tree.drill(), Some("locale")).unwrap_err().to_string();
+    let wrong = plan::load_in(&tree.drill(), Some("locale")).unwrap_err().to_string();
     says(&wrong, &["--environment:1:1: unknown environment `locale`", "did you mean `local`?", "1 problem"]);
-    let wrong = spec::plan_in(&tree.drill(), Some("simulated: { starts: 7s }")).unwrap_err().to_string();
+    let wrong = plan::load_in(&tree.drill(), Some("simulated: { starts: 7s }")).unwrap_err().to_string();
     says(&wrong, &["--environment:1:14", "`starts`", "1 problem"]);
 }
 
@@ -361,9 +361,9 @@ fn a_drill_can_be_carried_out_in_another_place_than_it_names() {
 fn settings_of_the_same_kind_go_before_the_drills_own_and_the_others_stay() {
     let own = "environment: { simulated: { components: [mlflow, postgres, s3, extra], start: 1s } }";
     let tree = Tree::new(&[(PROTECT, ""), (ENVIRONMENT, own)], &[]);
-    let plan = spec::plan_in(&tree.drill(), Some("simulated: { start: 7s }")).unwrap();
+    let plan = plan::load_in(&tree.drill(), Some("simulated: { start: 7s }")).unwrap();
     says(&plan.yaml(), &["extra", "start: 7s"]);
-    let plan = spec::plan_in(&tree.drill(), Some("simulated")).unwrap();
+    let plan = plan::load_in(&tree.drill(), Some("simulated")).unwrap();
     says(&plan.yaml(), &["extra", "start: 1s"]);
 }
 

@@ -16,8 +16,8 @@ const FLOORS: &[&[&str]] = &[
     &["cli", "main"],
 ];
 
-/// The ground's own order, and spec, which makes plans.
-const WITHIN: &[(&str, &str)] = &[("kind", "node"), ("model", "clock"), ("spec", "plan")];
+/// The ground's own order, and plan, which decides what spec has read.
+const WITHIN: &[(&str, &str)] = &[("kind", "node"), ("model", "clock"), ("plan", "spec")];
 
 const LINES: usize = 400;
 

@@ -4,8 +4,8 @@
 
 use lifeboat::model::report::Report;
 use lifeboat::model::{Depth, Fact, Line, Verdict};
+use lifeboat::plan;
 use lifeboat::run::{Observer, Outcome, run};
-use lifeboat::spec;
 use lifeboat::store::read_timeline;
 use std::fs;
 use std::path::Path;
@@ -43,7 +43,7 @@ async fn drill_with(scenario: &str, extra: &str, changes: &[(&str, &str)]) -> (R
     let path = folder.path().join("drills/sample.yaml");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, changes.iter().fold(text, |text, (from, to)| text.replace(from, to))).unwrap();
-    let plan = spec::plan(&path).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let plan = plan::load(&path).unwrap_or_else(|wrong| panic!("{wrong}"));
     let Outcome { report, folder: run_folder, .. } =
         run(plan, &folder.path().join("reports"), Arc::new(Nobody)).await.unwrap();
     let lines = read_timeline(&run_folder).unwrap();
@@ -123,7 +123,7 @@ async fn a_platform_that_heals_itself_needs_no_runbook() {
     let path = folder.path().join("drills/sample.yaml");
     let text = fs::read_to_string(&path).unwrap().replace("start: 2s", "start: 2s, heals: 4s");
     fs::write(&path, text).unwrap();
-    let outcome = run(spec::plan(&path).unwrap(), &folder.path().join("reports"), Arc::new(Nobody)).await.unwrap();
+    let outcome = run(plan::load(&path).unwrap(), &folder.path().join("reports"), Arc::new(Nobody)).await.unwrap();
     let rta = &outcome.report.measurements.rta[&Depth::Health];
     assert_eq!(outcome.report.verdict, Verdict::Met);
     assert!(rta.low.unwrap() <= 4.0 && 4.0 <= rta.high.unwrap(), "{rta:?}");
@@ -149,7 +149,7 @@ async fn a_baseline_that_fails_is_unknown_before_any_harm() {
     let path = folder.path().join("drills/sample.yaml");
     let text = fs::read_to_string(&path).unwrap().replace("component: mlflow, every", "component: absent, every");
     fs::write(&path, text).unwrap();
-    let plan = spec::plan(&path).unwrap();
+    let plan = plan::load(&path).unwrap();
     let outcome = run(plan, &folder.path().join("reports"), Arc::new(Nobody)).await.unwrap();
     let lines = read_timeline(&outcome.folder).unwrap();
     assert_eq!(outcome.report.verdict, Verdict::Unknown);

@@ -7,7 +7,7 @@ use crate::client::{Error, mlflow::Mlflow, tasks};
 use crate::clock::Clock;
 use crate::environment::Platform;
 use crate::kind::Kind;
-use crate::model::{Finding, Planted, Span};
+use crate::model::{Finding, Period, Planted};
 use crate::node::read;
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -30,11 +30,11 @@ pub const KIND: Kind<dyn Check> = Kind {
 struct Performance {
     /// How long one search may take: 500ms.
     #[serde(default = "within")]
-    within: Span,
+    within: Period,
 }
 
-fn within() -> Span {
-    Span::milliseconds(500)
+fn within() -> Period {
+    Period::milliseconds(500)
 }
 
 const SEARCHES: usize = 10;
@@ -70,7 +70,7 @@ impl Check for Performance {
     }
 }
 
-fn judge(slowest: f64, within: Span) -> Finding {
+fn judge(slowest: f64, within: Period) -> Finding {
     if slowest <= within.as_seconds() {
         return Finding::met();
     }

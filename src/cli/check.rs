@@ -2,7 +2,7 @@
 
 use super::console::out;
 use super::exit;
-use crate::spec;
+use crate::plan;
 use std::path::PathBuf;
 
 /// What `check` takes.
@@ -19,7 +19,7 @@ pub(super) struct Args {
 pub(super) fn main(args: &Args) -> u8 {
     let mut code = exit::MET;
     for file in &args.files {
-        match spec::check(file, args.environment.as_deref()) {
+        match plan::check(file, args.environment.as_deref()) {
             Ok(()) => out(format!("{}: OK", file.display())),
             Err(wrong) => {
                 eprintln!("{wrong}");

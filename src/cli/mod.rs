@@ -17,7 +17,6 @@ use crate::client::Error;
 use crate::environment::Survey;
 use crate::model::report::Report;
 use crate::node::nearest;
-use crate::plan::Plan;
 use crate::report::Format;
 use crate::spec::Wrong;
 use crate::store;
@@ -159,16 +158,6 @@ fn complain(failure: &Failure) -> u8 {
         eprintln!("hint: {hint}");
     }
     code
-}
-
-/// Asks the environment what stands against the plan, and aims the plan at what is there.
-async fn survey(plan: &mut Plan) -> Survey {
-    let mut survey = plan.environment.survey(&plan.permissions()).await;
-    survey.refusals.extend(plan.refusals());
-    if let Some(inventory) = &survey.inventory {
-        survey.problems.extend(plan.aim(inventory));
-    }
-    survey
 }
 
 /// Says what stands against a drill, if anything: then nothing was touched, and this is the exit code.

@@ -1,11 +1,11 @@
 //! `lifeboat plan`: what a drill would do, and whether the environment would let it; changes nothing.
 
 use super::console::out;
-use super::{Answer, exit, survey};
+use super::{Answer, exit};
 use crate::environment::Survey;
 use crate::model::Objectives;
-use crate::plan::{Plan, PlannedFault, PlannedStep, When};
-use crate::spec;
+use crate::plan::{self, Plan, PlannedStep};
+use crate::spec::{TimedFault, When};
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -25,12 +25,12 @@ pub(super) struct Args {
 }
 
 pub(super) async fn main(args: &Args) -> Answer {
-    let mut plan = spec::plan_in(&args.drill, args.environment.as_deref())?;
+    let mut plan = plan::load_in(&args.drill, args.environment.as_deref())?;
     if args.yaml {
         out(plan.yaml());
         return Ok(exit::MET);
     }
-    let survey = survey(&mut plan).await;
+    let survey = plan::survey(&mut plan).await;
     let mut text = String::new();
     let _ = describe(&plan, &survey, &mut text); // writing to a text cannot fail
     out(text);
@@ -47,18 +47,18 @@ fn describe(plan: &Plan, survey: &Survey, text: &mut String) -> std::fmt::Result
     if !terms.about.is_empty() {
         writeln!(text, "             {}", terms.about)?;
     }
-    writeln!(text, "environment  {}, seed scale {}", written(&plan.environment), plan.scale)?;
-    match &plan.protect {
+    writeln!(text, "environment  {}, seed scale {}", written(&plan.setup.environment), plan.setup.scale)?;
+    match &plan.setup.protect {
         Some(protect) => writeln!(text, "protect      {} every {}", written(&protect.engine), protect.every)?,
         None => writeln!(text, "protect      nothing")?,
     }
-    writeln!(text, "workload     {}", plan.workload.as_ref().map_or_else(|| "nobody writes".into(), written))?;
+    writeln!(text, "workload     {}", plan.setup.workload.as_ref().map_or_else(|| "nobody writes".into(), written))?;
     for (n, watch) in terms.probes.iter().enumerate() {
         let head = if n == 0 { "probes" } else { "" };
         writeln!(text, "{head:<12} {} every {}, timeout {}", watch.depth, watch.every, watch.timeout)?;
     }
     writeln!(text, "checks       {}", if terms.checks.is_empty() { "none".into() } else { terms.checks.join(", ") })?;
-    for (n, (PlannedFault { at, fault }, targets)) in plan.faults.iter().zip(&plan.targets).enumerate() {
+    for (n, (TimedFault { at, fault }, targets)) in plan.faults.iter().zip(&plan.targets).enumerate() {
         let head = if n == 0 { "faults" } else { "" };
         writeln!(text, "{head:<12} {} {:?} hits {}, at {at}", fault.name, fault.nature(), targets.join(", "))?;
     }
@@ -71,7 +71,7 @@ fn describe(plan: &Plan, survey: &Survey, text: &mut String) -> std::fmt::Result
     }
     writeln!(text, "objectives   {}", promises(&terms.objectives))?;
     writeln!(text, "stable       {} and {} good answers in a row", terms.stable, terms.streak)?;
-    let limits = &plan.limits;
+    let limits = &plan.setup.limits;
     writeln!(text, "limits       baseline {}, recovery {}, drill {}", limits.baseline, limits.recovery, limits.drill)?;
     for (n, (name, value)) in survey.facts.iter().enumerate() {
         writeln!(text, "{:<12} {name}: {value}", if n == 0 { "found" } else { "" })?;

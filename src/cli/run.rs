@@ -1,10 +1,11 @@
 //! `lifeboat run`: plan, ask the environment, carry out, show what it means.
 
 use super::console::{Console, out, width};
-use super::{Answer, Failure, exit, objection, rendered, survey};
+use super::{Answer, Failure, exit, objection, rendered};
 use crate::model::Verdict;
+use crate::plan::{self, Plan};
+use crate::report;
 use crate::run::Outcome;
-use crate::{report, spec};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,10 +31,9 @@ pub(super) enum Ending {
     Done(Box<Outcome>),
 }
 
-/// Plans, asks the environment, carries out; what was left behind is said.
-pub(super) async fn carry_out(drill: &Path, environment: Option<&str>, reports: &Path) -> Result<Ending, Failure> {
-    let mut plan = spec::plan_in(drill, environment)?;
-    if let Some(code) = objection(&survey(&mut plan).await) {
+/// Asks the environment, carries a plan out; what was left behind is said.
+pub(super) async fn carry_out(mut plan: Plan, reports: &Path) -> Result<Ending, Failure> {
+    if let Some(code) = objection(&plan::survey(&mut plan).await) {
         return Ok(Ending::Refused(code));
     }
     let console = Arc::new(Console::new(&plan.terms));
@@ -51,7 +51,8 @@ pub(super) async fn carry_out(drill: &Path, environment: Option<&str>, reports: 
 }
 
 pub(super) async fn main(args: Args, reports: &Path) -> Answer {
-    let outcome = match carry_out(&args.drill, args.environment.as_deref(), reports).await? {
+    let plan = plan::load_in(&args.drill, args.environment.as_deref())?;
+    let outcome = match carry_out(plan, reports).await? {
         Ending::Refused(code) => return Ok(code),
         Ending::Done(outcome) => outcome,
     };

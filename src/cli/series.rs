@@ -11,7 +11,8 @@ use crate::measure::series;
 use crate::model::Verdict;
 use crate::model::report::Report;
 use crate::model::series::Row;
-use crate::spec;
+use crate::plan;
+use crate::spec::Wrong;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tabled::builder::Builder;
@@ -36,18 +37,22 @@ pub(super) struct Args {
 
 pub(super) async fn main(args: &Args, reports: &Path) -> Answer {
     let environment = args.environment.as_deref();
-    let mut wrong = spec::Wrong::default();
+    let mut wrong = Wrong::default();
+    let mut plans = vec![];
     for drill in &args.drills {
-        wrong.files.extend(spec::check(drill, environment).err().unwrap_or_default().files);
+        match plan::load_in(drill, environment) {
+            Ok(plan) => plans.push(plan),
+            Err(theirs) => wrong.files.extend(theirs.files),
+        }
     }
     if !wrong.files.is_empty() {
         return Err(wrong.into());
     }
     let (mut code, mut rows) = (exit::MET, vec![]);
-    for drill in &args.drills {
+    for plan in &plans {
         let mut done: Vec<Report> = vec![];
         for _ in 0..args.times {
-            match carry_out(drill, environment, reports).await? {
+            match carry_out(plan.clone(), reports).await? {
                 Ending::Refused(refused) => return Ok(refused),
                 Ending::Done(outcome) => {
                     code = code.max(severity(&outcome.report));

@@ -3,20 +3,14 @@
 //! Apart because engines, steps and places name such files alike. They are looked for from the working directory, as
 //! all that a drill names beside its scenario.
 
-use crate::node::{Node, Problem, Value, read};
+use crate::node::{Node, Problem, file, parse_all, read};
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
 /// The things of a file, in the order written; if it cannot be used, why, as editors read it.
 pub fn things(path: &Path) -> Result<Vec<Node>, String> {
-    let text = std::fs::read_to_string(path).map_err(|e| format!("`{}` cannot be read: {e}", path.display()))?;
-    let things = serde_saphyr::from_multiple::<Node>(&text).map_err(|error| {
-        let at = error.location().map(|at| format!(":{}:{}", at.line(), at.column())).unwrap_or_default();
-        let text = error.to_string();
-        let text = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        format!("{}{at}: {text}", path.display())
-    })?;
-    let things: Vec<_> = things.into_iter().filter(|thing| !matches!(thing.value, Value::Null)).collect();
+    let things = file::text(path).and_then(|text| parse_all(&text)).map_err(|problem| positioned(path, &problem))?;
+    let things: Vec<_> = things.into_iter().filter(|thing| !thing.is_null()).collect();
     if things.is_empty() { Err(format!("`{}` has nothing in it", path.display())) } else { Ok(things) }
 }
 

@@ -113,7 +113,7 @@ fn streaks_follow_the_order_of_asking() {
 
 #[test]
 fn only_the_depth_of_the_objective_is_judged_and_the_worst_probe_of_it_counts() {
-    let watch = |depth| Watch { depth, every: Span::seconds(1), timeout: Span::seconds(1) };
+    let watch = |depth| Watch { depth, every: Period::seconds(1), timeout: Period::seconds(1) };
     let mut sample = outage().with(|terms| terms.probes = [Depth::Read, Depth::Read, Depth::Write].map(watch).to_vec());
     for at in 0..=20 {
         let answer = if (11..=15).contains(&at) { Answer::Failed("no".into()) } else { Answer::Served };
@@ -149,8 +149,8 @@ proptest! {
         let truth = f64::from(toggles.last().copied().unwrap_or(confirmed) - confirmed) / 1000.0;
         let watch = Watch {
             depth: Depth::Read,
-            every: Span::milliseconds(every.into()),
-            timeout: Span::milliseconds(timeout.into()),
+            every: Period::milliseconds(every.into()),
+            timeout: Period::milliseconds(timeout.into()),
         };
         let end = toggles.last().copied().unwrap_or(confirmed) + 8000;
         let seconds = |ms: u32| f64::from(ms) / 1000.0;

@@ -21,7 +21,7 @@ pub struct Sample {
 impl Sample {
     /// An RTO of 10 s, no RPO, no workload, no checks.
     pub fn new() -> Self {
-        let watch = Watch { depth: Depth::Read, every: Span::seconds(1), timeout: Span::seconds(1) };
+        let watch = Watch { depth: Depth::Read, every: Period::seconds(1), timeout: Period::seconds(1) };
         let terms = Terms {
             drill: "sample".into(),
             scenario: "sample".into(),

@@ -2,9 +2,10 @@
 //!
 //! Apart from spans because it counts from the beginning of a phase, and only two phases may be named.
 
+use super::span::Quantity;
 use super::{Phase, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
@@ -28,7 +29,7 @@ impl std::str::FromStr for At {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no time for a fault, such as disaster, disaster+2s or recovery+5s");
+        let wrong = || format!("`{text}` is no time for a fault; write such as disaster, disaster+2s or recovery+5s");
         let (phase, after) = text.split_once('+').unwrap_or((text, "0s"));
         let phase = match phase {
             "disaster" => Phase::Disaster,
@@ -56,7 +57,7 @@ impl Serialize for At {
 
 impl<'de> Deserialize<'de> for At {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?.parse().map_err(D::Error::custom)
+        d.deserialize_any(Quantity::new("a time such as disaster+2s", "s"))
     }
 }
 
@@ -68,7 +69,7 @@ impl JsonSchema for At {
         "At".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^(disaster|recovery)(\\+[0-9]+(ms|s|m|h|d))?$" })
+        json_schema!({ "type": "string", "pattern": "^(disaster|recovery)(\\+([0-9]+(d|h|m|s|ms))+)?$" })
     }
 }
 

@@ -16,6 +16,6 @@ pub use fact::{Answer, Answered, Fact, Line, Phase};
 pub use finding::{Finding, Planted, Receipt, RecoveryPoint};
 pub use ledger::{Fate, Mark, Part};
 pub use onset::{Disaster, Onset};
-pub use span::{Rate, Span};
+pub use span::{Period, Rate, Span};
 pub use terms::{Depth, Objectives, Terms, Watch};
 pub use verdict::Verdict;

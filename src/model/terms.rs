@@ -1,6 +1,6 @@
 //! What a run promised and how it watched: all that judging needs beside the facts.
 
-use super::{Span, Verdict};
+use super::{Period, Span, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -35,7 +35,7 @@ impl fmt::Display for Depth {
 
 /// What was promised.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "`rto`, `rpo` and `at`")]
 pub struct Objectives {
     /// Recovery time objective: how long clients may be without service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,9 +54,9 @@ pub struct Watch {
     /// The depth it asks at.
     pub depth: Depth,
     /// From one tick to the next.
-    pub every: Span,
+    pub every: Period,
     /// How long an answer may take.
-    pub timeout: Span,
+    pub timeout: Period,
 }
 
 fn met() -> Verdict {

@@ -7,7 +7,7 @@ use super::{Probe, Question, TIMEOUT};
 use crate::client::{Error, mlflow::Mlflow, tasks};
 use crate::environment::Platform;
 use crate::kind::Kind;
-use crate::model::{Depth, Span, Watch};
+use crate::model::{Depth, Period, Watch};
 use crate::node::{Node, Problem, read};
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -34,10 +34,10 @@ struct Asked {
     depth: Depth,
     /// From one question to the next: 100ms for health and read, 1s for write and artifact.
     #[serde(default)]
-    every: Option<Span>,
+    every: Option<Period>,
     /// How long an answer may take: 2s.
     #[serde(default)]
-    timeout: Option<Span>,
+    timeout: Option<Period>,
 }
 
 fn parse(node: &Node, problems: &mut Vec<Problem>) -> Option<Asked> {
@@ -49,12 +49,6 @@ fn parse(node: &Node, problems: &mut Vec<Problem>) -> Option<Asked> {
         refuse("depth", "the probe `mlflow` does not offer the depth `predict`", "the deepest it offers is artifact");
         return None;
     }
-    for (key, span) in [("every", asked.every), ("timeout", asked.timeout)] {
-        if span.is_some_and(|span| span.0.is_zero()) {
-            refuse(key, &format!("`{key}` is no time at all"), "write a time such as 100ms");
-            return None;
-        }
-    }
     Some(asked)
 }
 
@@ -62,7 +56,7 @@ fn parse(node: &Node, problems: &mut Vec<Problem>) -> Option<Asked> {
 impl Probe for Asked {
     fn watch(&self) -> Watch {
         let often = matches!(self.depth, Depth::Health | Depth::Read);
-        let every = self.every.unwrap_or(if often { Span::milliseconds(100) } else { Span::seconds(1) });
+        let every = self.every.unwrap_or(if often { Period::milliseconds(100) } else { Period::seconds(1) });
         Watch { depth: self.depth, every, timeout: self.timeout.unwrap_or(TIMEOUT) }
     }
 
@@ -208,9 +202,9 @@ mod tests {
 
     #[test]
     fn a_probe_that_writes_asks_less_often_by_default() {
-        assert_eq!(parsed("{ depth: read }").0.unwrap().every, Span::milliseconds(100));
-        assert_eq!(parsed("{ depth: write }").0.unwrap().every, Span::seconds(1));
-        assert_eq!(parsed("{ depth: write, every: 2s }").0.unwrap().every, Span::seconds(2));
+        assert_eq!(parsed("{ depth: read }").0.unwrap().every, Period::milliseconds(100));
+        assert_eq!(parsed("{ depth: write }").0.unwrap().every, Period::seconds(1));
+        assert_eq!(parsed("{ depth: write, every: 2s }").0.unwrap().every, Period::seconds(2));
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub mod running;
 use crate::client::Error;
 use crate::environment::{Platform, Power};
 use crate::kind::Kind;
-use crate::model::{Span, Watch};
+use crate::model::{Period, Watch};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub const PROBES: &[Kind<dyn Probe>] = &[mlflow::KIND, running::KIND];
 
 /// The default time an answer may take.
-pub const TIMEOUT: Span = Span::seconds(2);
+pub const TIMEOUT: Period = Period::seconds(2);
 
 /// Something to ask again and again.
 #[async_trait]

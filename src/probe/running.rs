@@ -4,7 +4,7 @@ use super::{Probe, Question, TIMEOUT};
 use crate::client::Error;
 use crate::environment::{Platform, Power};
 use crate::kind::Kind;
-use crate::model::{Depth, Span, Verdict, Watch};
+use crate::model::{Depth, Period, Verdict, Watch};
 use crate::node::read;
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -28,11 +28,11 @@ struct Running {
     component: String,
     /// From one question to the next.
     #[serde(default = "every")]
-    every: Span,
+    every: Period,
 }
 
-fn every() -> Span {
-    Span::milliseconds(100)
+fn every() -> Period {
+    Period::milliseconds(100)
 }
 
 #[async_trait]

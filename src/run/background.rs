@@ -37,11 +37,11 @@ impl Clients {
 /// Starts probes, clients and backups, and lets the checks plant.
 pub async fn begin(run: &LiveRun<'_>) -> Result<Background, Error> {
     let mut questions = vec![];
-    for probe in &run.plan.probes {
+    for probe in &run.plan.setup.probes {
         questions.push((probe.watch(), probe.learn(Arc::clone(&run.platform)).await?));
     }
     let mut planted = vec![];
-    for check in &run.plan.checks {
+    for check in &run.plan.setup.checks {
         let plant = check.plant(run.platform.as_ref(), &run.context.run).await?;
         run.recorder.append_durable(Fact::Planted { check: check.name.to_owned(), planted: plant.clone() }).await?;
         planted.push(plant);
@@ -57,12 +57,12 @@ pub async fn begin(run: &LiveRun<'_>) -> Result<Background, Error> {
 }
 
 fn schedule(run: &LiveRun) -> Option<Schedule> {
-    let (protect, written) = (run.plan.protect.as_ref()?, run.plan.workload.is_some());
+    let (protect, written) = (run.plan.setup.protect.as_ref()?, run.plan.setup.workload.is_some());
     Some(protect::begin(&run.recorder, Arc::clone(&run.platform), protect, run.repository(), written))
 }
 
 fn clients(run: &LiveRun) -> Option<Clients> {
-    let workload = Arc::clone(&run.plan.workload.as_ref()?.it);
+    let workload = Arc::clone(&run.plan.setup.workload.as_ref()?.it);
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let (platform, ledger, name) = (Arc::clone(&run.platform), Arc::new(run.recorder.clone()), run.context.run.clone());
     Some(Clients { stop, task: tokio::spawn(async move { workload.run(platform, ledger, name, stopped).await }) })

@@ -28,14 +28,14 @@ pub async fn strike(run: &LiveRun<'_>) -> Result<Option<Disaster>, Error> {
 /// rest goes on, so that the numbers are right for what did strike.
 pub async fn strike_late(run: &LiveRun<'_>, mut disaster: Disaster) -> Disaster {
     let clock = run.recorder.clock();
-    let (began, end) = (clock.now(), disaster.onset.confirmed.plus(run.plan.limits.recovery.0));
+    let (began, end) = (clock.now(), disaster.onset.confirmed.plus(run.plan.setup.limits.recovery.0));
     for (index, planned) in run.plan.faults_in(Phase::Recovery) {
         let due = began.plus(planned.at.after.0);
         let struck = if due < end {
             tokio::time::sleep_until(clock.instant(due)).await;
             inject(run, index).await.map_err(|error| error.to_string())
         } else {
-            Err(format!("the limit of {} for the recovery comes first", run.plan.limits.recovery))
+            Err(format!("the limit of {} for the recovery comes first", run.plan.setup.limits.recovery))
         };
         match struck {
             Ok(late) => disaster.last_confirmed = late.map_or(disaster.last_confirmed, |late| late.last_confirmed),

@@ -54,7 +54,7 @@ impl Run {
     /// Sets the platform up and seeds it; nothing if a guard refuses.
     pub async fn provision(&self) -> Result<LiveRun<'_>, Error> {
         self.recorder.append(Fact::Phase(Phase::Provision));
-        let platform = self.plan.environment.provision(&self.context, Arc::new(self.recorder.clone())).await?;
+        let platform = self.plan.setup.environment.provision(&self.context, Arc::new(self.recorder.clone())).await?;
         if let Some(endpoint) = &platform.endpoints().mlflow {
             self.recorder.append(Fact::Note(format!("the platform serves at {endpoint}")));
         }
@@ -70,7 +70,7 @@ impl Run {
             .into_iter()
             .filter_map(|line| if let Fact::Creating(receipt) = line.fact { Some(receipt) } else { None })
             .collect();
-        let left = self.plan.environment.remove(&self.context, &receipts).await;
+        let left = self.plan.setup.environment.remove(&self.context, &receipts).await;
         self.removed(left).await
     }
 
@@ -93,10 +93,10 @@ impl Run {
 impl LiveRun<'_> {
     /// Fills the platform with data, where the plan wants it and the platform has a database and a bucket.
     pub async fn seed(&self) -> Result<(), Error> {
-        let powers = self.plan.environment.powers();
+        let powers = self.plan.setup.environment.powers();
         let seedable = [Power::Sql, Power::Objects].iter().all(|power| powers.contains(power));
-        if seedable && self.plan.scale > 0.0 && !seed::planted(self.platform.as_ref()).await? {
-            let seeded = seed::plant(self.platform.as_ref(), self.plan.scale).await?;
+        if seedable && self.plan.setup.scale > 0.0 && !seed::planted(self.platform.as_ref()).await? {
+            let seeded = seed::plant(self.platform.as_ref(), self.plan.setup.scale).await?;
             self.recorder.append(Fact::Note(format!("seeded: {seeded}")));
         }
         Ok(())

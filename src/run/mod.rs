@@ -124,7 +124,7 @@ pub async fn run(plan: Plan, reports: &Path, observer: Arc<dyn Observer>) -> Res
 async fn perform<'a>(run: &'a Run, live: &OnceLock<LiveRun<'a>>) -> Result<(), Error> {
     let late = |_| Error::new("cannot set up", "not done within an hour").hint("what is done is kept: run it again");
     let Some(live) = timeout(SET_UP, set_up(run, live)).await.map_err(late)?? else { return Ok(()) };
-    let limit = run.plan.limits.drill;
+    let limit = run.plan.setup.limits.drill;
     timeout(limit.0, rehearse(live)).await.unwrap_or_else(|_| {
         run.recorder.decide("drill limit", Verdict::Unknown, Some(format!("the drill took longer than {limit}")));
         Ok(())

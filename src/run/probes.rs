@@ -169,7 +169,7 @@ mod tests {
     async fn what_failed_on_our_own_way_was_never_asked() {
         let folder = tempfile::tempdir().unwrap();
         let (recorder, _) = Recorder::begin(folder.path(), Clock::start(), Arc::new(Nobody)).unwrap();
-        let one = Watch { depth: Depth::Read, every: Span::seconds(1), timeout: Span::seconds(1) };
+        let one = Watch { depth: Depth::Read, every: Period::seconds(1), timeout: Period::seconds(1) };
         let failures_before = Arc::<AtomicU64>::default();
         let question = Arc::new(Behind(Arc::clone(&failures_before), AtomicU64::new(0)));
         let active_probes =

@@ -3,7 +3,7 @@
 use super::recorder::Recorder;
 use crate::environment::Platform;
 use crate::model::{Fact, RecoveryPoint};
-use crate::plan::Protect;
+use crate::spec::Protect;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

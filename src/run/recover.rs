@@ -57,7 +57,7 @@ async fn carry_out(
         if let Err(error) = run.guard().await {
             return Finding::unknown(error.to_string());
         }
-        let protection = run.plan.protect.as_ref().map(|protect| Protection {
+        let protection = run.plan.setup.protect.as_ref().map(|protect| Protection {
             engine: Arc::clone(&protect.engine.it),
             repository: run.repository(),
             points: background.schedule.as_ref().map(Schedule::points).unwrap_or_default(),
@@ -77,13 +77,13 @@ async fn carry_out(
 /// Waits until every probe is good and stays good after the last fault, or the limit from the first has passed.
 pub async fn wait_for_service(run: &LiveRun<'_>, background: &Background, disaster: Disaster) -> bool {
     let (terms, clock) = (&run.plan.terms, run.recorder.clock());
-    let end = disaster.onset.confirmed.plus(run.plan.limits.recovery.0);
+    let end = disaster.onset.confirmed.plus(run.plan.setup.limits.recovery.0);
     loop {
         if background.probes.state.steady(disaster.last_confirmed, terms.streak, terms.stable.0) {
             return true;
         }
         if clock.now() >= end {
-            let note = format!("the service was not back and stable within {}", run.plan.limits.recovery);
+            let note = format!("the service was not back and stable within {}", run.plan.setup.limits.recovery);
             run.recorder.append(Fact::Note(note));
             return false;
         }

@@ -3,8 +3,9 @@
 //! Apart from the recovery because it acts on nothing: it only waits and decides.
 
 use crate::model::{Finding, Verdict};
-use crate::plan::{PlannedStep, When};
+use crate::plan::PlannedStep;
 use crate::recovery::text::{Outputs, Reference};
+use crate::spec::When;
 use futures::future::join_all;
 use std::collections::BTreeMap;
 use tokio::sync::SetOnce;

@@ -14,7 +14,7 @@ const PATIENCE: u32 = 5;
 /// Waits until every probe was good for the whole of `limits.baseline` and a first recovery point is complete.
 /// Decides `baseline`; false: nothing may be harmed.
 pub async fn prove(run: &LiveRun<'_>, background: &Background) -> bool {
-    let length = run.plan.limits.baseline.0;
+    let length = run.plan.setup.limits.baseline.0;
     let clock = run.recorder.clock();
     let (begin, worked) = (clock.now(), clock::worked());
     loop {
@@ -81,7 +81,7 @@ mod tests {
     }
 
     fn objection(answers: Vec<Answered>) -> Option<String> {
-        let watch = Watch { depth: Depth::Read, every: Span::seconds(1), timeout: Span::seconds(1) };
+        let watch = Watch { depth: Depth::Read, every: Period::seconds(1), timeout: Period::seconds(1) };
         judge(&[watch], &[answers], 3)
     }
 

@@ -23,7 +23,7 @@ pub async fn verify(run: &LiveRun<'_>, background: &mut Background, stable: bool
         run.recorder.append(Fact::Note(format!("the workload ended early: {error}")));
     }
     drop(background.schedule.take());
-    if let Some(workload) = &run.plan.workload {
+    if let Some(workload) = &run.plan.setup.workload {
         let entries = entries(run).await?;
         let read = workload.read_back(platform.as_ref(), &run.context.run, &entries);
         match tokio::time::timeout(READ[usize::from(stable)], read).await {
@@ -32,7 +32,7 @@ pub async fn verify(run: &LiveRun<'_>, background: &mut Background, stable: bool
             Err(_) => run.recorder.append(Fact::Note("the marks could not be read back in time".to_owned())),
         }
     }
-    for (check, planted) in run.plan.checks.iter().zip(&background.planted) {
+    for (check, planted) in run.plan.setup.checks.iter().zip(&background.planted) {
         let look = tokio::time::timeout(CHECK, check.verify(platform.as_ref(), planted)).await;
         let finding = look.unwrap_or_else(|_| Finding::unknown("it could not look in time"));
         run.recorder.append(Fact::Checked { check: check.name.to_owned(), finding });

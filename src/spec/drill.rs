@@ -3,16 +3,15 @@
 use super::expect_name;
 use super::raw::{Alone, Raw, one_of};
 use crate::check::{CHECKS, Check};
-use crate::engine::ENGINES;
+use crate::engine::{ENGINES, Engine};
 use crate::environment::{ENVIRONMENTS, Environment};
 use crate::kind::{Chosen, Kind, pick};
-use crate::model::{Objectives, Span, Verdict};
-use crate::node::{Node, Problem, Value, read};
-use crate::plan::{Limits, Protect};
+use crate::model::{Objectives, Period, Verdict};
+use crate::node::{Node, Problem, read};
 use crate::probe::{PROBES, Probe};
 use crate::workload::{WORKLOADS, Workload};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// One run, as written.
 #[derive(Debug, Clone)]
@@ -27,9 +26,23 @@ pub struct Drill {
     pub requirements: Vec<String>,
     /// The verdict that it is written for.
     pub expected: Verdict,
+    /// What is promised; goes before the scenario's.
+    pub objectives: Objectives,
+    /// How long the service must stay good before it counts as back.
+    pub stable: Period,
+    /// How many good answers in a row at least.
+    pub streak: usize,
+    /// What goes into the plan as it is.
+    pub setup: Setup,
+}
+
+/// Where a drill happens, what is at work while it goes on, and its deadlines: written in the drill, carried out as
+/// written.
+#[derive(Debug, Clone, Serialize)]
+pub struct Setup {
     /// Where.
     pub environment: Chosen<dyn Environment>,
-    /// Size of the seed.
+    /// Size of the seed; 1 is 50 experiments of 40 runs.
     pub scale: f64,
     /// Backups, if any.
     pub protect: Option<Protect>,
@@ -39,14 +52,17 @@ pub struct Drill {
     pub probes: Vec<Chosen<dyn Probe>>,
     /// What must be so afterwards.
     pub checks: Vec<Chosen<dyn Check>>,
-    /// What is promised; goes before the scenario's.
-    pub objectives: Objectives,
     /// Deadlines.
     pub limits: Limits,
-    /// How long the service must stay good before it counts as back.
-    pub stable: Span,
-    /// How many good answers in a row at least.
-    pub streak: usize,
+}
+
+/// Backups on a schedule.
+#[derive(Debug, Clone, Serialize)]
+pub struct Protect {
+    /// By what.
+    pub engine: Chosen<dyn Engine>,
+    /// From the beginning of one to the beginning of the next.
+    pub every: Period,
 }
 
 /// A drill: one rehearsal of a scenario in an environment.
@@ -93,10 +109,10 @@ pub(super) struct DrillFile {
     objectives: Objectives,
     /// Deadlines.
     #[serde(default)]
-    limits: LimitsFile,
+    limits: Limits,
     /// How long the service must stay good before it counts as back.
     #[serde(default = "stable")]
-    stable: Span,
+    stable: Period,
     /// How many good answers in a row at least.
     #[serde(default = "streak")]
     streak: usize,
@@ -113,25 +129,24 @@ struct ProtectFile {
     engine: Raw,
     /// From the beginning of one backup to the beginning of the next.
     #[serde(default = "every")]
-    every: Span,
+    every: Period,
 }
 
 /// Deadlines: every wait has one.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "`baseline`, `recovery` and `drill`")]
-#[schemars(rename = "Limits")]
-struct LimitsFile {
+pub struct Limits {
     /// How long the steady state is watched before the fault.
-    baseline: Span,
+    pub baseline: Period,
     /// From the onset to a stable service.
-    recovery: Span,
+    pub recovery: Period,
     /// The whole drill, from the moment the platform serves.
-    drill: Span,
+    pub drill: Period,
 }
 
-impl Default for LimitsFile {
+impl Default for Limits {
     fn default() -> Self {
-        Self { baseline: Span::seconds(8), recovery: Span::seconds(300), drill: Span::seconds(900) }
+        Self { baseline: Period::seconds(8), recovery: Period::seconds(300), drill: Period::seconds(900) }
     }
 }
 
@@ -139,7 +154,7 @@ impl Default for LimitsFile {
 pub(super) fn read_drill(root: &Node, problems: &mut Vec<Problem>) -> Option<Drill> {
     let before = problems.len();
     let file = read::<DrillFile>(root, problems);
-    let given = |key: &str| root.get(key).filter(|node| !matches!(node.value, Value::Null));
+    let given = |key: &str| root.get(key).filter(|node| !node.is_null());
     let environment = given("environment").and_then(|node| pick("environment", ENVIRONMENTS, node, problems));
     let engine = given("protect").and_then(|n| n.get("engine")).and_then(|n| pick("engine", ENGINES, n, problems));
     let workload = given("workload").and_then(|node| pick("workload", WORKLOADS, node, problems));
@@ -148,31 +163,29 @@ pub(super) fn read_drill(root: &Node, problems: &mut Vec<Problem>) -> Option<Dri
     if let Some(node) = root.get("drill") {
         expect_name("drill", node, problems);
     }
-    if let Some(node) = given("environment").is_none().then(|| root.get("environment")).flatten() {
-        problems.push(Problem::new(node, "expected an environment").hint("such as `local: {}`"));
+    for (key, text, hint) in [
+        ("environment", "expected an environment", "such as `local: {}`"),
+        ("workload", "nobody writes anything", "leave out `workload`, or name one, such as `mlflow: { runs: 5/s }`"),
+    ] {
+        let empty = root.get(key).filter(|node| node.is_null());
+        problems.extend(empty.map(|node| Problem::new(node, text).hint(hint)));
     }
     if let Some(file) = &file {
         numbers(file, root, problems);
     }
     let file = file.filter(|_| problems.len() == before)?;
-    let limits = Limits { baseline: file.limits.baseline, recovery: file.limits.recovery, drill: file.limits.drill };
     let protect = file.protect.zip(engine).map(|(protect, engine)| Protect { engine, every: protect.every });
+    let (environment, scale, limits) = (environment?, file.scale, file.limits);
     Some(Drill {
         root: root.clone(),
         name: file.drill,
         about: file.about,
         requirements: file.requirements,
         expected: file.expected,
-        environment: environment?,
-        scale: file.scale,
-        protect,
-        workload,
-        probes,
-        checks,
         objectives: file.objectives,
-        limits,
         stable: file.stable,
         streak: file.streak,
+        setup: Setup { environment, scale, protect, workload, probes, checks, limits },
     })
 }
 
@@ -185,32 +198,16 @@ fn list<T: ?Sized>(
     node.map(Node::items).unwrap_or_default().iter().filter_map(|node| pick(seam, kinds, node, problems)).collect()
 }
 
-/// Numbers that have a type but no sense.
+/// Numbers that have a type but no sense, and lists that have too little in them.
 fn numbers(file: &DrillFile, root: &Node, problems: &mut Vec<Problem>) {
-    let at = |keys: &[&str]| keys.iter().try_fold(root, |node, key| node.get(key)).unwrap_or(root);
-    let mut refuse = |bad: bool, keys: &[&str], text: &str, hint: &str| {
+    let mut refuse = |bad: bool, key: &str, text: &str, hint: &str| {
         if bad {
-            problems.push(Problem::new(at(keys), format!("`{}` {text}", keys.join("."))).hint(hint));
+            problems.push(Problem::new(root.at(&[key]), format!("`{key}` {text}")).hint(hint));
         }
     };
-    let LimitsFile { baseline, recovery, drill } = file.limits;
-    refuse(!(file.scale > 0.0 && file.scale.is_finite()), &["scale"], "must be above 0", "1 is the usual size");
-    refuse(file.streak == 0, &["streak"], "must be at least 1", "3 is usual");
-    refuse(
-        file.probes.is_empty(),
-        &["probes"],
-        "is empty: nobody would see an outage",
-        "`lifeboat kinds` lists probes",
-    );
-    for (span, keys) in [
-        (Some(file.stable), &["stable"][..]),
-        (Some(baseline), &["limits", "baseline"]),
-        (Some(recovery), &["limits", "recovery"]),
-        (Some(drill), &["limits", "drill"]),
-        (file.protect.as_ref().map(|p| p.every), &["protect", "every"]),
-    ] {
-        refuse(span.is_some_and(|span| span.0.is_zero()), keys, "must be longer than no time", "such as 5s");
-    }
+    refuse(!(file.scale > 0.0 && file.scale.is_finite()), "scale", "must be above 0", "1 is the usual size");
+    refuse(file.streak == 0, "streak", "must be at least 1", "3 is usual");
+    refuse(file.probes.is_empty(), "probes", "is empty: nobody would see an outage", "`lifeboat kinds` lists probes");
 }
 
 fn met() -> Verdict {
@@ -219,11 +216,11 @@ fn met() -> Verdict {
 fn one() -> f64 {
     1.0
 }
-fn every() -> Span {
-    Span::seconds(5)
+fn every() -> Period {
+    Period::seconds(5)
 }
-fn stable() -> Span {
-    Span::seconds(3)
+fn stable() -> Period {
+    Period::seconds(3)
 }
 fn streak() -> usize {
     3

@@ -1,31 +1,26 @@
-//! Drill and scenario files: read, checked and decided, with every problem shown at once.
+//! Drill and scenario files: read and checked, with every problem shown at once.
 //!
 //! Apart from the kinds, which know only what stands behind their own key: here is what stands around them.
-//! Not here: anything that asks the world; the survey does that, and `run` acts.
+//! Not here: what a drill and its scenario come to together; `plan` decides that.
 
 pub mod catalogue;
-pub mod drill;
+mod drill;
 mod elsewhere;
 pub mod raw;
-pub mod resolve;
-mod runbook;
-pub mod scenario;
+mod scenario;
 pub mod schema;
-pub mod wrong;
+mod wrong;
 
-use crate::node::{self, Node, Problem, nearest};
-use crate::plan::Plan;
-use std::fs;
+use crate::node::{self, Node, Problem, file, nearest};
 use std::path::{Path, PathBuf};
 
-pub use drill::Drill;
-pub use resolve::resolve;
-pub use scenario::Scenario;
+pub use drill::{Drill, Limits, Protect, Setup};
+pub use scenario::{Scenario, Settings, TimedFault, When, WrittenStep};
 pub use wrong::{Wrong, WrongFile};
 
 /// A drill with its scenario, as written.
 #[derive(Debug, Clone)]
-pub struct Script {
+pub struct Spec {
     /// Where the drill stands.
     pub drill_path: PathBuf,
     /// The drill.
@@ -36,11 +31,20 @@ pub struct Script {
     pub scenario: Scenario,
 }
 
+/// What a file holds: its keys tell which.
+#[derive(Debug, Clone)]
+pub enum Written {
+    /// A drill, with its scenario from another file.
+    Drill(Box<Spec>),
+    /// A scenario alone, with its file.
+    Scenario(PathBuf, Scenario),
+}
+
 /// Reads a drill and its scenario.
 ///
 /// # Errors
 /// All that is wrong with either file.
-pub fn load(path: &Path) -> Result<Script, Wrong> {
+pub fn load(path: &Path) -> Result<Spec, Wrong> {
     load_in(path, None)
 }
 
@@ -48,69 +52,75 @@ pub fn load(path: &Path) -> Result<Script, Wrong> {
 ///
 /// # Errors
 /// All that is wrong with the environment, or else with either file.
-pub fn load_in(path: &Path, environment: Option<&str>) -> Result<Script, Wrong> {
+pub fn load_in(path: &Path, environment: Option<&str>) -> Result<Spec, Wrong> {
+    let environment = environment.map(elsewhere::named).transpose()?;
+    let root = tree(path)?;
+    if is_scenario(&root) {
+        let problem = Problem::new(root.at(&["scenario"]), "this is a scenario, and a drill is needed");
+        return Err(Wrong::one(path, vec![problem.hint("name the file of a drill that has it as its `scenario`")]));
+    }
+    read_drill(path, path, root, environment)
+}
+
+/// Reads a file, a drill (with its scenario, and in another environment, if one is named) or a scenario.
+///
+/// # Errors
+/// All that is wrong with the environment, or else with the files.
+pub fn read(path: &Path, environment: Option<&str>) -> Result<Written, Wrong> {
+    let environment = environment.map(elsewhere::named).transpose()?;
+    read_either(path, path, tree(path)?, environment)
+}
+
+/// As [`read`], for what was read from elsewhere than a file: it is told of as `-`, and its scenario is looked for as if
+/// it stood in the folder `drills`.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_bytes(bytes: Vec<u8>, environment: Option<&str>) -> Result<Written, Wrong> {
+    let path = Path::new("-");
+    let environment = environment.map(elsewhere::named).transpose()?;
+    let root = file::decoded(bytes).and_then(|text| whole(&text)).map_err(|problem| Wrong::one(path, vec![problem]))?;
+    read_either(path, Path::new("drills/-"), root, environment)
+}
+
+fn read_either(path: &Path, at: &Path, root: Node, environment: Option<Node>) -> Result<Written, Wrong> {
+    if !is_scenario(&root) {
+        return read_drill(path, at, root, environment).map(|spec| Written::Drill(Box::new(spec)));
+    }
     let mut problems = vec![];
-    let named = environment.map(elsewhere::named).transpose()?;
-    let Some(mut root) = open(path, &mut problems) else { return Err(Wrong::one(path, problems)) };
-    if let Some(environment) = named {
+    match scenario::read_scenario(&root, &mut problems) {
+        Some(scenario) if problems.is_empty() => Ok(Written::Scenario(path.to_owned(), scenario)),
+        _ => Err(Wrong::one(path, problems)),
+    }
+}
+
+fn is_scenario(root: &Node) -> bool {
+    root.get("faults").is_some() && root.get("drill").is_none()
+}
+
+/// Reads a drill that is told of as `path` and stands at `at`.
+fn read_drill(path: &Path, at: &Path, mut root: Node, environment: Option<Node>) -> Result<Spec, Wrong> {
+    if let Some(environment) = environment {
         elsewhere::move_to(&mut root, environment);
     }
-    read_script(path, &root, problems)
-}
-
-/// Reads a drill and its scenario and decides everything.
-///
-/// # Errors
-/// All that is wrong with either file, or with the two together.
-pub fn plan(path: &Path) -> Result<Plan, Wrong> {
-    plan_in(path, None)
-}
-
-/// As [`plan`], in another environment than the drill names.
-///
-/// # Errors
-/// As [`load_in`] and [`resolve`].
-pub fn plan_in(path: &Path, environment: Option<&str>) -> Result<Plan, Wrong> {
-    resolve(&load_in(path, environment)?)
-}
-
-/// Checks a file, a drill (with its scenario, and in another environment, if one is named) or a scenario: its keys
-/// tell which.
-///
-/// # Errors
-/// All that is wrong.
-pub fn check(path: &Path, environment: Option<&str>) -> Result<(), Wrong> {
-    let mut problems = vec![];
-    let named = environment.map(elsewhere::named).transpose()?;
-    let Some(mut root) = open(path, &mut problems) else { return Err(Wrong::one(path, problems)) };
-    if root.get("faults").is_some() && root.get("drill").is_none() {
-        if let Some(scenario) = scenario::read_scenario(&root, &mut problems) {
-            runbook::link(&scenario.steps, &mut problems);
-        }
-        return if problems.is_empty() { Ok(()) } else { Err(Wrong::one(path, problems)) };
-    }
-    if let Some(environment) = named {
-        elsewhere::move_to(&mut root, environment);
-    }
-    resolve(&read_script(path, &root, problems)?).map(|_| ())
-}
-
-fn read_script(path: &Path, root: &Node, mut problems: Vec<Problem>) -> Result<Script, Wrong> {
-    let drill = drill::read_drill(root, &mut problems);
-    let (mut scenario, mut scenario_path, mut theirs) = (None, PathBuf::new(), vec![]);
+    let (mut ours, mut theirs) = (vec![], vec![]);
+    let drill = drill::read_drill(&root, &mut ours);
+    let (mut scenario, mut scenario_path) = (None, PathBuf::new());
     if let Some(node) = root.get("scenario").filter(|node| node.text().is_some()) {
-        scenario_path = scenario_file(path, node.text().unwrap_or_default());
+        scenario_path = scenario_file(at, node.text().unwrap_or_default());
         if scenario_path.is_file() {
-            scenario = open(&scenario_path, &mut theirs).and_then(|root| scenario::read_scenario(&root, &mut theirs));
+            let root = file::text(&scenario_path).and_then(|text| whole(&text));
+            let root = root.map_err(|problem| theirs.push(problem)).ok();
+            scenario = root.and_then(|root| scenario::read_scenario(&root, &mut theirs));
         } else {
-            problems.push(absent(node, &scenario_path));
+            ours.push(absent(node, &scenario_path));
         }
     }
     match (drill, scenario) {
-        (Some(drill), Some(scenario)) if problems.is_empty() && theirs.is_empty() => {
-            Ok(Script { drill_path: path.to_owned(), drill, scenario_path, scenario })
+        (Some(drill), Some(scenario)) if ours.is_empty() && theirs.is_empty() => {
+            Ok(Spec { drill_path: path.to_owned(), drill, scenario_path, scenario })
         }
-        _ => Err(Wrong::new([(path.to_owned(), problems), (scenario_path, theirs)])),
+        _ => Err(Wrong::new([(path.to_owned(), ours), (scenario_path, theirs)])),
     }
 }
 
@@ -131,38 +141,30 @@ fn scenario_file(drill: &Path, name: &str) -> PathBuf {
 fn absent(node: &Node, path: &Path) -> Problem {
     let name = node.text().unwrap_or_default();
     let problem = Problem::new(node, format!("there is no scenario `{name}`: `{}` is missing", path.display()));
-    let known = beside(path);
+    let known = file::beside(path);
     let near = nearest(name, known.iter().map(String::as_str));
     problem.hint(near.map_or_else(|| "write it first".into(), |n| format!("did you mean `{n}`?")))
 }
 
-fn open(path: &Path, problems: &mut Vec<Problem>) -> Option<Node> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) => {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let known = beside(path);
-            let problem = Problem::whole(format!("cannot be read: {error}"));
-            problems.push(match nearest(&stem, known.iter().map(String::as_str)) {
-                Some(near) => problem.hint(format!("did you mean `{near}.yaml`?")),
-                None => problem,
-            });
-            return None;
-        }
-    };
-    node::parse(&text).map_err(|problem| problems.push(problem)).ok()
+fn tree(path: &Path) -> Result<Node, Wrong> {
+    file::text(path).and_then(|text| whole(&text)).map_err(|problem| Wrong::one(path, vec![problem]))
 }
 
-/// The names of the YAML files in a file's folder.
-fn beside(path: &Path) -> Vec<String> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let paths = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut names: Vec<_> = paths
-        .filter(|p| p.extension().is_some_and(|e| e == "yaml"))
-        .filter_map(|p| p.file_stem().map(|s| s.to_string_lossy().into_owned()))
-        .collect();
-    names.sort();
-    names
+/// The tree of a file's text; it has keys.
+fn whole(text: &str) -> Result<Node, Problem> {
+    let root = node::parse(text)?;
+    match root.value {
+        node::Value::Map(_) => Ok(root),
+        node::Value::Null => {
+            let problem = Problem::new(&root, "there is nothing in it");
+            Err(problem.hint("`lifeboat new drill NAME` writes a first drill"))
+        }
+        _ => {
+            let problem =
+                Problem::new(&root, format!("expected the keys of a drill or scenario, found {}", root.told()));
+            Err(problem.hint("a drill begins with `drill: NAME`, a scenario with `scenario: NAME`"))
+        }
+    }
 }
 
 /// Is it a name: small letters, digits and hyphens? It becomes a folder's name and part of other names.

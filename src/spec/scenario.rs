@@ -4,14 +4,13 @@
 
 use super::expect_name;
 use super::raw::{Raw, one_of};
-use crate::fault::FAULTS;
+use crate::fault::{FAULTS, Fault};
 use crate::kind::{Chosen, pick_beside};
-use crate::model::{At, Objectives, Phase, Span};
-use crate::node::{Node, Problem, read};
-use crate::plan::{PlannedFault, When};
+use crate::model::{At, Objectives, Period, Phase};
+use crate::node::{Node, Problem, Value, read};
 use crate::recovery::{STEPS, Step};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What goes wrong, and the runbook.
 #[derive(Debug, Clone)]
@@ -23,11 +22,34 @@ pub struct Scenario {
     /// What it is about, in plain words.
     pub about: String,
     /// What goes wrong; at least one.
-    pub faults: Vec<PlannedFault>,
+    pub faults: Vec<TimedFault>,
     /// The runbook.
     pub steps: Vec<WrittenStep>,
     /// Defaults that a drill may override.
     pub objectives: Objectives,
+}
+
+/// A fault with its time.
+#[derive(Debug, Clone, Serialize)]
+pub struct TimedFault {
+    /// When it strikes.
+    pub at: At,
+    /// What.
+    pub fault: Chosen<dyn Fault>,
+}
+
+/// On what it depends whether a step is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum When {
+    /// All steps that it comes after were carried out and met.
+    #[default]
+    Done,
+    /// At least one of those did not meet, or was skipped because of one that did not.
+    Failed,
+    /// On nothing.
+    Always,
 }
 
 /// A line of the runbook, as written.
@@ -57,7 +79,7 @@ pub struct Settings {
     pub when: When,
     /// When it counts as failed; by default the drill's limit for the recovery.
     #[serde(default)]
-    pub deadline: Option<Span>,
+    pub deadline: Option<Period>,
     /// How often it is tried again after a failure.
     #[serde(default)]
     pub retry: u32,
@@ -111,9 +133,7 @@ pub(super) fn read_scenario(root: &Node, problems: &mut Vec<Problem>) -> Option<
     if let Some(node) = root.get("scenario") {
         expect_name("scenario", node, problems);
     }
-    if let Some(node) =
-        root.get("faults").filter(|node| matches!(&node.value, crate::node::Value::List(l) if l.is_empty()))
-    {
+    if let Some(node) = root.get("faults").filter(|node| matches!(&node.value, Value::List(l) if l.is_empty())) {
         problems.push(Problem::new(node, "no fault: nothing goes wrong").hint("`lifeboat kinds` lists the faults"));
     }
     first_strike(&faults, items("faults"), problems);
@@ -122,14 +142,14 @@ pub(super) fn read_scenario(root: &Node, problems: &mut Vec<Problem>) -> Option<
     Some(Scenario { root: root.clone(), name, about, faults, steps, objectives })
 }
 
-fn read_fault(node: &Node, problems: &mut Vec<Problem>) -> Option<PlannedFault> {
+fn read_fault(node: &Node, problems: &mut Vec<Problem>) -> Option<TimedFault> {
     let fault = pick_beside("fault", FAULTS, BESIDE_FAULT, node, problems);
     let timing = read::<Timing>(&node.only(|key| BESIDE_FAULT.contains(&key)), problems);
-    Some(PlannedFault { at: timing?.at, fault: fault? })
+    Some(TimedFault { at: timing?.at, fault: fault? })
 }
 
 /// A recovery needs something to recover from.
-fn first_strike(faults: &[PlannedFault], nodes: &[Node], problems: &mut Vec<Problem>) {
+fn first_strike(faults: &[TimedFault], nodes: &[Node], problems: &mut Vec<Problem>) {
     let late = faults.len() == nodes.len() && faults.iter().all(|planned| planned.at.phase != Phase::Disaster);
     if let Some(at) = nodes.first().and_then(|node| node.get("at")).filter(|_| late) {
         let problem = Problem::new(at, "every fault waits for the recovery: nothing goes wrong at first");
@@ -142,13 +162,6 @@ fn read_step(node: &Node, problems: &mut Vec<Problem>) -> Option<WrittenStep> {
     let settings = read::<Settings>(&node.only(|key| BESIDE_STEP.contains(&key)), problems);
     if let Some(id) = node.get("id") {
         expect_name("step", id, problems);
-    }
-    if let Some(deadline) = node
-        .get("deadline")
-        .filter(|_| settings.as_ref().and_then(|s| s.deadline).is_some_and(|deadline| deadline.0.is_zero()))
-    {
-        problems
-            .push(Problem::new(deadline, "a deadline of no time cannot be kept").hint("leave it out, or give it some"));
     }
     Some(WrittenStep { node: node.clone(), step: step?, settings: settings? })
 }

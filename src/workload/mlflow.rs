@@ -12,7 +12,7 @@ use crate::client::{Error, mlflow::Mlflow, tasks};
 use crate::environment::Platform;
 use crate::kind::Kind;
 use crate::model::{Fate, Part, Rate};
-use crate::node::read;
+use crate::node::{Node, Problem, read};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -29,7 +29,7 @@ pub const KIND: Kind<dyn Workload> = Kind {
     about: "Clients that log runs and artifacts through MLflow; one write in ten changes or deletes an earlier one.",
     example: "mlflow: { runs: 5/s, artifacts: 1/s }",
     schema: |g| g.subschema_for::<Clients>(),
-    parse: |n, p| read::<Clients>(n, p).map(|k| Box::new(k) as _),
+    parse: |n, p| parse(n, p).map(|k| Box::new(k) as _),
 };
 
 /// How fast clients write.
@@ -45,6 +45,16 @@ struct Clients {
     /// The seed of all chance in what is written: 1.
     #[serde(default = "one")]
     seed: u64,
+}
+
+fn parse(node: &Node, problems: &mut Vec<Problem>) -> Option<Clients> {
+    let clients: Clients = read(node, problems)?;
+    if [clients.runs, clients.artifacts].iter().all(|rate| rate.interval().is_none()) {
+        let problem = Problem::new(node, "nothing is written: `runs` and `artifacts` are both zero");
+        problems.push(problem.hint("give one of them a rate such as 5/s, or leave out `workload`"));
+        return None;
+    }
+    Some(clients)
 }
 
 fn runs() -> Rate {

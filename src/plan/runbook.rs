@@ -2,11 +2,9 @@
 //!
 //! Apart from the rest of the plan because it needs no drill: a scenario alone is checked for it too.
 
-use super::resolve::at_keys;
-use super::scenario::WrittenStep;
 use crate::node::{Node, Problem, nearest};
-use crate::plan::When;
 use crate::recovery::text::Reference;
+use crate::spec::{When, WrittenStep};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A step's place in the runbook.
@@ -32,12 +30,12 @@ pub fn link(steps: &[WrittenStep], problems: &mut Vec<Problem>) -> Vec<Link> {
             None => Vec::from_iter(n.checked_sub(1)),
         };
         if settings.when == When::Failed && settings.after.as_ref().map_or(n == 0, Vec::is_empty) {
-            let problem = Problem::new(at_keys(node, &["when"]), "it comes after no step that could fail");
+            let problem = Problem::new(node.at(&["when"]), "it comes after no step that could fail");
             problems.push(problem.hint("name steps in `after`, or leave out `when`"));
         }
         ended.push(after.iter().flat_map(|a| ended[*a].iter().copied().chain([*a])).collect());
         for (key, text) in step.texts() {
-            let at = at_keys(&step.node, &[key]);
+            let at = step.node.at(&[key]);
             problems.extend(text.references().filter_map(|it| unknown_output(it, at, steps, &ids, &ended[n])));
         }
         links.push(Link { id: ids[n].clone(), after: after.into_iter().map(|a| ids[a].clone()).collect() });
@@ -52,7 +50,7 @@ fn ids(steps: &[WrittenStep], problems: &mut Vec<Problem>) -> Vec<String> {
         let Some(id) = &step.settings.id else { continue };
         let line = step.node.position.line;
         if let Some(first) = lines.insert(id.clone(), line) {
-            let node = at_keys(&step.node, &["id"]);
+            let node = step.node.at(&["id"]);
             let problem = Problem::new(node, format!("a second step with the id `{id}`"));
             problems.push(problem.hint(format!("the first is on line {first}")));
         }

@@ -3,63 +3,51 @@
 //! Pure: it asks the environment's kind what it will have, never the world. What the world says comes from the
 //! environment's survey, which is asked when the plan stands.
 
-use super::scenario::WrittenStep;
-use super::{Drill, Scenario, Script, Wrong, runbook};
+use super::{Plan, PlannedStep, runbook};
 use crate::environment::Power;
 use crate::model::{Depth, Objectives, Span, Terms, Watch};
 use crate::node::{Node, Problem, nearest};
-use crate::plan::{Plan, PlannedFault, PlannedStep};
+use crate::spec::{Drill, Scenario, Spec, TimedFault, WrittenStep, Wrong};
 use std::collections::BTreeSet;
 
 /// Decides everything.
 ///
 /// # Errors
 /// All that the two files ask for and cannot have.
-pub fn resolve(script: &Script) -> Result<Plan, Wrong> {
-    let (drill, scenario) = (&script.drill, &script.scenario);
+pub fn resolve(spec: Spec) -> Result<Plan, Wrong> {
+    let (drill, scenario) = (&spec.drill, &spec.scenario);
     let (mut ours, mut theirs) = (vec![], vec![]);
-    let watches: Vec<Watch> = drill.probes.iter().map(|probe| probe.watch()).collect();
-    let objectives = objectives(script, &watches, &mut ours, &mut theirs);
+    let watches: Vec<Watch> = drill.setup.probes.iter().map(|probe| probe.watch()).collect();
+    let objectives = objectives(&spec, &watches, &mut ours, &mut theirs);
     twice(drill, &watches, &mut ours);
     powers(drill, scenario, &mut ours, &mut theirs);
     let targets = targets(drill, scenario, &mut theirs);
     let steps = steps(drill, scenario, &mut theirs);
     if !(ours.is_empty() && theirs.is_empty()) {
-        return Err(Wrong::new([(script.drill_path.clone(), ours), (script.scenario_path.clone(), theirs)]));
+        return Err(Wrong::new([(spec.drill_path, ours), (spec.scenario_path, theirs)]));
     }
+    let Spec { drill: Drill { name, about, requirements, expected, stable, streak, setup, .. }, scenario, .. } = spec;
     let terms = Terms {
-        drill: drill.name.clone(),
-        scenario: scenario.name.clone(),
-        about: if drill.about.is_empty() { &scenario.about } else { &drill.about }.clone(),
-        requirements: drill.requirements.clone(),
-        expected: drill.expected,
-        environment: drill.environment.name.to_owned(),
+        drill: name,
+        scenario: scenario.name,
+        about: if about.is_empty() { scenario.about } else { about },
+        requirements,
+        expected,
+        environment: setup.environment.name.to_owned(),
         objectives,
         probes: watches,
-        checks: drill.checks.iter().map(|check| check.name.to_owned()).collect(),
-        stable: drill.stable,
-        streak: drill.streak,
-        recovery: drill.limits.recovery,
-        workload: drill.workload.is_some(),
+        checks: setup.checks.iter().map(|check| check.name.to_owned()).collect(),
+        stable: stable.span(),
+        streak,
+        recovery: setup.limits.recovery.span(),
+        workload: setup.workload.is_some(),
     };
-    Ok(Plan {
-        terms,
-        environment: drill.environment.clone(),
-        scale: drill.scale,
-        protect: drill.protect.clone(),
-        workload: drill.workload.clone(),
-        probes: drill.probes.clone(),
-        checks: drill.checks.clone(),
-        faults: scenario.faults.clone(),
-        steps,
-        limits: drill.limits,
-        targets,
-    })
+    Ok(Plan { terms, setup, faults: scenario.faults, steps, targets })
 }
 
 /// The drill's objectives go before the scenario's; a problem stands where its objective does.
-fn objectives(script: &Script, watches: &[Watch], ours: &mut Vec<Problem>, theirs: &mut Vec<Problem>) -> Objectives {
-    let (drill, scenario) = (&script.drill, &script.scenario);
+fn objectives(spec: &Spec, watches: &[Watch], ours: &mut Vec<Problem>, theirs: &mut Vec<Problem>) -> Objectives {
+    let (drill, scenario) = (&spec.drill, &spec.scenario);
     let probed: BTreeSet<Depth> = watches.iter().map(|watch| watch.depth).collect();
     if let Some(at) = drill.objectives.at.or(scenario.objectives.at).filter(|at| !probed.contains(at)) {
         let text = format!("no probe asks at the depth `{at}` that the objective is about");
@@ -67,16 +55,16 @@ fn objectives(script: &Script, watches: &[Watch], ours: &mut Vec<Problem>, their
         let hint = format!("probed: {}; add a probe, or name one of these", known.join(", "));
         let own = drill.objectives.at.is_some();
         let (node, problems) = if own { (&drill.root, &mut *ours) } else { (&scenario.root, &mut *theirs) };
-        problems.push(Problem::new(at_keys(node, &["objectives", "at"]), text).hint(hint));
+        problems.push(Problem::new(node.at(&["objectives", "at"]), text).hint(hint));
     }
     let rto = drill.objectives.rto.or(scenario.objectives.rto);
     if let Some(rto) = rto {
         let least = Span(rto.0.saturating_add(drill.stable.0));
-        let recovery = drill.limits.recovery;
-        if recovery < least {
+        let recovery = drill.setup.limits.recovery;
+        if recovery.span() < least {
             let text = format!("`limits.recovery` is {recovery}, too short to see the RTO of {rto} kept or missed");
             let hint = format!("at least {least}: the RTO and the {} that a service must stay good", drill.stable);
-            ours.push(Problem::new(at_keys(&drill.root, &["limits", "recovery"]), text).hint(hint));
+            ours.push(Problem::new(drill.root.at(&["limits", "recovery"]), text).hint(hint));
         }
     }
     Objectives {
@@ -86,29 +74,24 @@ fn objectives(script: &Script, watches: &[Watch], ours: &mut Vec<Problem>, their
     }
 }
 
-/// Reports tell probes by depth and checks by name: two of one would be mixed up. A probe needs its times, too.
+/// Reports tell probes by depth and checks by name: two of one would be mixed up.
 fn twice(drill: &Drill, watches: &[Watch], problems: &mut Vec<Problem>) {
     let mut depths = BTreeSet::new();
-    for (probe, watch) in drill.probes.iter().zip(watches) {
+    for (probe, watch) in drill.setup.probes.iter().zip(watches) {
         if !depths.insert(watch.depth) {
             let text = format!("a second probe at the depth `{}`", watch.depth);
             problems.push(Problem::new(&probe.node, text).hint("one probe for each depth"));
         }
-        for (key, span) in [("every", watch.every), ("timeout", watch.timeout)] {
-            if span.0.is_zero() {
-                let text = format!("`{key}` must be longer than no time");
-                problems.push(Problem::new(at_keys(&probe.node, &[key]), text).hint("such as 100ms"));
-            }
-        }
     }
     let mut names = BTreeSet::new();
-    for check in drill.checks.iter().filter(|check| !names.insert(check.name)) {
-        problems.push(Problem::new(&check.node, format!("the check `{}` stands here twice", check.name)));
+    for check in drill.setup.checks.iter().filter(|check| !names.insert(check.name)) {
+        let problem = Problem::new(&check.node, format!("the check `{}` stands here twice", check.name));
+        problems.push(problem.hint("remove one of the two"));
     }
 }
 
 fn powers(drill: &Drill, scenario: &Scenario, ours: &mut Vec<Problem>, theirs: &mut Vec<Problem>) {
-    let environment = &drill.environment;
+    let environment = &drill.setup.environment;
     let has = environment.powers();
     let hint = match has.as_slice() {
         [] => "it has none".to_owned(),
@@ -121,22 +104,22 @@ fn powers(drill: &Drill, scenario: &Scenario, ours: &mut Vec<Problem>, theirs: &
             problems.push(Problem::new(node, text).hint(hint.clone()));
         }
     };
-    if let Some(protect) = &drill.protect {
+    if let Some(protect) = &drill.setup.protect {
         refuse(protect.engine.name, &protect.engine.node, protect.engine.needs(), ours);
     }
-    drill.probes.iter().for_each(|it| refuse(it.name, &it.node, it.needs(), ours));
-    drill.checks.iter().for_each(|it| refuse(it.name, &it.node, it.needs(), ours));
+    drill.setup.probes.iter().for_each(|it| refuse(it.name, &it.node, it.needs(), ours));
+    drill.setup.checks.iter().for_each(|it| refuse(it.name, &it.node, it.needs(), ours));
     scenario.faults.iter().for_each(|it| refuse(it.fault.name, &it.fault.node, it.fault.needs(), theirs));
     scenario.steps.iter().for_each(|it| refuse(it.step.name, &it.step.node, it.step.needs(), theirs));
 }
 
 fn targets(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) -> Vec<Vec<String>> {
-    let inventory = drill.environment.inventory();
+    let inventory = drill.setup.environment.inventory();
     let components = &inventory.components;
-    let of = |PlannedFault { fault, .. }: &PlannedFault| {
+    let of = |TimedFault { fault, .. }: &TimedFault| {
         let targets = fault.targets(&inventory);
         if targets.is_empty() {
-            let node = at_keys(&fault.node, &["component"]);
+            let node = fault.node.at(&["component"]);
             problems.push(match node.text() {
                 Some(name) if !components.iter().any(|c| c == name) => unknown_component(node, name, components),
                 _ => Problem::new(node, format!("`{}` hits nothing", fault.name)).hint(known(components)),
@@ -148,12 +131,12 @@ fn targets(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) -> V
 }
 
 fn steps(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) -> Vec<PlannedStep> {
-    let components = drill.environment.inventory().components;
+    let components = drill.setup.environment.inventory().components;
     for WrittenStep { step, .. } in &scenario.steps {
         if let Some(name) = step.component().filter(|name| !components.iter().any(|c| c == name)) {
-            problems.push(unknown_component(at_keys(&step.node, &["component"]), name, &components));
+            problems.push(unknown_component(step.node.at(&["component"]), name, &components));
         }
-        if step.restores() && drill.protect.is_none() {
+        if step.restores() && drill.setup.protect.is_none() {
             let text =
                 format!("`{}` has nothing to restore from: the drill `{}` has no `protect`", step.name, drill.name);
             problems.push(Problem::new(&step.node, text).hint("add `protect: { engine: …, every: 5s }` to the drill"));
@@ -164,7 +147,7 @@ fn steps(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) -> Vec
         id: link.id,
         after: link.after,
         when: settings.when,
-        deadline: settings.deadline.unwrap_or(drill.limits.recovery),
+        deadline: settings.deadline.unwrap_or(drill.setup.limits.recovery),
         retry: settings.retry,
         step: step.clone(),
     });
@@ -179,16 +162,4 @@ fn unknown_component(node: &Node, name: &str, components: &[String]) -> Problem 
 
 fn known(components: &[String]) -> String {
     format!("components: {}", components.join(", "))
-}
-
-/// The node behind the keys, or the deepest that is there.
-pub(super) fn at_keys<'a>(node: &'a Node, keys: &[&str]) -> &'a Node {
-    let mut at = node;
-    for key in keys {
-        match at.get(key) {
-            Some(next) => at = next,
-            None => return at,
-        }
-    }
-    at
 }
