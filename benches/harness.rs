@@ -26,7 +26,7 @@ const DRILL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/drills/database-drop.y
 /// Clients that write at the same time, whose marks share a sync.
 const AT_ONCE: u64 = 64;
 const PROBES: usize = 5;
-const EVERY: Duration = Duration::from_millis(50); // as the probes of `watching` have it
+const EVERY: Period = Period::milliseconds(50);
 /// So long, on a clock that does not wait, do the probes ask.
 const WATCHED: Duration = Duration::from_secs(10);
 
@@ -93,7 +93,7 @@ fn watched() -> Duration {
     let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
         let recorder = recorder(folder.path());
-        let one = Watch { depth: Depth::Read, every: Period::milliseconds(50), timeout: Period::seconds(1) };
+        let one = Watch { depth: Depth::Read, every: EVERY, timeout: Period::seconds(1) };
         let begin = Instant::now();
         let questions = (0..PROBES).map(|_| (one, Arc::new(Yes) as Arc<dyn Question>)).collect();
         let watching = watch(&recorder, questions, &(Arc::new(|| 0_u64) as _));
@@ -105,7 +105,7 @@ fn watched() -> Duration {
 }
 
 fn ticks(criterion: &mut Criterion) {
-    let ticks = PROBES as u64 * u64::try_from(WATCHED.as_nanos() / EVERY.as_nanos()).unwrap_or(u64::MAX);
+    let ticks = PROBES as u64 * u64::try_from(WATCHED.as_nanos() / EVERY.0.as_nanos()).unwrap_or(u64::MAX);
     let mut group = criterion.benchmark_group("watch");
     group.sample_size(10).throughput(Throughput::Elements(ticks));
     group.bench_function(format!("{ticks} ticks of {PROBES} probes"), |b| {

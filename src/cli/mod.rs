@@ -6,6 +6,7 @@ mod cleanup;
 mod completions;
 mod console;
 mod kinds;
+mod new;
 mod plan;
 mod report;
 mod run;
@@ -73,6 +74,8 @@ enum Command {
     Plan(plan::Args),
     /// Check drill and scenario files
     Check(check::Args),
+    /// Write a commented first drill or scenario
+    New(new::Args),
     /// List what files may name, or show one in full
     Kinds(kinds::Args),
     /// Print JSON Schemas
@@ -134,6 +137,7 @@ async fn command(Cli { reports, command }: Cli) -> Answer {
         Command::Series(args) => series::main(&args, &reports).await,
         Command::Plan(args) => plan::main(&args).await,
         Command::Check(args) => Ok(check::main(&args)),
+        Command::New(args) => new::main(&args),
         Command::Kinds(args) => kinds::main(&args),
         Command::Schema(args) => schema::main(&args),
         Command::Report(args) => report::main(&args, &reports),

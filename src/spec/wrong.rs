@@ -38,6 +38,15 @@ impl Wrong {
         Self::new([(path.to_owned(), problems)])
     }
 
+    /// Each problem with its place, on a line of its own.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let all = self.files.iter().flat_map(|WrongFile { path, problems }| problems.iter().map(move |it| (path, it)));
+        all.map(|(path, problem)| match problem.position {
+            Some(at) => format!("{}:{}:{}: {problem}", path.display(), at.line, at.column),
+            None => format!("{}: {problem}", path.display()),
+        })
+    }
+
     /// How many problems there are.
     pub fn count(&self) -> usize {
         self.files.iter().map(|file| file.problems.len()).sum()
@@ -46,13 +55,8 @@ impl Wrong {
 
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        for WrongFile { path, problems } in &self.files {
-            for problem in problems {
-                match problem.position {
-                    Some(at) => writeln!(f, "{}:{}:{}: {problem}", path.display(), at.line, at.column)?,
-                    None => writeln!(f, "{}: {problem}", path.display())?,
-                }
-            }
+        for line in self.lines() {
+            writeln!(f, "{line}")?;
         }
         match self.count() {
             1 => f.write_str("1 problem"),

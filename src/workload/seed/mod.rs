@@ -34,6 +34,16 @@ impl fmt::Display for Seeded {
     }
 }
 
+/// How much will be planted at a scale, in words.
+pub fn amount(scale: f64) -> String {
+    let Amount { experiments, runs, models, versions } = Amount::at(scale);
+    format!(
+        "{} runs in {experiments} experiments and {} versions of {models} models",
+        experiments * runs,
+        models * versions
+    )
+}
+
 /// Is there a seed already, as in a platform that is used again?
 pub async fn planted(platform: &dyn Platform) -> Result<bool, Error> {
     let sql = platform.sql()?;
