@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures::future::join_all;
 use lifeboat::clock::Clock;
-use lifeboat::model::ledger::Act;
+use lifeboat::model::ledger::Operation;
 use lifeboat::model::{Depth, Fact, Line, Mark, Part, Period, Watch};
 use lifeboat::probe::Question;
 use lifeboat::run::{Observer, Recorder, watch};
@@ -69,7 +69,7 @@ fn planning(criterion: &mut Criterion) {
 async fn mark(recorder: &Recorder) {
     let number = recorder.number();
     let (subject, value) = (format!("run {number}"), format!("{number:016x}"));
-    let mark = Mark { number, subject, act: Act::Create, parts: vec![Part::Row], value, at: None };
+    let mark = Mark { number, subject, operation: Operation::Create, parts: vec![Part::Row], value, at: None };
     recorder.sending(mark).await.expect("a disk");
     recorder.acknowledged(number, Some(format!("7/{number:032x}"))).await.expect("a disk");
 }

@@ -9,9 +9,9 @@
 use criterion::{Criterion, criterion_group};
 use lifeboat::clock::Moment;
 use lifeboat::measure::measure;
-use lifeboat::model::ledger::Act;
+use lifeboat::model::ledger::Operation;
 use lifeboat::model::{
-    Answer, Answered, Depth, Fact, Fate, Finding, Line, Mark, Objectives, Part, Phase, Span, Terms, Verdict, Watch,
+    Answer, Answered, Depth, Fact, Finding, Line, Mark, MarkState, Objectives, Part, Phase, Span, Terms, Verdict, Watch,
 };
 use lifeboat::store::{Timeline, read_timeline};
 use std::hint::black_box;
@@ -63,11 +63,11 @@ fn timeline() -> Vec<Line> {
             facts.push((at, Fact::Answered(Answered { probe, due: asked, asked, ended, answer })));
         }
         let (number, subject, value) = (tick + 1, format!("run {tick}"), format!("{tick}"));
-        let mark = Mark { number, subject, act: Act::Create, parts: vec![Part::Row], value, at: None };
+        let mark = Mark { number, subject, operation: Operation::Create, parts: vec![Part::Row], value, at: None };
         facts.push((at, Fact::Sending(mark)));
         facts.push((at, Fact::Acknowledged { mark: number, at: Some(format!("{tick:032x}")) }));
-        let fate = if tick + 50 > onset && tick < onset { Fate::Lost } else { Fate::Survived };
-        facts.push((at, Fact::Fate { mark: number, fate }));
+        let state = if tick + 50 > onset && tick < onset { MarkState::Lost } else { MarkState::Survived };
+        facts.push((at, Fact::MarkState { mark: number, state }));
         facts.push((at, Fact::Note("tick".into())));
     }
     facts.push((ticks * 100_000_000, Fact::Ended));

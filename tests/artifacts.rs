@@ -13,7 +13,7 @@ use lifeboat::environment::{Environment, Journal, Objects, Platform, RunContext,
 use lifeboat::fault::{FAULTS, Fault};
 use lifeboat::kind::pick;
 use lifeboat::model::report::Report;
-use lifeboat::model::{Disaster, Fate, Finding, Onset, Receipt, Verdict};
+use lifeboat::model::{Disaster, Finding, MarkState, Onset, Receipt, Verdict};
 use lifeboat::node::parse;
 use lifeboat::recovery::{Conditions, STEPS, Step, StepContext};
 use std::collections::BTreeSet;
@@ -294,7 +294,7 @@ fn a_drill_without_a_way_back_names_what_is_lost() {
     assert!(verdict == Verdict::Missed && why.contains("the object `artifacts/") && why.contains("` is gone"), "{why}");
     let (verdict, why) = judged(&report, "rpo");
     assert_eq!(verdict, Verdict::Missed, "{why}");
-    let half: Vec<_> = report.losses.iter().filter(|loss| loss.kind == Fate::Half).collect();
+    let half: Vec<_> = report.losses.iter().filter(|loss| loss.kind == MarkState::Half).collect();
     assert!(half.len() > 3 && half.iter().all(|loss| loss.name.contains("artifact ")), "{:?}", report.losses);
     assert!(!report.losses.iter().any(|loss| loss.name.contains("run ")), "rows alone were not touched");
 }

@@ -21,27 +21,27 @@ pub const KIND: Kind<dyn Check> = Kind {
     name: "mlflow-smoke",
     about: "MLflow answers, lists experiments and models, serves a model's bytes, and takes a run and reads it back.",
     example: "mlflow-smoke: {}",
-    schema: |g| g.subschema_for::<Smoke>(),
-    parse: |n, p| read::<Smoke>(n, p).map(|k| Box::new(k) as _),
+    schema: |g| g.subschema_for::<MlflowSmoke>(),
+    parse: |n, p| read::<MlflowSmoke>(n, p).map(|k| Box::new(k) as _),
 };
 
 /// Nothing is to be chosen.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Smoke {}
+struct MlflowSmoke {}
 
 /// What was there before the fault.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Before {
+struct PlantedSmoke {
     /// The experiment in which `verify` writes its run.
     scratch: String,
     experiments: usize,
     models: BTreeSet<String>,
-    artifact: Option<Artifact>,
+    artifact: Option<ArtifactDigest>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Artifact {
+struct ArtifactDigest {
     path: String,
     digest: String,
 }
@@ -57,18 +57,18 @@ fn endpoint(platform: &dyn Platform) -> Result<Mlflow, Error> {
 }
 
 #[async_trait]
-impl Check for Smoke {
+impl Check for MlflowSmoke {
     async fn plant(&self, platform: &dyn Platform, run: &str) -> Result<Planted, Error> {
         let mlflow = endpoint(platform)?;
         let models = names(&mlflow, "registered-models", "registered_models").await?;
         let artifact = if models.is_empty() { None } else { Some(artifact(&mlflow).await?) };
         let experiments = names(&mlflow, "experiments", "experiments").await?.len();
-        let before = Before { scratch: format!("lifeboat-smoke-{run}"), experiments, models, artifact };
+        let before = PlantedSmoke { scratch: format!("lifeboat-smoke-{run}"), experiments, models, artifact };
         serde_json::to_value(before).map(Planted).map_err(|e| Error::caused_by("cannot write down what was planted", e))
     }
 
     async fn verify(&self, platform: &dyn Platform, planted: &Planted) -> Finding {
-        let before: Before = match serde_json::from_value(planted.0.clone()) {
+        let before: PlantedSmoke = match serde_json::from_value(planted.0.clone()) {
             Ok(before) => before,
             Err(error) => return Finding::unknown(format!("what was planted cannot be read: {error}")),
         };
@@ -108,13 +108,13 @@ fn judge(answers: &[(&str, Result<String, String>)]) -> Finding {
     })
 }
 
-async fn experiments(mlflow: &Mlflow, before: &Before) -> Result<String, String> {
+async fn experiments(mlflow: &Mlflow, before: &PlantedSmoke) -> Result<String, String> {
     let found = names(mlflow, "experiments", "experiments").await.map_err(|error| tasks::short(&error))?.len();
     let said = format!("{found} listed, {} before", before.experiments);
     if found == 0 && before.experiments > 0 { Err(said) } else { Ok(said) }
 }
 
-async fn registry(mlflow: &Mlflow, before: &Before) -> Result<String, String> {
+async fn registry(mlflow: &Mlflow, before: &PlantedSmoke) -> Result<String, String> {
     let found = names(mlflow, "registered-models", "registered_models").await.map_err(|error| tasks::short(&error))?;
     let missing: Vec<_> = before.models.difference(&found).collect();
     match missing.first() {
@@ -125,8 +125,8 @@ async fn registry(mlflow: &Mlflow, before: &Before) -> Result<String, String> {
     }
 }
 
-async fn download(mlflow: &Mlflow, before: &Before) -> Result<String, String> {
-    let Some(Artifact { path, digest }) = &before.artifact else { return Ok("none before".to_owned()) };
+async fn download(mlflow: &Mlflow, before: &PlantedSmoke) -> Result<String, String> {
+    let Some(ArtifactDigest { path, digest }) = &before.artifact else { return Ok("none before".to_owned()) };
     let bytes = mlflow.artifact(path).await.map_err(|error| tasks::short(&error))?;
     if blake3::hash(&bytes).to_hex().as_str() == digest {
         Ok(format!("{} bytes as before", bytes.len()))
@@ -135,7 +135,7 @@ async fn download(mlflow: &Mlflow, before: &Before) -> Result<String, String> {
     }
 }
 
-async fn write(mlflow: &Mlflow, before: &Before) -> Result<String, String> {
+async fn write(mlflow: &Mlflow, before: &PlantedSmoke) -> Result<String, String> {
     let written = async {
         let experiment = tasks::experiment(mlflow, &before.scratch).await?;
         let run = tasks::round_trip(mlflow, &experiment, "smoke").await?;
@@ -144,10 +144,10 @@ async fn write(mlflow: &Mlflow, before: &Before) -> Result<String, String> {
     written.await.map(|_| "written and read back".to_owned()).map_err(|error| tasks::short(&error))
 }
 
-async fn artifact(mlflow: &Mlflow) -> Result<Artifact, Error> {
+async fn artifact(mlflow: &Mlflow) -> Result<ArtifactDigest, Error> {
     let path = tasks::production_file(mlflow).await?;
     let digest = blake3::hash(&mlflow.artifact(&path).await?).to_hex().to_string();
-    Ok(Artifact { path, digest })
+    Ok(ArtifactDigest { path, digest })
 }
 
 /// All names of a list, page after page.

@@ -21,14 +21,14 @@ pub const KIND: Kind<dyn Check> = Kind {
     name: "registry-artifacts",
     about: "Every model version finds its objects, with the bytes of before, and every alias its version.",
     example: "registry-artifacts: {}",
-    schema: |g| g.subschema_for::<Agreement>(),
-    parse: |n, p| read::<Agreement>(n, p).map(|k| Box::new(k) as _),
+    schema: |g| g.subschema_for::<RegistryArtifacts>(),
+    parse: |n, p| read::<RegistryArtifacts>(n, p).map(|k| Box::new(k) as _),
 };
 
 /// Nothing is to be chosen.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Agreement {}
+struct RegistryArtifacts {}
 
 /// The registry's tables (MLflow 3.17).
 const TABLES: &[&str] = &["model_versions", "registered_model_aliases"];
@@ -46,18 +46,18 @@ type Digests = BTreeMap<String, BTreeMap<String, String>>;
 
 /// What was there before the fault.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Before {
+struct PlantedRegistry {
     versions: Digests,
 }
 
 /// A row of the registry that points at objects.
-struct Version {
+struct ModelVersion {
     name: String,
     location: String,
 }
 
 #[async_trait]
-impl Check for Agreement {
+impl Check for RegistryArtifacts {
     fn needs(&self) -> &'static [Power] {
         &[Power::Sql, Power::Objects]
     }
@@ -65,12 +65,12 @@ impl Check for Agreement {
     async fn plant(&self, platform: &dyn Platform, _: &str) -> Result<Planted, Error> {
         let registry = Registry::read(platform).await?;
         let versions = digests(platform.objects()?, &registry.versions).await?;
-        let before = serde_json::to_value(Before { versions });
+        let before = serde_json::to_value(PlantedRegistry { versions });
         before.map(Planted).map_err(|e| Error::caused_by("cannot write down what was planted", e))
     }
 
     async fn verify(&self, platform: &dyn Platform, planted: &Planted) -> Finding {
-        let before: Before = match serde_json::from_value(planted.0.clone()) {
+        let before: PlantedRegistry = match serde_json::from_value(planted.0.clone()) {
             Ok(before) => before,
             Err(error) => return Finding::unknown(format!("what was planted cannot be read: {error}")),
         };
@@ -84,7 +84,7 @@ impl Check for Agreement {
 
 /// What the database says.
 struct Registry {
-    versions: Vec<Version>,
+    versions: Vec<ModelVersion>,
     /// Each alias with the version that it names.
     aliases: Vec<(String, String)>,
 }
@@ -95,7 +95,7 @@ impl Registry {
         let versions = postgres::rows(&client, VERSIONS).await?;
         let version = |name: String, version: i32| format!("{name} version {version}");
         let versions =
-            versions.iter().map(|row| Version { name: version(row.get(0), row.get(1)), location: row.get(2) });
+            versions.iter().map(|row| ModelVersion { name: version(row.get(0), row.get(1)), location: row.get(2) });
         let aliases = postgres::rows(&client, ALIASES).await?;
         let alias = |name: String, alias: String| format!("{name}@{alias}");
         let aliases = aliases.iter().map(|row| (alias(row.get(0), row.get(1)), version(row.get(0), row.get(2))));
@@ -103,7 +103,7 @@ impl Registry {
     }
 }
 
-async fn look(platform: &dyn Platform, before: &Before) -> Result<Finding, Error> {
+async fn look(platform: &dyn Platform, before: &PlantedRegistry) -> Result<Finding, Error> {
     let gone = postgres::absent(&connect(platform).await?, TABLES).await?;
     if !gone.is_empty() {
         return Ok(Finding::missed(format!("the table `{}` is gone", gone.join("`, `"))));
@@ -114,7 +114,7 @@ async fn look(platform: &dyn Platform, before: &Before) -> Result<Finding, Error
 }
 
 /// Compares; `now` has every version that the database knows, be it without objects.
-fn judge(before: &Before, now: &Digests, aliases: &[(String, String)]) -> Finding {
+fn judge(before: &PlantedRegistry, now: &Digests, aliases: &[(String, String)]) -> Finding {
     if before.versions.is_empty() {
         return Finding::unknown("the registry had no model version to look at");
     }
@@ -149,7 +149,7 @@ fn judge(before: &Before, now: &Digests, aliases: &[(String, String)]) -> Findin
 }
 
 /// Lists and reads the objects of every version.
-async fn digests(objects: &dyn Objects, versions: &[Version]) -> Result<Digests, Error> {
+async fn digests(objects: &dyn Objects, versions: &[ModelVersion]) -> Result<Digests, Error> {
     let lists: Vec<_> = versions.iter().map(|version| list(objects, version)).collect();
     let lists: Vec<_> = stream::iter(lists).buffer_unordered(AT_ONCE).try_collect().await?;
     let mut digests: Digests = lists.iter().map(|(name, _)| (name.clone(), BTreeMap::new())).collect();
@@ -162,7 +162,7 @@ async fn digests(objects: &dyn Objects, versions: &[Version]) -> Result<Digests,
     Ok(digests)
 }
 
-async fn list(objects: &dyn Objects, version: &Version) -> Result<(String, Vec<String>), Error> {
+async fn list(objects: &dyn Objects, version: &ModelVersion) -> Result<(String, Vec<String>), Error> {
     let keys = s3::list(objects.s3(), objects.bucket(), &prefix(objects, version)?).await?;
     Ok((version.name.clone(), keys.into_iter().map(|(key, _)| key).collect()))
 }
@@ -173,7 +173,7 @@ async fn digest(objects: &dyn Objects, name: String, key: String) -> Result<(Str
 }
 
 /// Under which keys a version's objects lie, with a slash at the end.
-fn prefix(objects: &dyn Objects, version: &Version) -> Result<String, Error> {
+fn prefix(objects: &dyn Objects, version: &ModelVersion) -> Result<String, Error> {
     let own = format!("s3://{}/", objects.bucket());
     let location = version.location.trim_end_matches('/');
     let key = match (location.strip_prefix("mlflow-artifacts:/"), location.strip_prefix(&own)) {
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn each_disagreement_is_named() {
-        let before = Before {
+        let before = PlantedRegistry {
             versions: versions(&[("m version 1", &[("a", "1"), ("b", "2")]), ("m version 2", &[("c", "3")])]),
         };
         let says = |now: &Digests| judge(&before, now, &aliases()).reason.unwrap_or_default();
@@ -228,14 +228,16 @@ mod tests {
 
     #[test]
     fn a_row_that_went_with_its_objects_is_no_disagreement() {
-        let before = Before { versions: versions(&[("m version 1", &[("a", "1")]), ("m version 2", &[("c", "3")])]) };
+        let before =
+            PlantedRegistry { versions: versions(&[("m version 1", &[("a", "1")]), ("m version 2", &[("c", "3")])]) };
         assert_eq!(judge(&before, &versions(&[("m version 1", &[("a", "1")])]), &aliases()).verdict, Verdict::Met);
     }
 
     #[test]
     fn the_reason_names_some_and_the_figures_name_all() {
-        let before =
-            Before { versions: versions(&[("m version 1", &[("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")])]) };
+        let before = PlantedRegistry {
+            versions: versions(&[("m version 1", &[("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")])]),
+        };
         let finding = judge(&before, &versions(&[("m version 1", &[])]), &aliases());
         assert!(finding.reason.is_some_and(|why| why.ends_with("; and 1 more")));
         assert_eq!(finding.figures.iter().filter(|(name, _)| name == "exception").count(), 4);
@@ -243,6 +245,6 @@ mod tests {
 
     #[test]
     fn a_registry_that_was_empty_proves_nothing() {
-        assert_eq!(judge(&Before::default(), &Digests::new(), &[]).verdict, Verdict::Unknown);
+        assert_eq!(judge(&PlantedRegistry::default(), &Digests::new(), &[]).verdict, Verdict::Unknown);
     }
 }

@@ -23,14 +23,14 @@ pub const KIND: Kind<dyn Check> = Kind {
     about: "No table is gone or empty that was not, no run lacks its experiment or artifact URI, no model version its \
             run, and recent activity is there.",
     example: "sql-integrity: {}",
-    schema: |g| g.subschema_for::<Integrity>(),
-    parse: |n, p| read::<Integrity>(n, p).map(|k| Box::new(k) as _),
+    schema: |g| g.subschema_for::<SqlIntegrity>(),
+    parse: |n, p| read::<SqlIntegrity>(n, p).map(|k| Box::new(k) as _),
 };
 
 /// Nothing is to be chosen.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Integrity {}
+struct SqlIntegrity {}
 
 /// What is counted, and how it is told; each must be none.
 const NONE: [(&str, &str); 3] = [
@@ -57,21 +57,21 @@ const TABLES: &str = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class
 
 /// What was there before the fault.
 #[derive(Debug, Serialize, Deserialize)]
-struct Before {
+struct PlantedTables {
     recent: i64,
     /// Each table, and whether it had rows.
     tables: BTreeMap<String, bool>,
 }
 
 #[async_trait]
-impl Check for Integrity {
+impl Check for SqlIntegrity {
     fn needs(&self) -> &'static [Power] {
         &[Power::Sql]
     }
 
     async fn plant(&self, platform: &dyn Platform, _: &str) -> Result<Planted, Error> {
         let client = connect(platform).await?;
-        let before = Before { recent: count(&client, RECENT).await?, tables: tables(&client).await? };
+        let before = PlantedTables { recent: count(&client, RECENT).await?, tables: tables(&client).await? };
         serde_json::to_value(before).map(Planted).map_err(|e| Error::caused_by("cannot write down what was planted", e))
     }
 
@@ -88,7 +88,8 @@ impl Check for Integrity {
 }
 
 async fn look(platform: &dyn Platform, planted: &Planted) -> Result<Finding, Error> {
-    let before = Before::deserialize(&planted.0).map_err(|e| Error::caused_by("cannot read what was planted", e))?;
+    let before =
+        PlantedTables::deserialize(&planted.0).map_err(|e| Error::caused_by("cannot read what was planted", e))?;
     let client = connect(platform).await?;
     let now = tables(&client).await?;
     let lost: Vec<_> = before.tables.keys().filter(|table| !now.contains_key(*table)).collect();

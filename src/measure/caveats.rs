@@ -2,7 +2,7 @@
 //!
 //! Apart from the verdicts because a caveat changes none: it is what an honest reader would ask next.
 
-use super::history::{History, Tick};
+use super::history::{History, ProbeTick};
 use crate::model::report::{Measurement, Report};
 use crate::model::{Depth, Onset, Verdict};
 
@@ -82,8 +82,8 @@ fn watching(history: &History, report: &Report) -> Vec<String> {
 
 /// How many ticks are missing between the first and the last, if it is more than a few.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a count of ticks
-fn gone(ticks: &[Tick], every: f64) -> Option<u64> {
-    let due = |tick: &Tick| tick.due;
+fn gone(ticks: &[ProbeTick], every: f64) -> Option<u64> {
+    let due = |tick: &ProbeTick| tick.due;
     let (first, last) = (ticks.iter().map(due).min()?, ticks.iter().map(due).max()?);
     let gone = last.since(first) / every + 1.0 - ticks.len() as f64;
     (every > 0.0 && gone >= 1.5 + 0.02 * ticks.len() as f64).then_some(gone.round() as u64)

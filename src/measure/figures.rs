@@ -2,7 +2,7 @@
 //!
 //! Apart from the judging because nothing here is judged.
 
-use super::history::{History, Tick, Worth};
+use super::history::{History, ProbeTick, TickOutcome};
 use super::rta::Outage;
 use crate::clock::Moment;
 use crate::model::report::{Note, PhaseTime, ProbeFigures, Skipped, StepReport};
@@ -76,18 +76,18 @@ fn verified(history: &History) -> Option<Moment> {
     history.terms.checks.iter().map(passed).collect::<Option<Vec<_>>>()?.into_iter().max()
 }
 
-fn probe(watch: Watch, ticks: &[Tick], injecting: Moment) -> ProbeFigures {
-    let count = |worth| ticks.iter().filter(|tick| tick.worth == worth).count() as u64;
-    let late = ticks.iter().filter(|tick| tick.worth != Worth::Unasked).map(|tick| tick.asked.since(tick.due));
-    let before = |tick: &&Tick| tick.worth == Worth::Served && tick.asked < injecting;
+fn probe(watch: Watch, ticks: &[ProbeTick], injecting: Moment) -> ProbeFigures {
+    let count = |outcome| ticks.iter().filter(|tick| tick.outcome == outcome).count() as u64;
+    let late = ticks.iter().filter(|tick| tick.outcome != TickOutcome::Unasked).map(|tick| tick.asked.since(tick.due));
+    let before = |tick: &&ProbeTick| tick.outcome == TickOutcome::Served && tick.asked < injecting;
     let took = ticks.iter().filter(before).map(|tick| tick.ended.since(tick.asked));
     ProbeFigures {
         depth: watch.depth,
         every: watch.every.as_seconds(),
         timeout: watch.timeout.as_seconds(),
-        served: count(Worth::Served),
-        failed: count(Worth::Failed),
-        unasked: count(Worth::Unasked),
+        served: count(TickOutcome::Served),
+        failed: count(TickOutcome::Failed),
+        unasked: count(TickOutcome::Unasked),
         late_p99_ms: p99(late.collect()).unwrap_or(0.0) * 1000.0,
         baseline_p99_ms: p99(took.collect()).map(|seconds| seconds * 1000.0),
     }

@@ -6,7 +6,7 @@
 use super::onset::{self, FaultHistory};
 use crate::clock::Moment;
 use crate::model::{
-    Answer, Answered, Fact, Fate, Finding, Line, Mark, Objectives, Phase, RecoveryPoint, Span, Terms, Verdict,
+    Answer, Answered, Fact, Finding, Line, Mark, MarkState, Objectives, Phase, RecoveryPoint, Span, Terms, Verdict,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// What a tick of a probe is worth, after the harness's own stalls are taken into account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Worth {
+pub enum TickOutcome {
     /// The right answer in time.
     Served,
     /// Anything else, asked in time.
@@ -25,7 +25,7 @@ pub enum Worth {
 
 /// One tick of a probe without its words.
 #[derive(Debug, Clone, Copy)]
-pub struct Tick {
+pub struct ProbeTick {
     /// When it should have been asked.
     pub due: Moment,
     /// When it was asked.
@@ -33,7 +33,7 @@ pub struct Tick {
     /// When the answer was there.
     pub ended: Moment,
     /// What it is worth.
-    pub worth: Worth,
+    pub outcome: TickOutcome,
 }
 
 /// One mark and what became of it.
@@ -46,7 +46,7 @@ pub struct MarkHistory<'a> {
     /// Where its subject lies, as the acknowledgement said.
     pub at: Option<&'a str>,
     /// What became of it.
-    pub fate: Option<Fate>,
+    pub state: Option<MarkState>,
 }
 
 /// One step of the runbook.
@@ -91,7 +91,7 @@ pub struct History<'a> {
     /// The faults, in order of their first mention.
     pub faults: Vec<FaultHistory<'a>>,
     /// The ticks of each probe, in order of asking.
-    pub ticks: Vec<Vec<Tick>>,
+    pub ticks: Vec<Vec<ProbeTick>>,
     /// When the harness stood still, in order.
     pub stalls: Vec<(Moment, Moment)>,
     /// The marks, in order of sending.
@@ -136,15 +136,15 @@ impl<'a> History<'a> {
         let Self { ticks, stalls, .. } = &mut history;
         for ticks in ticks {
             ticks.sort_by_key(|tick| tick.asked);
-            for tick in ticks.iter_mut().filter(|tick| tick.worth == Worth::Failed && overlaps(stalls, tick)) {
-                tick.worth = Worth::Unasked;
+            for tick in ticks.iter_mut().filter(|tick| tick.outcome == TickOutcome::Failed && overlaps(stalls, tick)) {
+                tick.outcome = TickOutcome::Unasked;
             }
         }
         history
     }
 
     /// Why no harm was done, if the run said so itself.
-    pub fn spared(&self) -> Option<String> {
+    pub fn not_injected(&self) -> Option<String> {
         let failed = self.decisions.iter().any(|d| d.what == "baseline" && d.verdict != Verdict::Met);
         failed.then(|| "no harm was done: the baseline failed".to_owned())
     }
@@ -185,7 +185,7 @@ impl<'a> History<'a> {
             }
             Fact::Answered(answered) => self.answered(answered),
             Fact::Stalled { from, to } => self.stalls.push((*from, *to)),
-            Fact::Sending(_) | Fact::Acknowledged { .. } | Fact::Fate { .. } => self.marked(line),
+            Fact::Sending(_) | Fact::Acknowledged { .. } | Fact::MarkState { .. } => self.marked(line),
             Fact::Phase(phase) => self.phases.push((*phase, line.at)),
             Fact::StepBegan { id, kind } => self.steps.push(StepHistory { id, kind, begin: line.at, end: None }),
             Fact::StepEnded { id, finding } => {
@@ -216,13 +216,13 @@ impl<'a> History<'a> {
 
     fn answered(&mut self, answered: &Answered) {
         let Answered { probe, due, asked, ended, answer } = answered;
-        let worth = match answer {
-            Answer::Served => Worth::Served,
-            Answer::Failed(_) => Worth::Failed,
-            Answer::Unasked => Worth::Unasked,
+        let outcome = match answer {
+            Answer::Served => TickOutcome::Served,
+            Answer::Failed(_) => TickOutcome::Failed,
+            Answer::Unasked => TickOutcome::Unasked,
         };
         if let Some(ticks) = self.ticks.get_mut(*probe) {
-            ticks.push(Tick { due: *due, asked: *asked, ended: *ended, worth });
+            ticks.push(ProbeTick { due: *due, asked: *asked, ended: *ended, outcome });
         }
     }
 
@@ -230,7 +230,7 @@ impl<'a> History<'a> {
         match &line.fact {
             Fact::Sending(mark) => {
                 self.numbers.insert(mark.number, self.marks.len());
-                self.marks.push(MarkHistory { mark, acknowledged: None, at: None, fate: None });
+                self.marks.push(MarkHistory { mark, acknowledged: None, at: None, state: None });
             }
             Fact::Acknowledged { mark, at } => {
                 if let Some(mark) = self.numbers.get(mark).and_then(|index| self.marks.get_mut(*index)) {
@@ -238,9 +238,9 @@ impl<'a> History<'a> {
                     mark.at = at.as_deref().or(mark.at);
                 }
             }
-            Fact::Fate { mark, fate } => {
+            Fact::MarkState { mark, state } => {
                 if let Some(mark) = self.numbers.get(mark).and_then(|index| self.marks.get_mut(*index)) {
-                    mark.fate = Some(*fate);
+                    mark.state = Some(*state);
                 }
             }
             _ => {}
@@ -249,7 +249,7 @@ impl<'a> History<'a> {
 }
 
 /// Did the harness stand still while this answer was awaited? `stalls` are in order and do not overlap.
-fn overlaps(stalls: &[(Moment, Moment)], tick: &Tick) -> bool {
+fn overlaps(stalls: &[(Moment, Moment)], tick: &ProbeTick) -> bool {
     let next = stalls.partition_point(|(_, to)| *to < tick.asked);
     stalls.get(next).is_some_and(|(from, _)| *from <= tick.ended)
 }

@@ -38,7 +38,7 @@ pub fn judgements(
     for decision in &history.decisions {
         judgements.push(judgement(decision.what, decision.verdict, decision.reason.map(str::to_owned)));
     }
-    judgements.push(bit(history, onset));
+    judgements.push(took_effect(history, onset));
     judgements.extend(rto(history, measurements, depth));
     let rpa = &measurements.rpa.strict;
     judgements.extend(rpa.verdict.map(|verdict| judgement("rpo", verdict, rpa.reason.clone())));
@@ -58,9 +58,9 @@ fn whole(history: &History) -> Option<Judgement> {
 }
 
 /// Every fault that was begun must have been seen to take effect, not only the first, from which time is counted.
-fn bit(history: &History, onset: &Result<Onset, String>) -> Judgement {
-    let harmless = || history.faults.iter().find_map(super::onset::FaultHistory::harmless);
-    let reason = onset.as_ref().err().cloned().or_else(harmless);
+fn took_effect(history: &History, onset: &Result<Onset, String>) -> Judgement {
+    let no_effect = || history.faults.iter().find_map(super::onset::FaultHistory::no_effect);
+    let reason = onset.as_ref().err().cloned().or_else(no_effect);
     judgement("fault took effect", if reason.is_some() { Verdict::Unknown } else { Verdict::Met }, reason)
 }
 

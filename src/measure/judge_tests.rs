@@ -1,15 +1,15 @@
 //! What makes a run unknown or missed, each as a history of a few lines.
 
-use crate::measure::sample::{Sample, assert_band};
+use crate::measure::timeline_builder::{TimelineBuilder, assert_band};
 use crate::measure::{measure, onset};
 use crate::model::{Depth, Fact, Finding, Verdict};
 
-fn good() -> Sample {
-    Sample::new().up(0..=10).onset(10.2, 10.4).down(11..=13).up(14..=20)
+fn good() -> TimelineBuilder {
+    TimelineBuilder::new().up(0..=10).onset(10.2, 10.4).down(11..=13).up(14..=20)
 }
 
-fn reason(sample: &Sample, what: &str) -> (Verdict, Option<String>) {
-    let report = sample.report();
+fn reason(timeline: &TimelineBuilder, what: &str) -> (Verdict, Option<String>) {
+    let report = timeline.report();
     let found = report.judgements.iter().find(|judgement| judgement.what == what).unwrap();
     (found.verdict, found.reason.clone())
 }
@@ -24,26 +24,26 @@ fn a_whole_run_that_keeps_its_promise_is_met() {
 #[test]
 fn a_fault_without_effect_makes_the_drill_unknown() {
     let finding = Finding::missed("it still runs");
-    let sample = Sample::new().up(0..=20).at(10.2, Fact::Injecting { fault: 0 });
-    let sample = sample.at(10.4, Fact::Confirmed { fault: 0, finding });
-    assert_eq!(sample.report().verdict, Verdict::Unknown);
-    assert_eq!(reason(&sample, "fault took effect").1.unwrap(), "the fault `` did not take effect: it still runs");
-    assert_band(&sample.rta(), None, None, None);
-    assert_eq!(sample.rta().verdict, Some(Verdict::Unknown));
-    assert!(onset(&sample.lines()).is_err());
+    let timeline = TimelineBuilder::new().up(0..=20).at(10.2, Fact::Injecting { fault: 0 });
+    let timeline = timeline.at(10.4, Fact::Confirmed { fault: 0, finding });
+    assert_eq!(timeline.report().verdict, Verdict::Unknown);
+    assert_eq!(reason(&timeline, "fault took effect").1.unwrap(), "the fault `` did not take effect: it still runs");
+    assert_band(&timeline.rta(), None, None, None);
+    assert_eq!(timeline.rta().verdict, Some(Verdict::Unknown));
+    assert!(onset(&timeline.lines()).is_err());
 }
 
 #[test]
 fn a_second_fault_without_effect_makes_the_drill_unknown_too() {
-    let sample = good().at(12.0, Fact::Injecting { fault: 1 });
-    assert_eq!((sample.report().verdict, sample.rta().verdict), (Verdict::Unknown, Some(Verdict::Met)));
+    let timeline = good().at(12.0, Fact::Injecting { fault: 1 });
+    assert_eq!((timeline.report().verdict, timeline.rta().verdict), (Verdict::Unknown, Some(Verdict::Met)));
 }
 
 #[test]
 fn a_failed_baseline_means_that_no_harm_was_done() {
     let failed = Fact::Decided { what: "baseline".into(), verdict: Verdict::Unknown, reason: Some("slow".into()) };
-    let sample = Sample::new().writing(10).up(0..=9).at(9.5, failed);
-    let report = sample.report();
+    let timeline = TimelineBuilder::new().writing(10).up(0..=9).at(9.5, failed);
+    let report = timeline.report();
     assert_eq!(report.verdict, Verdict::Unknown);
     let why = Some("no harm was done: the baseline failed".to_owned());
     assert_eq!(report.measurements.rta[&Depth::Read].reason, why);
@@ -52,14 +52,15 @@ fn a_failed_baseline_means_that_no_harm_was_done() {
 
 #[test]
 fn a_check_that_was_not_run_is_unknown_and_the_last_finding_counts() {
-    let sample = good().with(|terms| terms.checks = vec!["smoke".into()]);
-    assert_eq!(reason(&sample, "smoke"), (Verdict::Unknown, Some("it was not run".into())));
+    let timeline = good().with(|terms| terms.checks = vec!["smoke".into()]);
+    assert_eq!(reason(&timeline, "smoke"), (Verdict::Unknown, Some("it was not run".into())));
     let checked =
         |at, finding| Fact::Checked { check: "smoke".into(), finding: if at { finding } else { Finding::met() } };
-    let red = sample.clone().at(21.0, checked(false, Finding::met())).at(22.0, checked(true, Finding::missed("gone")));
+    let red =
+        timeline.clone().at(21.0, checked(false, Finding::met())).at(22.0, checked(true, Finding::missed("gone")));
     assert_eq!(red.report().verdict, Verdict::Missed);
     assert!(!red.report().moments.contains_key("verified"));
-    let green = sample.at(21.0, checked(true, Finding::missed("gone"))).at(22.0, checked(false, Finding::met()));
+    let green = timeline.at(21.0, checked(true, Finding::missed("gone"))).at(22.0, checked(false, Finding::met()));
     assert_eq!((green.report().verdict, green.report().moments["verified"]), (Verdict::Met, 22.0));
 }
 
@@ -73,15 +74,15 @@ fn a_run_that_was_stopped_or_cut_off_is_never_green() {
 
 #[test]
 fn a_promise_at_a_depth_that_nobody_asks_is_unknown() {
-    let sample = good().with(|terms| terms.objectives.at = Some(Depth::Predict));
-    assert_eq!(reason(&sample, "rto"), (Verdict::Unknown, Some("no probe asks at depth `predict`".into())));
+    let timeline = good().with(|terms| terms.objectives.at = Some(Depth::Predict));
+    assert_eq!(reason(&timeline, "rto"), (Verdict::Unknown, Some("no probe asks at depth `predict`".into())));
 }
 
 #[test]
 fn a_failed_step_is_a_caveat_and_no_verdict() {
-    let sample = good().at(11.0, Fact::StepBegan { id: "restart".into(), kind: "start".into() });
-    let sample = sample.at(12.0, Fact::StepEnded { id: "restart".into(), finding: Finding::missed("no") });
-    let report = sample.report();
+    let timeline = good().at(11.0, Fact::StepBegan { id: "restart".into(), kind: "start".into() });
+    let timeline = timeline.at(12.0, Fact::StepEnded { id: "restart".into(), finding: Finding::missed("no") });
+    let report = timeline.report();
     assert_eq!((report.verdict, report.steps[0].end), (Verdict::Met, Some(12.0)));
     assert!(report.caveats.contains(&"The step `restart` is missed: no.".to_owned()), "{:?}", report.caveats);
 }

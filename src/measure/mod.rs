@@ -11,9 +11,9 @@ mod judge;
 pub mod onset;
 mod rpa;
 mod rta;
-#[cfg(test)]
-mod sample;
 pub mod series;
+#[cfg(test)]
+mod timeline_builder;
 
 pub use onset::onset;
 
@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 /// Folds a timeline into a report. Total: a timeline that says little makes a report that is unknown, never green.
 pub fn measure(lines: &[Line]) -> Report {
     let history = History::read(lines);
-    let onset = history.spared().map_or_else(|| onset::first(&history.faults), Err);
+    let onset = history.not_injected().map_or_else(|| onset::first(&history.faults), Err);
     let outages = rta::outages(&history, &onset);
     let depth = rta::judged_depth(&history);
     let rto = history.terms.objectives.rto.map(Span::as_seconds);

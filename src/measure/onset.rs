@@ -24,7 +24,7 @@ pub struct FaultHistory<'a> {
 
 impl FaultHistory<'_> {
     /// Why it cannot be said that it took effect; none if it did.
-    pub fn harmless(&self) -> Option<String> {
+    pub fn no_effect(&self) -> Option<String> {
         let Self { kind, .. } = self;
         let because = |finding: &Finding| finding.reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
         if self.injecting.is_some() && self.confirmed.is_some() {
@@ -56,7 +56,7 @@ pub fn onset(lines: &[Line]) -> Result<Onset, String> {
 pub(super) fn first(faults: &[FaultHistory]) -> Result<Onset, String> {
     let injected = faults.iter().filter(|fault| fault.injecting.is_some()).min_by_key(|fault| fault.injecting);
     let fault = injected.or(faults.first()).ok_or("no fault was injected")?;
-    match (fault.injecting, fault.confirmed, fault.harmless()) {
+    match (fault.injecting, fault.confirmed, fault.no_effect()) {
         (Some(injecting), Some(confirmed), _) => Ok(Onset { injecting, confirmed: confirmed.max(injecting) }),
         (.., why) => Err(why.unwrap_or_default()),
     }

@@ -6,12 +6,12 @@
 use super::band::Band;
 use super::history::{History, MarkHistory};
 use crate::clock::Moment;
-use crate::model::ledger::Act;
+use crate::model::ledger::Operation;
 use crate::model::report::{Loss, RecoveryPointActual, Writes};
-use crate::model::{Fate, Mark, Onset, Verdict};
+use crate::model::{Mark, MarkState, Onset, Verdict};
 
 /// A write this short before the onset is asked for at least, so that a loss of nothing means something.
-const WITNESS: f64 = 5.0;
+const RECENT_WRITE: f64 = 5.0;
 
 /// The recovery point, judged.
 pub fn recovery_point(history: &History, onset: &Result<Onset, String>) -> RecoveryPointActual {
@@ -29,7 +29,8 @@ pub fn recovery_point(history: &History, onset: &Result<Onset, String>) -> Recov
         Err(why) => return unmeasured(why),
     };
     let acknowledged = acknowledged(history);
-    let survived = |(at, mark): &&(Moment, &MarkHistory)| *at <= onset.injecting && mark.fate == Some(Fate::Survived);
+    let survived =
+        |(at, mark): &&(Moment, &MarkHistory)| *at <= onset.injecting && mark.state == Some(MarkState::Survived);
     let newest_survivor = acknowledged.iter().rfind(survived).map(|(at, _)| onset.injecting.since(*at));
     let band = band(&acknowledged, onset, objective);
     let mut strict = band.judged(objective);
@@ -44,18 +45,19 @@ pub fn recovery_point(history: &History, onset: &Result<Onset, String>) -> Recov
 /// The marks of the whole run, counted.
 pub fn writes(history: &History) -> Writes {
     let acknowledged = || history.marks.iter().filter(|mark| mark.acknowledged.is_some());
-    let count = |fates: &[Fate]| acknowledged().filter(|mark| mark.fate.is_some_and(|f| fates.contains(&f))).count();
+    let count =
+        |states: &[MarkState]| acknowledged().filter(|mark| mark.state.is_some_and(|f| states.contains(&f))).count();
     let all_read = acknowledged().all(|mark| read(mark));
-    let known = |fates: &[Fate]| all_read.then(|| count(fates) as u64);
+    let known = |states: &[MarkState]| all_read.then(|| count(states) as u64);
     let (sent, acknowledged) = (history.marks.len() as u64, acknowledged().count() as u64);
     Writes {
         sent,
         acknowledged,
-        survived: known(&[Fate::Survived]),
-        lost: known(&[Fate::Lost, Fate::Resurrected]),
-        half: known(&[Fate::Half]),
-        corrupted: known(&[Fate::Corrupted]),
-        resurrected: known(&[Fate::Resurrected]),
+        survived: known(&[MarkState::Survived]),
+        lost: known(&[MarkState::Lost, MarkState::Resurrected]),
+        half: known(&[MarkState::Half]),
+        corrupted: known(&[MarkState::Corrupted]),
+        resurrected: known(&[MarkState::Resurrected]),
         indeterminate: sent - acknowledged,
     }
 }
@@ -66,9 +68,9 @@ pub fn losses(history: &History) -> Vec<Loss> {
     for (at, mark) in acknowledged(history).into_iter().filter(|(_, mark)| missing(mark)) {
         let sent = Mark { at: mark.at.map(str::to_owned).or_else(|| mark.mark.at.clone()), ..mark.mark.clone() };
         let at = at.seconds();
-        let kind = mark.fate.unwrap_or(Fate::Lost);
-        if kind == Fate::Resurrected {
-            losses.push(Loss { kind: Fate::Lost, name: sent.name(), at });
+        let kind = mark.state.unwrap_or(MarkState::Lost);
+        if kind == MarkState::Resurrected {
+            losses.push(Loss { kind: MarkState::Lost, name: sent.name(), at });
             losses.push(Loss { kind, name: back(&sent), at });
         } else {
             losses.push(Loss { kind, name: sent.name(), at });
@@ -78,7 +80,7 @@ pub fn losses(history: &History) -> Vec<Loss> {
 }
 
 fn back(mark: &Mark) -> String {
-    let verb = if mark.act == Act::Delete { "deleted" } else { "replaced" };
+    let verb = if mark.operation == Operation::Delete { "deleted" } else { "replaced" };
     let at = mark.at.as_ref().map(|at| format!(" ({at})")).unwrap_or_default();
     format!("{}{at}, {verb} by mark {}", mark.subject, mark.number)
 }
@@ -91,11 +93,11 @@ fn acknowledged<'h, 'a>(history: &'h History<'a>) -> Vec<(Moment, &'h MarkHistor
 }
 
 fn missing(mark: &MarkHistory) -> bool {
-    matches!(mark.fate, Some(Fate::Lost | Fate::Half | Fate::Corrupted | Fate::Resurrected))
+    matches!(mark.state, Some(MarkState::Lost | MarkState::Half | MarkState::Corrupted | MarkState::Resurrected))
 }
 
 fn read(mark: &MarkHistory) -> bool {
-    !matches!(mark.fate, None | Some(Fate::Unread))
+    !matches!(mark.state, None | Some(MarkState::Unread))
 }
 
 fn band(acknowledged: &[(Moment, &MarkHistory)], onset: Onset, objective: Option<f64>) -> Band {
@@ -114,9 +116,9 @@ fn band(acknowledged: &[(Moment, &MarkHistory)], onset: Onset, objective: Option
     if acknowledged.iter().any(|(_, mark)| missing(mark)) {
         return Band::between(0.0, 0.0, Some(0.0));
     }
-    let window = objective.unwrap_or(0.0).max(WITNESS);
-    let witnessed = |at: Moment| (0.0..=window).contains(&onset.injecting.since(at));
-    if acknowledged.iter().any(|(at, _)| witnessed(*at)) {
+    let window = objective.unwrap_or(0.0).max(RECENT_WRITE);
+    let recent = |at: Moment| (0.0..=window).contains(&onset.injecting.since(at));
+    if acknowledged.iter().any(|(at, _)| recent(*at)) {
         Band::between(0.0, 0.0, Some(0.0))
     } else {
         Band::unmeasured(format!("nobody wrote in the {window} s before the onset"))

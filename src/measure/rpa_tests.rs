@@ -1,12 +1,12 @@
 //! The rules of the recovery point, each as a history of a few lines.
 
-use crate::measure::sample::{Sample, assert_band};
-use crate::model::ledger::Act;
-use crate::model::{Fact, Fate, Verdict};
-use Fate::{Corrupted, Half, Lost, Resurrected, Survived, Unread};
+use crate::measure::timeline_builder::{TimelineBuilder, assert_band};
+use crate::model::ledger::Operation;
+use crate::model::{Fact, MarkState, Verdict};
+use MarkState::{Corrupted, Half, Lost, Resurrected, Survived, Unread};
 
-fn confirmed() -> Sample {
-    Sample::new().writing(10).onset(20.0, 20.4)
+fn confirmed() -> TimelineBuilder {
+    TimelineBuilder::new().writing(10).onset(20.0, 20.4)
 }
 
 #[test]
@@ -23,11 +23,11 @@ fn nothing_missing_is_zero_if_somebody_wrote_shortly_before() {
 
 #[test]
 fn the_oldest_missing_write_counts_although_younger_ones_survived() {
-    let sample = confirmed().mark(1, 14.0, Survived).mark(2, 15.0, Lost).mark(3, 17.0, Survived);
-    assert_band(&sample.rpa(), Some(5.2), Some(5.0), Some(6.4)); // the last before it at 14
-    assert_eq!(sample.rpa().verdict, Some(Verdict::Met));
-    assert_eq!(sample.report().measurements.rpa.newest_survivor, Some(3.0));
-    let verdict = |rpo| sample.clone().writing(rpo).rpa().verdict;
+    let timeline = confirmed().mark(1, 14.0, Survived).mark(2, 15.0, Lost).mark(3, 17.0, Survived);
+    assert_band(&timeline.rpa(), Some(5.2), Some(5.0), Some(6.4)); // the last before it at 14
+    assert_eq!(timeline.rpa().verdict, Some(Verdict::Met));
+    assert_eq!(timeline.report().measurements.rpa.newest_survivor, Some(3.0));
+    let verdict = |rpo| timeline.clone().writing(rpo).rpa().verdict;
     assert_eq!(
         (verdict(4), verdict(6), verdict(7)),
         (Some(Verdict::Missed), Some(Verdict::Unknown), Some(Verdict::Met))
@@ -36,8 +36,8 @@ fn the_oldest_missing_write_counts_although_younger_ones_survived() {
 
 #[test]
 fn half_corrupted_and_resurrected_marks_are_missing_too() {
-    for fate in [Half, Corrupted, Resurrected] {
-        let rpa = confirmed().mark(1, 14.0, Survived).mark(2, 15.0, fate).rpa();
+    for state in [Half, Corrupted, Resurrected] {
+        let rpa = confirmed().mark(1, 14.0, Survived).mark(2, 15.0, state).rpa();
         assert_band(&rpa, Some(5.2), Some(5.0), Some(6.4));
     }
 }
@@ -71,7 +71,7 @@ fn marks_that_were_not_read_back_make_it_unknown() {
     let unread = confirmed().mark(1, 19.0, Survived).mark(2, 19.5, Unread).report();
     assert_eq!(unread.measurements.rpa.strict.verdict, Some(Verdict::Unknown));
     assert_eq!((unread.writes.acknowledged, unread.writes.survived, unread.writes.lost), (2, None, None));
-    let forgotten = confirmed().mark(1, 19.0, Survived).sent(2, 19.2, Act::Create);
+    let forgotten = confirmed().mark(1, 19.0, Survived).sent(2, 19.2, Operation::Create);
     let forgotten = forgotten.at(19.3, Fact::Acknowledged { mark: 2, at: None }).rpa();
     assert_eq!(forgotten.reason.unwrap(), "1 of 2 acknowledged writes could not be read back");
 }
@@ -80,17 +80,17 @@ fn marks_that_were_not_read_back_make_it_unknown() {
 fn without_a_workload_a_promised_rpo_is_unknown_and_an_unpromised_one_is_not_judged() {
     let promised = confirmed().with(|terms| terms.workload = false).rpa();
     assert_eq!(promised.verdict, Some(Verdict::Unknown));
-    assert_eq!(Sample::new().onset(20.0, 20.4).rpa().verdict, None);
+    assert_eq!(TimelineBuilder::new().onset(20.0, 20.4).rpa().verdict, None);
     let unpromised = confirmed().with(|terms| terms.objectives.rpo = None).mark(1, 19.0, Lost).rpa();
     assert_eq!((unpromised.verdict, unpromised.low), (None, Some(1.0)));
 }
 
 #[test]
 fn acknowledged_is_the_sum_of_its_fates_and_every_loss_has_its_own_name() {
-    let sample = confirmed().mark(1, 14.0, Survived).mark(2, 15.0, Lost).mark(3, 16.0, Half).mark(4, 17.0, Corrupted);
-    let sample = sample.sent(5, 17.9, Act::Delete).at(18.0, Fact::Acknowledged { mark: 5, at: None });
-    let sample = sample.at(100.0, Fact::Fate { mark: 5, fate: Resurrected }).sent(6, 19.0, Act::Create);
-    let report = sample.at(19.1, Fact::Unanswered { mark: 6, reason: "timeout".into() }).report();
+    let timeline = confirmed().mark(1, 14.0, Survived).mark(2, 15.0, Lost).mark(3, 16.0, Half).mark(4, 17.0, Corrupted);
+    let timeline = timeline.sent(5, 17.9, Operation::Delete).at(18.0, Fact::Acknowledged { mark: 5, at: None });
+    let timeline = timeline.at(100.0, Fact::MarkState { mark: 5, state: Resurrected }).sent(6, 19.0, Operation::Create);
+    let report = timeline.at(19.1, Fact::Unanswered { mark: 6, reason: "timeout".into() }).report();
     let w = &report.writes;
     assert_eq!((w.sent, w.acknowledged, w.indeterminate, w.resurrected), (6, 5, 1, Some(1)));
     assert_eq!((w.survived, w.lost, w.half, w.corrupted), (Some(1), Some(2), Some(1), Some(1)));

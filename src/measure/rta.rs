@@ -4,7 +4,7 @@
 //! slow answer of a dying service may come after a quick one of its successor.
 
 use super::band::Band;
-use super::history::{History, Tick, Worth};
+use super::history::{History, ProbeTick, TickOutcome};
 use crate::clock::Moment;
 use crate::model::{Depth, Onset, Watch};
 use std::collections::BTreeMap;
@@ -60,11 +60,13 @@ fn worst(a: Outage, b: Outage) -> Outage {
     }
 }
 
-fn outage(history: &History, watch: &Watch, ticks: &[Tick], onset: Onset) -> Outage {
+fn outage(history: &History, watch: &Watch, ticks: &[ProbeTick], onset: Onset) -> Outage {
     let until = history.watched_until;
-    let after = |tick: &&Tick| tick.ended >= onset.injecting && tick.ended <= until && tick.worth != Worth::Unasked;
-    let seen: Vec<&Tick> = ticks.iter().filter(after).collect();
-    let failed = |tick: &&&Tick| tick.worth == Worth::Failed;
+    let after = |tick: &&ProbeTick| {
+        tick.ended >= onset.injecting && tick.ended <= until && tick.outcome != TickOutcome::Unasked
+    };
+    let seen: Vec<&ProbeTick> = ticks.iter().filter(after).collect();
+    let failed = |tick: &&&ProbeTick| tick.outcome == TickOutcome::Failed;
     let mut outage = Outage {
         first_failed: seen.iter().find(failed).map(|tick| tick.asked),
         detected: detected(&seen),
@@ -73,7 +75,7 @@ fn outage(history: &History, watch: &Watch, ticks: &[Tick], onset: Onset) -> Out
     outage.first_good = outage.first_failed.and_then(|at| served_since(&seen, at)).map(|tick| tick.asked);
     match seen.iter().rfind(failed) {
         Some(last) => {
-            let tail: Vec<&Tick> = seen.iter().copied().filter(|tick| tick.asked > last.asked).collect();
+            let tail: Vec<&ProbeTick> = seen.iter().copied().filter(|tick| tick.asked > last.asked).collect();
             outage.stable_since = tail.first().filter(|_| stable(history, &tail)).map(|tick| tick.asked);
             outage.band = match (tail.first(), outage.stable_since) {
                 (Some(good), Some(_)) => returned(onset, last, good),
@@ -81,7 +83,7 @@ fn outage(history: &History, watch: &Watch, ticks: &[Tick], onset: Onset) -> Out
             };
         }
         None => {
-            let tail: Vec<&Tick> = seen.iter().copied().filter(|tick| tick.asked >= onset.injecting).collect();
+            let tail: Vec<&ProbeTick> = seen.iter().copied().filter(|tick| tick.asked >= onset.injecting).collect();
             outage.band = if stable(history, &tail) {
                 Band::between(0.0, 0.0, Some(watch.every.as_seconds() + watch.timeout.as_seconds()))
             } else {
@@ -90,19 +92,19 @@ fn outage(history: &History, watch: &Watch, ticks: &[Tick], onset: Onset) -> Out
         }
     }
     if outage.band.seconds.is_some() {
-        widen(&mut outage.band, blind(history, watch, ticks, onset), &seen, onset);
+        widen(&mut outage.band, unwatched(history, watch, ticks, onset), &seen, onset);
     }
     outage
 }
 
 /// The end lies between the asking of the last failed answer and the first good one, the beginning in the onset.
-fn returned(onset: Onset, last: &Tick, good: &Tick) -> Band {
+fn returned(onset: Onset, last: &ProbeTick, good: &ProbeTick) -> Band {
     let (low, high) = (last.asked.since(onset.confirmed), good.ended.since(onset.injecting));
     Band::between(low, f64::midpoint(low, high), Some(high))
 }
 
 /// Served again but not long enough: the end may still be right after the last failure, so no more is claimed.
-fn not_back(history: &History, onset: Onset, last: &Tick, tail: &[&Tick], seen: &[&Tick]) -> Band {
+fn not_back(history: &History, onset: Onset, last: &ProbeTick, tail: &[&ProbeTick], seen: &[&ProbeTick]) -> Band {
     let terms = &history.terms;
     let (until, reason) = if tail.is_empty() {
         let until = seen.iter().map(|tick| tick.ended).max().unwrap_or(last.ended);
@@ -116,35 +118,35 @@ fn not_back(history: &History, onset: Onset, last: &Tick, tail: &[&Tick], seen: 
     Band { seconds: None, low: Some(until.since(onset.confirmed).max(0.0)), high: None, reason: Some(reason) }
 }
 
-fn stable(history: &History, tail: &[&Tick]) -> bool {
+fn stable(history: &History, tail: &[&ProbeTick]) -> bool {
     let terms = &history.terms;
     let last = tail.iter().map(|tick| tick.ended).max();
-    let long = |(first, last): (&&Tick, Moment)| last.since(first.asked) >= terms.stable.as_seconds();
+    let long = |(first, last): (&&ProbeTick, Moment)| last.since(first.asked) >= terms.stable.as_seconds();
     tail.len() >= terms.streak.max(1) && tail.first().zip(last).is_some_and(long)
 }
 
-fn detected(seen: &[&Tick]) -> Option<Moment> {
-    let down = |window: &&[&Tick]| window.iter().all(|tick| tick.worth == Worth::Failed);
+fn detected(seen: &[&ProbeTick]) -> Option<Moment> {
+    let down = |window: &&[&ProbeTick]| window.iter().all(|tick| tick.outcome == TickOutcome::Failed);
     seen.windows(DETECTED).find(down).and_then(|window| window.iter().map(|tick| tick.ended).max())
 }
 
-fn served_since<'a>(seen: &[&'a Tick], since: Moment) -> Option<&'a Tick> {
+fn served_since<'a>(seen: &[&'a ProbeTick], since: Moment) -> Option<&'a ProbeTick> {
     let from = seen.partition_point(|tick| tick.asked < since);
-    seen[from..].iter().find(|tick| tick.worth == Worth::Served).copied()
+    seen[from..].iter().find(|tick| tick.outcome == TickOutcome::Served).copied()
 }
 
 /// The last moment after the onset at which nobody looked: an outage may have hidden there.
-fn blind(history: &History, watch: &Watch, ticks: &[Tick], onset: Onset) -> Option<Moment> {
+fn unwatched(history: &History, watch: &Watch, ticks: &[ProbeTick], onset: Onset) -> Option<Moment> {
     let within = |at: &Moment| *at >= onset.injecting && *at <= history.watched_until;
-    let unasked = ticks.iter().filter(|tick| tick.worth == Worth::Unasked).map(|tick| tick.due);
+    let unasked = ticks.iter().filter(|tick| tick.outcome == TickOutcome::Unasked).map(|tick| tick.due);
     let long = |(from, to): &&(Moment, Moment)| to.since(*from) > watch.every.as_seconds();
     let stalled = history.stalls.iter().filter(long).map(|(_, to)| *to);
     unasked.chain(stalled).filter(within).max()
 }
 
-fn widen(band: &mut Band, blind: Option<Moment>, seen: &[&Tick], onset: Onset) {
-    let Some(blind) = blind else { return };
-    let seen_again = served_since(seen, blind).map(|tick| tick.ended.since(onset.injecting));
+fn widen(band: &mut Band, unwatched: Option<Moment>, seen: &[&ProbeTick], onset: Onset) {
+    let Some(unwatched) = unwatched else { return };
+    let seen_again = served_since(seen, unwatched).map(|tick| tick.ended.since(onset.injecting));
     band.high = band.high.zip(seen_again).map(|(high, seen_again)| high.max(seen_again));
     if band.high.is_none() {
         band.reason = Some("nobody asked at the end of watching: an outage may hide there".into());

@@ -1,13 +1,13 @@
 //! The rules of the recovery time, each as a history of a few lines; then random histories of a known truth.
 
 use crate::clock::Moment;
-use crate::measure::sample::{Sample, assert_band};
+use crate::measure::timeline_builder::{TimelineBuilder, assert_band};
 use crate::model::{Answer, Depth, Fact, Phase, Span, Verdict, Watch};
 use proptest::prelude::*;
 
 /// Up until 10, confirmed at 10.2 to 10.4, down from 11 to 13, up again.
-fn outage() -> Sample {
-    Sample::new().up(0..=10).onset(10.2, 10.4).down(11..=13).up(14..=20)
+fn outage() -> TimelineBuilder {
+    TimelineBuilder::new().up(0..=10).onset(10.2, 10.4).down(11..=13).up(14..=20)
 }
 
 #[test]
@@ -45,44 +45,44 @@ fn what_fails_after_tear_down_began_is_no_relapse() {
 
 #[test]
 fn a_service_that_is_not_back_is_missed_only_past_the_objective() {
-    let late = Sample::new().up(0..=10).onset(10.0, 10.5).down(11..=30).rta();
+    let late = TimelineBuilder::new().up(0..=10).onset(10.0, 10.5).down(11..=30).rta();
     assert_band(&late, None, Some(19.6), None); // 30.1 − 10.5
     assert_eq!(late.verdict, Some(Verdict::Missed));
-    let early = Sample::new().up(0..=10).onset(10.0, 10.5).down(11..=15).rta();
+    let early = TimelineBuilder::new().up(0..=10).onset(10.0, 10.5).down(11..=15).rta();
     assert_band(&early, None, Some(4.6), None);
     assert_eq!(early.verdict, Some(Verdict::Unknown));
 }
 
 #[test]
 fn a_return_that_was_not_watched_long_enough_is_not_back() {
-    let short = Sample::new().up(0..=10).onset(10.0, 10.5).down(11..=13).up(14..=15).rta();
+    let short = TimelineBuilder::new().up(0..=10).onset(10.0, 10.5).down(11..=13).up(14..=15).rta();
     assert_band(&short, None, Some(2.5), None);
     assert_eq!(short.verdict, Some(Verdict::Unknown));
-    let few = Sample::new().up(0..=10).onset(10.0, 10.5).down(11..=13).up([14, 20]).rta();
+    let few = TimelineBuilder::new().up(0..=10).onset(10.0, 10.5).down(11..=13).up([14, 20]).rta();
     assert_eq!(few.seconds, None, "two answers are no streak of three");
 }
 
 #[test]
 fn a_onset_that_no_client_noticed_is_zero_up_to_interval_and_timeout() {
-    let rta = Sample::new().up(0..=20).onset(10.2, 10.4).rta();
+    let rta = TimelineBuilder::new().up(0..=20).onset(10.2, 10.4).rta();
     assert_band(&rta, Some(0.0), Some(0.0), Some(2.0));
     assert_eq!(rta.verdict, Some(Verdict::Met));
-    let blind = Sample::new().up(0..=11).onset(10.2, 10.4).rta();
-    assert_band(&blind, None, None, None);
-    assert_eq!(blind.verdict, Some(Verdict::Unknown));
+    let unwatched = TimelineBuilder::new().up(0..=11).onset(10.2, 10.4).rta();
+    assert_band(&unwatched, None, None, None);
+    assert_eq!(unwatched.verdict, Some(Verdict::Unknown));
 }
 
 #[test]
 fn a_failure_before_the_onset_is_not_its_outage() {
-    let rta = Sample::new().up(0..=4).down([5]).up(6..=20).onset(10.2, 10.4).rta();
+    let rta = TimelineBuilder::new().up(0..=4).down([5]).up(6..=20).onset(10.2, 10.4).rta();
     assert_band(&rta, Some(0.0), Some(0.0), Some(2.0));
 }
 
 #[test]
 fn ticks_that_nobody_asked_widen_the_band_and_are_never_outage() {
-    let hidden = Sample::new().up(0..=12).unasked(13..=15).up(16..=20).onset(10.0, 10.0).rta();
+    let hidden = TimelineBuilder::new().up(0..=12).unasked(13..=15).up(16..=20).onset(10.0, 10.0).rta();
     assert_band(&hidden, Some(0.0), Some(0.0), Some(6.1));
-    let around = Sample::new().up(0..=9).onset(10.0, 10.0).down(11..=12).unasked(13..=15).up(16..=20).rta();
+    let around = TimelineBuilder::new().up(0..=9).onset(10.0, 10.0).down(11..=12).unasked(13..=15).up(16..=20).rta();
     assert_band(&around, Some(4.05), Some(2.0), Some(6.1));
     let after = outage().unasked([21]).up(22..=23).rta();
     assert_band(&after, Some(3.25), Some(2.6), Some(11.9));
@@ -90,23 +90,29 @@ fn ticks_that_nobody_asked_widen_the_band_and_are_never_outage() {
     let open = outage().unasked([21]).rta();
     assert_band(&open, Some(3.25), Some(2.6), None);
     assert_eq!(open.verdict, Some(Verdict::Unknown));
-    let within = Sample::new().up(0..=10).onset(10.2, 10.4).down([11]).unasked([12]).down([13]).up(14..=20).rta();
+    let within =
+        TimelineBuilder::new().up(0..=10).onset(10.2, 10.4).down([11]).unasked([12]).down([13]).up(14..=20).rta();
     assert_band(&within, Some(3.25), Some(2.6), Some(3.9));
 }
 
 #[test]
 fn what_failed_while_the_harness_stood_still_is_not_outage() {
     let stalled = Fact::Stalled { from: Moment::at(14.5), to: Moment::at(15.05) };
-    let rta = Sample::new().up(0..=14).down([15]).up(16..=20).onset(10.0, 10.0).at(15.1, stalled).rta();
+    let rta = TimelineBuilder::new().up(0..=14).down([15]).up(16..=20).onset(10.0, 10.0).at(15.1, stalled).rta();
     assert_band(&rta, Some(0.0), Some(0.0), Some(6.1));
     let long = Fact::Stalled { from: Moment::at(14.2), to: Moment::at(16.0) };
-    let rta = Sample::new().up((0..=14).chain(16..=20)).onset(10.0, 10.0).at(16.0, long).rta();
+    let rta = TimelineBuilder::new().up((0..=14).chain(16..=20)).onset(10.0, 10.0).at(16.0, long).rta();
     assert_band(&rta, Some(0.0), Some(0.0), Some(6.1));
 }
 
 #[test]
 fn streaks_follow_the_order_of_asking() {
-    let slow = Sample::new().up(0..=10).onset(10.0, 10.0).down([11]).asks(0, 12.0, 1.0, Answer::Failed("late".into()));
+    let slow = TimelineBuilder::new().up(0..=10).onset(10.0, 10.0).down([11]).asks(
+        0,
+        12.0,
+        1.0,
+        Answer::Failed("late".into()),
+    );
     let rta = slow.asks(0, 12.5, 0.1, Answer::Served).up(13..=20).rta();
     assert_band(&rta, Some(2.3), Some(2.0), Some(2.6));
 }
@@ -114,16 +120,17 @@ fn streaks_follow_the_order_of_asking() {
 #[test]
 fn only_the_depth_of_the_objective_is_judged_and_the_worst_probe_of_it_counts() {
     let watch = |depth| Watch { depth, every: Period::seconds(1), timeout: Period::seconds(1) };
-    let mut sample = outage().with(|terms| terms.probes = [Depth::Read, Depth::Read, Depth::Write].map(watch).to_vec());
+    let mut timeline =
+        outage().with(|terms| terms.probes = [Depth::Read, Depth::Read, Depth::Write].map(watch).to_vec());
     for at in 0..=20 {
         let answer = if (11..=15).contains(&at) { Answer::Failed("no".into()) } else { Answer::Served };
-        sample = sample.asks(1, f64::from(at), 0.1, answer).asks(2, f64::from(at), 0.1, Answer::Served);
+        timeline = timeline.asks(1, f64::from(at), 0.1, answer).asks(2, f64::from(at), 0.1, Answer::Served);
     }
-    let report = sample.report();
+    let report = timeline.report();
     assert_band(&report.measurements.rta[&Depth::Read], Some(5.25), Some(4.6), Some(5.9));
     let write = &report.measurements.rta[&Depth::Write];
     assert_eq!((write.objective, write.verdict), (None, None));
-    let deepest = sample.with(|terms| terms.objectives.at = None).report();
+    let deepest = timeline.with(|terms| terms.objectives.at = None).report();
     assert_eq!(deepest.measurements.rta[&Depth::Write].verdict, Some(Verdict::Met));
     assert_eq!(deepest.measurements.rta[&Depth::Read].verdict, None);
 }
@@ -154,16 +161,16 @@ proptest! {
         };
         let end = toggles.last().copied().unwrap_or(confirmed) + 8000;
         let seconds = |ms: u32| f64::from(ms) / 1000.0;
-        let mut sample = Sample::new().with(|terms| terms.probes = vec![watch]);
-        sample = sample.onset(seconds(confirmed - window), seconds(confirmed + window));
+        let mut timeline = TimelineBuilder::new().with(|terms| terms.probes = vec![watch]);
+        timeline = timeline.onset(seconds(confirmed - window), seconds(confirmed + window));
         let mut last_failed = None;
         for (tick, took) in (0..end / every).zip(took.iter().cycle()) {
             let (asked, took) = (tick * every, took % timeout);
             let answer = if is_up(&toggles, asked) { Answer::Served } else { Answer::Failed("down".into()) };
             if answer != Answer::Served { last_failed = Some(asked); }
-            sample = sample.asks(0, seconds(asked), seconds(took), answer);
+            timeline = timeline.asks(0, seconds(asked), seconds(took), answer);
         }
-        let rta = sample.rta();
+        let rta = timeline.rta();
         let (low, value, high) = (rta.low.unwrap(), rta.seconds.unwrap(), rta.high.unwrap());
         prop_assert!(low <= value && value <= high, "{rta:?}");
         prop_assert!(high - low <= seconds(every + timeout + 2 * window) + 1e-6, "{rta:?}");

@@ -1,6 +1,6 @@
 //! The facts of a run: what happened, never how to show it. The list is closed; payloads are plain data.
 
-use super::{Fate, Finding, Mark, Planted, Receipt, RecoveryPoint, Terms, Verdict};
+use super::{Finding, Mark, MarkState, Planted, Receipt, RecoveryPoint, Terms, Verdict};
 use crate::clock::Moment;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -184,11 +184,11 @@ pub enum Fact {
         reason: String,
     },
     /// What became of a mark.
-    Fate {
+    MarkState {
         /// Its number.
         mark: u64,
         /// What became of it.
-        fate: Fate,
+        state: MarkState,
     },
     /// A check planted what it will look for.
     Planted {

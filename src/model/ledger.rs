@@ -16,7 +16,7 @@ pub enum Part {
 /// What a write did to its subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Act {
+pub enum Operation {
     /// Made it.
     Create,
     /// Gave an earlier one a new value.
@@ -33,7 +33,7 @@ pub struct Mark {
     /// What it writes to: several marks share a subject when later ones overwrite or delete it.
     pub subject: String,
     /// What it does to the subject.
-    pub act: Act,
+    pub operation: Operation,
     /// Its parts.
     pub parts: Vec<Part>,
     /// The value written: what must be read back.
@@ -46,10 +46,10 @@ pub struct Mark {
 impl Mark {
     /// The name that a report gives it; no two marks share one.
     pub fn name(&self) -> String {
-        let verb = match self.act {
-            Act::Create => "",
-            Act::Overwrite => "overwrite of ",
-            Act::Delete => "delete of ",
+        let verb = match self.operation {
+            Operation::Create => "",
+            Operation::Overwrite => "overwrite of ",
+            Operation::Delete => "delete of ",
         };
         match &self.at {
             Some(at) => format!("{verb}{} ({at}), mark {}", self.subject, self.number),
@@ -61,7 +61,7 @@ impl Mark {
 /// What became of an acknowledged mark, seen from outside after the recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Fate {
+pub enum MarkState {
     /// There as written, or rightly replaced or removed by a later mark.
     Survived,
     /// Not there.

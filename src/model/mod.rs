@@ -14,7 +14,7 @@ pub mod verdict;
 pub use at::At;
 pub use fact::{Answer, Answered, Fact, Line, Phase};
 pub use finding::{Finding, Planted, Receipt, RecoveryPoint};
-pub use ledger::{Fate, Mark, Part};
+pub use ledger::{Mark, MarkState, Part};
 pub use onset::{Disaster, Onset};
 pub use span::{Period, Rate, Span};
 pub use terms::{Depth, Objectives, Terms, Watch};

@@ -1,6 +1,6 @@
 //! Everything that a renderer may know. `report.json` is this, and its JSON Schema is published.
 
-use super::{Depth, Fate, RecoveryPoint, Verdict};
+use super::{Depth, MarkState, RecoveryPoint, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -156,7 +156,7 @@ pub struct Writes {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Loss {
     /// Lost, half, corrupted or resurrected.
-    pub kind: Fate,
+    pub kind: MarkState,
     /// What.
     pub name: String,
     /// When it was acknowledged, seconds on the run's clock.

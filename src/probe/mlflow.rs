@@ -22,14 +22,14 @@ pub const KIND: Kind<dyn Probe> = Kind {
     name: "mlflow",
     about: "A client of MLflow that asks for its health, reads a known run, writes a run or downloads a model.",
     example: "mlflow: { depth: read, every: 100ms, timeout: 2s }",
-    schema: |g| g.subschema_for::<Asked>(),
+    schema: |g| g.subschema_for::<MlflowProbe>(),
     parse: |n, p| parse(n, p).map(|k| Box::new(k) as _),
 };
 
 /// What is asked, and how often.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct MlflowProbe {
     /// How much an answer proves: health, read, write or artifact.
     depth: Depth,
     /// From one question to the next: 100ms for health and read, 1s for write and artifact.
@@ -40,8 +40,8 @@ struct Asked {
     timeout: Option<Period>,
 }
 
-fn parse(node: &Node, problems: &mut Vec<Problem>) -> Option<Asked> {
-    let asked: Asked = read(node, problems)?;
+fn parse(node: &Node, problems: &mut Vec<Problem>) -> Option<MlflowProbe> {
+    let asked: MlflowProbe = read(node, problems)?;
     let mut refuse = |key: &str, text: &str, hint: &str| {
         problems.push(Problem::new(node.get(key).unwrap_or(node), text).hint(hint));
     };
@@ -53,7 +53,7 @@ fn parse(node: &Node, problems: &mut Vec<Problem>) -> Option<Asked> {
 }
 
 #[async_trait]
-impl Probe for Asked {
+impl Probe for MlflowProbe {
     fn watch(&self) -> Watch {
         let often = matches!(self.depth, Depth::Health | Depth::Read);
         let every = self.every.unwrap_or(if often { Period::milliseconds(100) } else { Period::seconds(1) });
@@ -67,13 +67,13 @@ impl Probe for Asked {
         let patient = Mlflow::fresh(base, Duration::from_secs(30))?;
         let mlflow = Mlflow::fresh(base, self.watch().timeout.0)?;
         Ok(match self.depth {
-            Depth::Health => Arc::new(Health(mlflow)),
-            Depth::Read => Arc::new(Read::learn(mlflow, &patient).await?),
+            Depth::Health => Arc::new(HealthQuestion(mlflow)),
+            Depth::Read => Arc::new(ReadQuestion::learn(mlflow, &patient).await?),
             Depth::Write => {
                 let experiment = tasks::experiment(&patient, EXPERIMENT).await?;
-                Arc::new(Write { mlflow, experiment: Mutex::new(Some(experiment)) })
+                Arc::new(WriteQuestion { mlflow, experiment: Mutex::new(Some(experiment)) })
             }
-            Depth::Artifact | Depth::Predict => Arc::new(Artifact::learn(mlflow, &patient).await?),
+            Depth::Artifact | Depth::Predict => Arc::new(ArtifactQuestion::learn(mlflow, &patient).await?),
         })
     }
 }
@@ -81,24 +81,24 @@ impl Probe for Asked {
 /// Where the probe of depth `write` leaves its runs.
 const EXPERIMENT: &str = "lifeboat-probe";
 
-struct Health(Mlflow);
+struct HealthQuestion(Mlflow);
 
 #[async_trait]
-impl Question for Health {
+impl Question for HealthQuestion {
     async fn ask(&self) -> Result<(), String> {
         self.0.health().await.map_err(|error| tasks::short(&error))
     }
 }
 
 /// A known run, by id: its params, and the latest values of its metrics.
-struct Read {
+struct ReadQuestion {
     mlflow: Mlflow,
     run: String,
     params: Value,
     metrics: Value,
 }
 
-impl Read {
+impl ReadQuestion {
     async fn learn(mlflow: Mlflow, patient: &Mlflow) -> Result<Self, Error> {
         let experiment = tasks::known_experiment(patient, "seed-00001").await?;
         let what = "cannot find a run to read";
@@ -137,20 +137,20 @@ fn by_key(list: &Value) -> Value {
 }
 
 #[async_trait]
-impl Question for Read {
+impl Question for ReadQuestion {
     async fn ask(&self) -> Result<(), String> {
         self.answer().await.map_err(|error| tasks::short(&error))
     }
 }
 
 /// A run of its own, created and read back.
-struct Write {
+struct WriteQuestion {
     mlflow: Mlflow,
     experiment: Mutex<Option<String>>,
 }
 
 #[async_trait]
-impl Question for Write {
+impl Question for WriteQuestion {
     async fn ask(&self) -> Result<(), String> {
         let known = self.experiment.lock().await.clone();
         let experiment = match known {
@@ -167,13 +167,13 @@ impl Question for Write {
 }
 
 /// A file of a model in production, through MLflow.
-struct Artifact {
+struct ArtifactQuestion {
     mlflow: Mlflow,
     path: String,
     digest: blake3::Hash,
 }
 
-impl Artifact {
+impl ArtifactQuestion {
     async fn learn(mlflow: Mlflow, patient: &Mlflow) -> Result<Self, Error> {
         let path = tasks::production_file(patient).await?;
         let digest = blake3::hash(&patient.artifact(&path).await?);
@@ -182,7 +182,7 @@ impl Artifact {
 }
 
 #[async_trait]
-impl Question for Artifact {
+impl Question for ArtifactQuestion {
     async fn ask(&self) -> Result<(), String> {
         let bytes = self.mlflow.artifact(&self.path).await.map_err(|error| tasks::short(&error))?;
         if blake3::hash(&bytes) == self.digest { Ok(()) } else { Err("wrong content: another digest".to_owned()) }

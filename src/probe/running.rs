@@ -16,14 +16,14 @@ pub const KIND: Kind<dyn Probe> = Kind {
     name: "running",
     about: "Does the place say that a component runs? The shallowest depth there is: `health`.",
     example: "running: { component: mlflow, every: 100ms }",
-    schema: |g| g.subschema_for::<Running>(),
-    parse: |n, p| read::<Running>(n, p).map(|k| Box::new(k) as _),
+    schema: |g| g.subschema_for::<RunningProbe>(),
+    parse: |n, p| read::<RunningProbe>(n, p).map(|k| Box::new(k) as _),
 };
 
 /// Settings of the probe.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Running {
+struct RunningProbe {
     /// The component.
     component: String,
     /// From one question to the next.
@@ -36,7 +36,7 @@ fn every() -> Period {
 }
 
 #[async_trait]
-impl Probe for Running {
+impl Probe for RunningProbe {
     fn watch(&self) -> Watch {
         Watch { depth: Depth::Health, every: self.every, timeout: TIMEOUT }
     }
@@ -46,17 +46,17 @@ impl Probe for Running {
     }
 
     async fn learn(&self, platform: Arc<dyn Platform>) -> Result<Arc<dyn Question>, Error> {
-        Ok(Arc::new(Asked { component: self.component.clone(), platform }))
+        Ok(Arc::new(RunningQuestion { component: self.component.clone(), platform }))
     }
 }
 
-struct Asked {
+struct RunningQuestion {
     component: String,
     platform: Arc<dyn Platform>,
 }
 
 #[async_trait]
-impl Question for Asked {
+impl Question for RunningQuestion {
     async fn ask(&self) -> Result<(), String> {
         let components = self.platform.components().map_err(|error| error.to_string())?;
         let finding = components.alive(&self.component).await;

@@ -67,7 +67,7 @@ fn count(count: Option<u64>) -> String {
 mod tests {
     use super::*;
     use crate::model::report::{Loss, Measurement, SCHEMA, Skipped};
-    use crate::model::{Depth, Fate, Verdict};
+    use crate::model::{Depth, MarkState, Verdict};
 
     fn report() -> Report {
         let mut report = crate::measure::measure(&[]);
@@ -81,7 +81,7 @@ mod tests {
         };
         report.drill = "database-drop".into();
         report.measurements.rta.insert(Depth::Read, rta);
-        let loss = |n| Loss { kind: Fate::Lost, name: format!("run {n} | odd, mark {n}"), at: 1.5 };
+        let loss = |n| Loss { kind: MarkState::Lost, name: format!("run {n} | odd, mark {n}"), at: 1.5 };
         report.losses = (1..=25).map(loss).collect();
         report
     }

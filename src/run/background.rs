@@ -15,18 +15,18 @@ pub struct Background {
     /// The backups.
     pub schedule: Option<Schedule>,
     /// The workload.
-    pub clients: Option<Clients>,
+    pub workload: Option<ActiveWorkload>,
     /// What the checks planted, in the order of the plan.
     pub planted: Vec<Planted>,
 }
 
 /// The workload while it writes.
-pub struct Clients {
+pub struct ActiveWorkload {
     stop: tokio::sync::watch::Sender<bool>,
     task: JoinHandle<Result<(), Error>>,
 }
 
-impl Clients {
+impl ActiveWorkload {
     /// Lets the clients finish the writes that are under way.
     pub async fn stop(self) -> Result<(), Error> {
         let _ = self.stop.send(true); // they may have ended by themselves
@@ -50,7 +50,7 @@ pub async fn begin(run: &LiveRun<'_>) -> Result<Background, Error> {
     let platform = Arc::clone(&run.platform);
     Ok(Background {
         probes: probes::begin(&run.recorder, questions, &(Arc::new(move || platform.tunnel_failures()) as _)),
-        clients: clients(run),
+        workload: workload(run),
         schedule: schedule(run),
         planted,
     })
@@ -61,9 +61,12 @@ fn schedule(run: &LiveRun) -> Option<Schedule> {
     Some(protect::begin(&run.recorder, Arc::clone(&run.platform), protect, run.repository(), written))
 }
 
-fn clients(run: &LiveRun) -> Option<Clients> {
+fn workload(run: &LiveRun) -> Option<ActiveWorkload> {
     let workload = Arc::clone(&run.plan.setup.workload.as_ref()?.it);
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let (platform, ledger, name) = (Arc::clone(&run.platform), Arc::new(run.recorder.clone()), run.context.run.clone());
-    Some(Clients { stop, task: tokio::spawn(async move { workload.run(platform, ledger, name, stopped).await }) })
+    Some(ActiveWorkload {
+        stop,
+        task: tokio::spawn(async move { workload.run(platform, ledger, name, stopped).await }),
+    })
 }

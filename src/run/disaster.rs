@@ -9,7 +9,7 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Injects the disaster's faults one after another; nothing if one of them did not take effect.
-pub async fn strike(run: &LiveRun<'_>) -> Result<Option<Disaster>, Error> {
+pub async fn inject_all(run: &LiveRun<'_>) -> Result<Option<Disaster>, Error> {
     let (clock, mut whole) = (run.recorder.clock(), None);
     let began = clock.now();
     for (index, planned) in run.plan.faults_in(Phase::Disaster) {
@@ -26,7 +26,7 @@ pub async fn strike(run: &LiveRun<'_>) -> Result<Option<Disaster>, Error> {
 
 /// Injects the faults of the recovery, beside the runbook. One that does not strike leaves the drill unknown; the
 /// rest goes on, so that the numbers are right for what did strike.
-pub async fn strike_late(run: &LiveRun<'_>, mut disaster: Disaster) -> Disaster {
+pub async fn inject_late(run: &LiveRun<'_>, mut disaster: Disaster) -> Disaster {
     let clock = run.recorder.clock();
     let (began, end) = (clock.now(), disaster.onset.confirmed.plus(run.plan.setup.limits.recovery.0));
     for (index, planned) in run.plan.faults_in(Phase::Recovery) {

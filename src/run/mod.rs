@@ -149,9 +149,9 @@ async fn rehearse(run: &LiveRun<'_>) -> Result<(), Error> {
         return Ok(());
     }
     run.recorder.append(Fact::Phase(Phase::Disaster));
-    let Some(disaster) = disaster::strike(run).await? else { return Ok(()) };
+    let Some(disaster) = disaster::inject_all(run).await? else { return Ok(()) };
     run.recorder.append(Fact::Phase(Phase::Recovery));
-    let late = disaster::strike_late(run, disaster);
+    let late = disaster::inject_late(run, disaster);
     let (disaster, ()) = join(late, recover::follow_runbook(run, &background, disaster)).await;
     let stable = recover::wait_for_service(run, &background, disaster).await;
     run.recorder.append(Fact::Phase(Phase::Verify));

@@ -18,13 +18,13 @@ use tokio::task::JoinHandle;
 /// Observations are durable after this long at the latest.
 const GROUP: Duration = Duration::from_millis(200);
 
-type Done = oneshot::Sender<Result<(), String>>;
+type DurableReply = oneshot::Sender<Result<(), String>>;
 
 /// Tells facts to the writer. Cheap to clone; a fact bears the time at which it was told.
 #[derive(Clone)]
 pub struct Recorder {
     clock: Clock,
-    sender: mpsc::UnboundedSender<(Line, Option<Done>)>,
+    sender: mpsc::UnboundedSender<(Line, Option<DurableReply>)>,
     observer: Arc<dyn Observer>,
     marks: Arc<AtomicU64>,
     /// Was a mark acknowledged already?
@@ -80,7 +80,7 @@ impl Recorder {
 
 async fn write(
     mut timeline: Timeline,
-    mut receiver: mpsc::UnboundedReceiver<(Line, Option<Done>)>,
+    mut receiver: mpsc::UnboundedReceiver<(Line, Option<DurableReply>)>,
     clock: Clock,
     observer: Arc<dyn Observer>,
 ) {
@@ -89,7 +89,7 @@ async fn write(
     let mut batch = vec![];
     while receiver.recv_many(&mut batch, 4096).await > 0 {
         let (lines, dones): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
-        let dones: Vec<Done> = dones.into_iter().flatten().collect();
+        let dones: Vec<DurableReply> = dones.into_iter().flatten().collect();
         let sync = !dones.is_empty() || clock.now() >= synced.plus(GROUP);
         // Written here, because that is quicker than to wake a thread for it; only the disk is waited for elsewhere.
         let mut result = timeline.append(lines);

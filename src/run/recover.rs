@@ -3,7 +3,7 @@
 use super::background::Background;
 use super::live::LiveRun;
 use super::protect::Schedule;
-use super::runbook::{End, Runbook};
+use super::runbook::{Runbook, StepEnd};
 use crate::model::{Disaster, Fact, Finding, Verdict};
 use crate::plan::PlannedStep;
 use crate::recovery::text::Outputs;
@@ -29,13 +29,13 @@ pub async fn follow_runbook(run: &LiveRun<'_>, background: &Background, disaster
     let follow = async |planned: &PlannedStep| {
         let PlannedStep { id, step, .. } = planned;
         let (id, kind) = (id.clone(), step.name.to_owned());
-        if let Some((reason, way)) = runbook.turn(planned).await {
+        if let Some((reason, status)) = runbook.wait_for_turn(planned).await {
             recorder.append(Fact::StepSkipped { id, kind, reason });
-            return runbook.ended(planned, End::skipped(way));
+            return runbook.ended(planned, StepEnd::skipped(status));
         }
         recorder.append(Fact::StepBegan { id: id.clone(), kind });
         let finding = carry_out(run, background, disaster, planned, &runbook.outputs()).await;
-        let end = End::of(planned, &finding);
+        let end = StepEnd::of(planned, &finding);
         recorder.append(Fact::StepEnded { id, finding });
         runbook.ended(planned, end);
     };

@@ -17,7 +17,7 @@ const READ: [Duration; 2] = [Duration::from_secs(15), Duration::from_mins(2)];
 /// Stops the clients, reads their marks back, lets every check look. The probes go on probes.
 pub async fn verify(run: &LiveRun<'_>, background: &mut Background, stable: bool) -> Result<(), Error> {
     let platform = &run.platform;
-    if let Some(clients) = background.clients.take()
+    if let Some(clients) = background.workload.take()
         && let Err(error) = clients.stop().await
     {
         run.recorder.append(Fact::Note(format!("the workload ended early: {error}")));
@@ -27,7 +27,9 @@ pub async fn verify(run: &LiveRun<'_>, background: &mut Background, stable: bool
         let entries = entries(run).await?;
         let read = workload.read_back(platform.as_ref(), &run.context.run, &entries);
         match tokio::time::timeout(READ[usize::from(stable)], read).await {
-            Ok(Ok(fates)) => fates.into_iter().for_each(|(mark, fate)| run.recorder.append(Fact::Fate { mark, fate })),
+            Ok(Ok(states)) => {
+                states.into_iter().for_each(|(mark, state)| run.recorder.append(Fact::MarkState { mark, state }))
+            }
             Ok(Err(error)) => run.recorder.append(Fact::Note(format!("the marks could not be read back: {error}"))),
             Err(_) => run.recorder.append(Fact::Note("the marks could not be read back in time".to_owned())),
         }

@@ -6,12 +6,12 @@
 mod read_back;
 mod write;
 
-use super::subjects::{Subjects, Write};
+use super::subjects::{Subjects, WriteRequest};
 use super::{Entry, Ledger, Workload};
 use crate::client::{Error, mlflow::Mlflow, tasks};
 use crate::environment::Platform;
 use crate::kind::Kind;
-use crate::model::{Fate, Part, Rate};
+use crate::model::{MarkState, Part, Rate};
 use crate::node::{Node, Problem, read};
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -28,14 +28,14 @@ pub const KIND: Kind<dyn Workload> = Kind {
     name: "mlflow",
     about: "Clients that log runs and artifacts through MLflow; one write in ten changes or deletes an earlier one.",
     example: "mlflow: { runs: 5/s, artifacts: 1/s }",
-    schema: |g| g.subschema_for::<Clients>(),
+    schema: |g| g.subschema_for::<MlflowWorkload>(),
     parse: |n, p| parse(n, p).map(|k| Box::new(k) as _),
 };
 
 /// How fast clients write.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Clients {
+struct MlflowWorkload {
     /// Runs with params and metrics: 5/s.
     #[serde(default = "runs")]
     runs: Rate,
@@ -88,7 +88,7 @@ fn endpoint(platform: &dyn Platform) -> Result<Mlflow, Error> {
 }
 
 #[async_trait]
-impl Workload for Clients {
+impl Workload for MlflowWorkload {
     async fn run(
         &self,
         platform: Arc<dyn Platform>,
@@ -132,22 +132,22 @@ impl Workload for Clients {
         platform: &dyn Platform,
         run: &str,
         entries: &[Entry],
-    ) -> Result<Vec<(u64, Fate)>, Error> {
-        read_back::fates(platform, &endpoint(platform)?, &experiment_of(run), entries).await
+    ) -> Result<Vec<(u64, MarkState)>, Error> {
+        read_back::states(platform, &endpoint(platform)?, &experiment_of(run), entries).await
     }
 }
 
 /// A write that ended: its stream, itself, and where its subject lies if it was acknowledged.
-type Done = Result<(usize, Write, Option<String>), Error>;
+type EndedWrite = Result<(usize, WriteRequest, Option<String>), Error>;
 
 /// Sends one write and tells the ledger; fails only if the ledger does.
 async fn send(
     client: Arc<Client>,
     ledger: Arc<dyn Ledger>,
     stream: usize,
-    write: Write,
+    write: WriteRequest,
     mut stop: watch::Receiver<bool>,
-) -> Done {
+) -> EndedWrite {
     let number = write.mark.number;
     ledger.sending(write.mark.clone()).await?;
     let stopped = async {
@@ -172,7 +172,7 @@ async fn send(
 
 fn finish(
     streams: &mut [(Subjects, Option<Interval>); 2],
-    done: Result<Done, tokio::task::JoinError>,
+    done: Result<EndedWrite, tokio::task::JoinError>,
 ) -> Result<(), Error> {
     let (stream, write, at) = done.map_err(|error| Error::caused_by("a client of the workload failed", error))??;
     if let Some(at) = at {

@@ -11,7 +11,7 @@ pub mod subjects;
 use crate::client::Error;
 use crate::environment::Platform;
 use crate::kind::Kind;
-use crate::model::{Fate, Mark};
+use crate::model::{Mark, MarkState};
 use async_trait::async_trait;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -52,7 +52,11 @@ pub trait Workload: Send + Sync {
         run: String,
         stop: watch::Receiver<bool>,
     ) -> Result<(), Error>;
-    /// What became of the acknowledged marks, seen from outside: one fate for each of them, with its number.
-    async fn read_back(&self, platform: &dyn Platform, run: &str, entries: &[Entry])
-    -> Result<Vec<(u64, Fate)>, Error>;
+    /// What became of the acknowledged marks, seen from outside: one state for each of them, with its number.
+    async fn read_back(
+        &self,
+        platform: &dyn Platform,
+        run: &str,
+        entries: &[Entry],
+    ) -> Result<Vec<(u64, MarkState)>, Error>;
 }

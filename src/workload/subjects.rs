@@ -5,8 +5,8 @@
 //! far in that order the part has come; a mark that a part has not reached is missing in that part.
 
 use super::Entry;
-use crate::model::ledger::Act;
-use crate::model::{Fate, Mark, Part};
+use crate::model::ledger::Operation;
+use crate::model::{Mark, MarkState, Part};
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub struct Subjects {
 
 /// A mark to be sent, and the bytes of its object, if it has one.
 #[derive(Debug, Clone)]
-pub struct Write {
+pub struct WriteRequest {
     /// The mark.
     pub mark: Mark,
     /// The object's bytes; the mark's value is their digest.
@@ -36,23 +36,24 @@ impl Subjects {
 
     /// The next write. One in ten changes an earlier subject, of those that are acknowledged and have no write under
     /// way; the others make a new one.
-    pub fn next(&mut self, number: u64) -> Write {
+    pub fn next(&mut self, number: u64) -> WriteRequest {
         let change = self.rng.random_ratio(1, 10) && !self.idle.is_empty();
-        let (subject, at, act) = if change {
+        let (subject, at, operation) = if change {
             let (subject, at) = self.idle.swap_remove(self.rng.random_range(0..self.idle.len()));
-            (subject, Some(at), if self.rng.random_bool(0.5) { Act::Overwrite } else { Act::Delete })
+            (subject, Some(at), if self.rng.random_bool(0.5) { Operation::Overwrite } else { Operation::Delete })
         } else {
             self.made += 1;
-            (format!("{} {}", self.stream, self.made), None, Act::Create)
+            (format!("{} {}", self.stream, self.made), None, Operation::Create)
         };
-        let (value, bytes) = if act == Act::Delete { ("deleted".to_owned(), vec![]) } else { self.content() };
-        Write { mark: Mark { number, subject, act, parts: self.parts.to_vec(), value, at }, bytes }
+        let (value, bytes) =
+            if operation == Operation::Delete { ("deleted".to_owned(), vec![]) } else { self.content() };
+        WriteRequest { mark: Mark { number, subject, operation, parts: self.parts.to_vec(), value, at }, bytes }
     }
 
     /// The mark was acknowledged, and its subject lies there: it may be changed again, unless it was deleted. Of a
     /// mark without an answer nothing is said, so its subject is never touched again.
     pub fn acknowledged(&mut self, mark: &Mark, at: &str) {
-        if mark.act != Act::Delete {
+        if mark.operation != Operation::Delete {
             self.idle.push((mark.subject.clone(), at.to_owned()));
         }
     }
@@ -69,7 +70,7 @@ impl Subjects {
 
 /// What was seen of one part of a subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sight {
+pub enum PartState {
     /// It is there with this value (of an object: the digest).
     Value(String),
     /// Its row is there and says that it was deleted.
@@ -84,9 +85,9 @@ pub enum Sight {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadBack {
     /// Its row.
-    pub row: Sight,
+    pub row: PartState,
     /// Its object; of a subject without one it does not matter.
-    pub object: Sight,
+    pub object: PartState,
 }
 
 /// What became of each acknowledged mark, in the order of their numbers. A subject of which nothing was seen is absent.
@@ -94,69 +95,70 @@ pub struct ReadBack {
 /// A mark that both parts have reached survived; that neither has reached is lost, or resurrected if it was a delete
 /// and something of the subject is there; that one has reached is half. A later mark that was never acknowledged may
 /// have come or not, in either part. Content nobody wrote makes the newest acknowledged mark corrupted.
-pub fn judge(entries: &[Entry], seen: &BTreeMap<String, ReadBack>) -> Vec<(u64, Fate)> {
+pub fn judge(entries: &[Entry], seen: &BTreeMap<String, ReadBack>) -> Vec<(u64, MarkState)> {
     let mut subjects: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
     for entry in entries {
         subjects.entry(&entry.mark.subject).or_default().push(entry);
     }
-    let absent = ReadBack { row: Sight::Absent, object: Sight::Absent };
-    let mut fates = vec![];
+    let absent = ReadBack { row: PartState::Absent, object: PartState::Absent };
+    let mut states = vec![];
     for (subject, mut history) in subjects {
         history.sort_by_key(|entry| entry.mark.number);
-        judge_subject(&history, seen.get(subject).unwrap_or(&absent), &mut fates);
+        judge_subject(&history, seen.get(subject).unwrap_or(&absent), &mut states);
     }
-    fates.sort_by_key(|(number, _)| *number);
-    fates
+    states.sort_by_key(|(number, _)| *number);
+    states
 }
 
 /// How many marks of its subject a part has seen: 0 is before the first one.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Reached {
+enum AppliedMarks {
     Marks(usize),
-    Strange,
+    UnknownContent,
     Unread,
 }
 
-fn judge_subject(history: &[&Entry], seen: &ReadBack, fates: &mut Vec<(u64, Fate)>) {
+fn judge_subject(history: &[&Entry], seen: &ReadBack, states: &mut Vec<(u64, MarkState)>) {
     let Some(newest) = history.iter().rposition(|entry| entry.acknowledged) else { return };
     let with_object = history.iter().any(|entry| entry.mark.parts.contains(&Part::Object));
     let row = reached(history, &seen.row);
     let object = match (with_object, &seen.object) {
         (false, _) => row,
         // An object that is gone was deleted, or never came: the row knows.
-        (true, Sight::Absent) if row != Reached::Marks(0) => reached(history, &Sight::Deleted),
-        (true, sight) => reached(history, sight),
+        (true, PartState::Absent) if row != AppliedMarks::Marks(0) => reached(history, &PartState::Deleted),
+        (true, state) => reached(history, state),
     };
     let there = [&seen.row, &seen.object]
         .iter()
         .zip([true, with_object])
-        .any(|(s, asked)| asked && matches!(s, Sight::Value(_)));
+        .any(|(s, asked)| asked && matches!(s, PartState::Value(_)));
     for (index, entry) in history.iter().enumerate().filter(|(_, entry)| entry.acknowledged) {
-        let has = |reached: Reached| match reached {
-            Reached::Marks(count) => index < count,
-            Reached::Strange | Reached::Unread => true,
+        let has = |reached: AppliedMarks| match reached {
+            AppliedMarks::Marks(count) => index < count,
+            AppliedMarks::UnknownContent | AppliedMarks::Unread => true,
         };
-        let fate = match (has(row), has(object)) {
-            _ if row == Reached::Unread || object == Reached::Unread => Fate::Unread,
-            _ if index == newest && (row == Reached::Strange || object == Reached::Strange) => Fate::Corrupted,
-            (true, true) => Fate::Survived,
-            (false, false) if entry.mark.act == Act::Delete && there => Fate::Resurrected,
-            (false, false) => Fate::Lost,
-            _ => Fate::Half,
+        let state = match (has(row), has(object)) {
+            _ if row == AppliedMarks::Unread || object == AppliedMarks::Unread => MarkState::Unread,
+            _ if index == newest && (row == AppliedMarks::UnknownContent || object == AppliedMarks::UnknownContent) => {
+                MarkState::Corrupted
+            }
+            (true, true) => MarkState::Survived,
+            (false, false) if entry.mark.operation == Operation::Delete && there => MarkState::Resurrected,
+            (false, false) => MarkState::Lost,
+            _ => MarkState::Half,
         };
-        fates.push((entry.mark.number, fate));
+        states.push((entry.mark.number, state));
     }
 }
 
-fn reached(history: &[&Entry], sight: &Sight) -> Reached {
+fn reached(history: &[&Entry], state: &PartState) -> AppliedMarks {
     let last = |wanted: &dyn Fn(&Mark) -> bool| history.iter().rposition(|entry| wanted(&entry.mark)).map(|i| i + 1);
-    match sight {
-        Sight::Value(value) => {
-            last(&|mark| mark.act != Act::Delete && mark.value == *value).map_or(Reached::Strange, Reached::Marks)
-        }
-        Sight::Deleted => Reached::Marks(last(&|mark| mark.act == Act::Delete).unwrap_or(0)),
-        Sight::Absent => Reached::Marks(0),
-        Sight::Unread => Reached::Unread,
+    match state {
+        PartState::Value(value) => last(&|mark| mark.operation != Operation::Delete && mark.value == *value)
+            .map_or(AppliedMarks::UnknownContent, AppliedMarks::Marks),
+        PartState::Deleted => AppliedMarks::Marks(last(&|mark| mark.operation == Operation::Delete).unwrap_or(0)),
+        PartState::Absent => AppliedMarks::Marks(0),
+        PartState::Unread => AppliedMarks::Unread,
     }
 }
 
@@ -166,19 +168,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn entry(number: u64, act: Act, acknowledged: bool, parts: &[Part]) -> Entry {
+    fn entry(number: u64, operation: Operation, acknowledged: bool, parts: &[Part]) -> Entry {
         let value = format!("value {number}");
-        let mark = Mark { number, subject: "run 1".into(), act, parts: parts.to_vec(), value, at: None };
+        let mark = Mark { number, subject: "run 1".into(), operation, parts: parts.to_vec(), value, at: None };
         Entry { mark, acknowledged }
     }
 
-    fn fates(entries: &[Entry], row: Sight, object: Sight) -> Vec<Fate> {
+    fn states(entries: &[Entry], row: PartState, object: PartState) -> Vec<MarkState> {
         let seen = BTreeMap::from([("run 1".to_owned(), ReadBack { row, object })]);
-        judge(entries, &seen).into_iter().map(|(_, fate)| fate).collect()
+        judge(entries, &seen).into_iter().map(|(_, state)| state).collect()
     }
 
-    fn value(number: u64) -> Sight {
-        Sight::Value(format!("value {number}"))
+    fn value(number: u64) -> PartState {
+        PartState::Value(format!("value {number}"))
     }
 
     const ROW: &[Part] = &[Part::Row];
@@ -186,33 +188,37 @@ mod tests {
 
     #[test]
     fn an_older_value_means_that_the_newer_marks_are_lost() {
-        let history = [1, 2, 3].map(|n| entry(n, if n == 1 { Act::Create } else { Act::Overwrite }, true, ROW));
-        assert_eq!(fates(&history, value(2), Sight::Absent), [Fate::Survived, Fate::Survived, Fate::Lost]);
-        assert_eq!(fates(&history, Sight::Absent, Sight::Absent), [Fate::Lost; 3]);
+        let history =
+            [1, 2, 3].map(|n| entry(n, if n == 1 { Operation::Create } else { Operation::Overwrite }, true, ROW));
+        assert_eq!(
+            states(&history, value(2), PartState::Absent),
+            [MarkState::Survived, MarkState::Survived, MarkState::Lost]
+        );
+        assert_eq!(states(&history, PartState::Absent, PartState::Absent), [MarkState::Lost; 3]);
     }
 
     #[test]
     fn a_delete_that_was_undone_is_resurrected_and_nothing_else_is() {
-        let history = [entry(1, Act::Create, true, BOTH), entry(2, Act::Delete, true, BOTH)];
-        assert_eq!(fates(&history, value(1), value(1)), [Fate::Survived, Fate::Resurrected]);
-        assert_eq!(fates(&history, Sight::Deleted, Sight::Absent), [Fate::Survived; 2]);
-        assert_eq!(fates(&history, value(1), Sight::Absent), [Fate::Survived, Fate::Half]);
+        let history = [entry(1, Operation::Create, true, BOTH), entry(2, Operation::Delete, true, BOTH)];
+        assert_eq!(states(&history, value(1), value(1)), [MarkState::Survived, MarkState::Resurrected]);
+        assert_eq!(states(&history, PartState::Deleted, PartState::Absent), [MarkState::Survived; 2]);
+        assert_eq!(states(&history, value(1), PartState::Absent), [MarkState::Survived, MarkState::Half]);
     }
 
     #[test]
     fn a_row_without_its_object_is_half_there_and_strange_content_is_corrupted() {
-        let history = [entry(1, Act::Create, true, BOTH)];
-        assert_eq!(fates(&history, value(1), Sight::Absent), [Fate::Half]);
-        assert_eq!(fates(&history, Sight::Absent, value(1)), [Fate::Half]);
-        assert_eq!(fates(&history, value(1), value(9)), [Fate::Corrupted]);
-        assert_eq!(fates(&history, value(1), Sight::Unread), [Fate::Unread]);
+        let history = [entry(1, Operation::Create, true, BOTH)];
+        assert_eq!(states(&history, value(1), PartState::Absent), [MarkState::Half]);
+        assert_eq!(states(&history, PartState::Absent, value(1)), [MarkState::Half]);
+        assert_eq!(states(&history, value(1), value(9)), [MarkState::Corrupted]);
+        assert_eq!(states(&history, value(1), PartState::Unread), [MarkState::Unread]);
     }
 
     #[test]
     fn a_write_without_an_answer_may_have_come_in_either_part() {
-        let history = [entry(1, Act::Create, true, BOTH), entry(2, Act::Overwrite, false, BOTH)];
+        let history = [entry(1, Operation::Create, true, BOTH), entry(2, Operation::Overwrite, false, BOTH)];
         for (row, object) in [(1, 1), (2, 2), (2, 1), (1, 2)] {
-            assert_eq!(fates(&history, value(row), value(object)), [Fate::Survived]);
+            assert_eq!(states(&history, value(row), value(object)), [MarkState::Survived]);
         }
     }
 
@@ -224,7 +230,7 @@ mod tests {
         for number in 1..=2000 {
             let mark = subjects.next(number).mark;
             assert!(under_way.iter().all(|other| other.subject != mark.subject), "{mark:?}");
-            changes += usize::from(mark.act != Act::Create);
+            changes += usize::from(mark.operation != Operation::Create);
             under_way.push(mark);
             if under_way.len() > 20 {
                 let mark = under_way.remove(0);
@@ -234,19 +240,19 @@ mod tests {
         assert!((150..250).contains(&changes), "{changes}");
     }
 
-    /// What happened to a subject: after the create, which of its writes were overwrites with which luck, and whether
-    /// it was deleted at the end. The luck of a write: acknowledged, else whether it came in the row and the object.
-    type Luck = (bool, bool, bool);
+    /// What happened to a subject: after the create, which of its writes were overwrites with which delivery, and whether
+    /// it was deleted at the end. The delivery of a write: acknowledged, else whether it came in the row and the object.
+    type Delivery = (bool, bool, bool);
 
-    fn luck() -> impl Strategy<Value = Luck> {
+    fn delivery() -> impl Strategy<Value = Delivery> {
         (prop::bool::weighted(0.7), any::<bool>(), any::<bool>())
     }
 
     /// A store as simple as can be: it carries out the first `cut` writes, those that came.
-    fn replay(history: &[(Act, bool)], cut: usize, gone: &Sight) -> Sight {
-        let mut state = Sight::Absent;
-        for (index, (act, _)) in history.iter().enumerate().take(cut).filter(|(_, (_, came))| *came) {
-            state = if *act == Act::Delete { gone.clone() } else { value(index as u64) };
+    fn replay(history: &[(Operation, bool)], cut: usize, gone: &PartState) -> PartState {
+        let mut state = PartState::Absent;
+        for (index, (operation, _)) in history.iter().enumerate().take(cut).filter(|(_, (_, came))| *came) {
+            state = if *operation == Operation::Delete { gone.clone() } else { value(index as u64) };
         }
         state
     }
@@ -256,33 +262,33 @@ mod tests {
 
         #[test]
         fn the_judge_names_exactly_what_a_cut_took_away(
-            create in luck(), overwrites in prop::collection::vec(luck(), 0..5), delete in prop::option::of(luck()),
+            create in delivery(), overwrites in prop::collection::vec(delivery(), 0..5), delete in prop::option::of(delivery()),
             rows_cut in 0usize..8, objects_cut in 0usize..8, together in any::<bool>(), with_object in any::<bool>(),
         ) {
-            let mut acts = vec![(Act::Create, create)];
-            acts.extend(overwrites.iter().map(|luck| (Act::Overwrite, *luck)));
-            acts.extend(delete.map(|luck| (Act::Delete, luck)));
+            let mut acts = vec![(Operation::Create, create)];
+            acts.extend(overwrites.iter().map(|delivery| (Operation::Overwrite, *delivery)));
+            acts.extend(delete.map(|delivery| (Operation::Delete, delivery)));
             let parts = if with_object { BOTH } else { ROW };
             let objects_cut = if together || !with_object { rows_cut } else { objects_cut };
             let entries: Vec<_> =
-                acts.iter().enumerate().map(|(i, (act, luck))| entry(i as u64, *act, luck.0, parts)).collect();
-            let rows: Vec<_> = acts.iter().map(|(act, luck)| (*act, luck.0 || luck.1)).collect();
-            let objects: Vec<_> = acts.iter().map(|(act, luck)| (*act, luck.0 || luck.2)).collect();
-            let (row, object) = (replay(&rows, rows_cut, &Sight::Deleted), replay(&objects, objects_cut, &Sight::Absent));
+                acts.iter().enumerate().map(|(i, (operation, delivery))| entry(i as u64, *operation, delivery.0, parts)).collect();
+            let rows: Vec<_> = acts.iter().map(|(operation, delivery)| (*operation, delivery.0 || delivery.1)).collect();
+            let objects: Vec<_> = acts.iter().map(|(operation, delivery)| (*operation, delivery.0 || delivery.2)).collect();
+            let (row, object) = (replay(&rows, rows_cut, &PartState::Deleted), replay(&objects, objects_cut, &PartState::Absent));
             // Without a history nobody can tell an object that was deleted from one that never came.
             let never = !objects.iter().take(objects_cut).any(|(_, came)| *came);
-            let ambiguous = with_object && delete.is_some() && object == Sight::Absent && never != (row == Sight::Absent);
+            let ambiguous = with_object && delete.is_some() && object == PartState::Absent && never != (row == PartState::Absent);
             prop_assume!(!ambiguous);
-            let there = matches!(row, Sight::Value(_)) || with_object && matches!(object, Sight::Value(_));
-            let expected: Vec<_> = acts.iter().enumerate().filter(|(_, (_, luck))| luck.0).map(|(i, (act, _))| {
+            let there = matches!(row, PartState::Value(_)) || with_object && matches!(object, PartState::Value(_));
+            let expected: Vec<_> = acts.iter().enumerate().filter(|(_, (_, delivery))| delivery.0).map(|(i, (operation, _))| {
                 match (i < rows_cut, i < objects_cut) {
-                    (true, true) => Fate::Survived,
-                    (false, false) if *act == Act::Delete && there => Fate::Resurrected,
-                    (false, false) => Fate::Lost,
-                    _ => Fate::Half,
+                    (true, true) => MarkState::Survived,
+                    (false, false) if *operation == Operation::Delete && there => MarkState::Resurrected,
+                    (false, false) => MarkState::Lost,
+                    _ => MarkState::Half,
                 }
             }).collect();
-            prop_assert_eq!(fates(&entries, row, object), expected);
+            prop_assert_eq!(states(&entries, row, object), expected);
         }
     }
 }

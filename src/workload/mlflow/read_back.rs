@@ -5,9 +5,9 @@
 use super::write::{SUBJECT, artifact, tag};
 use crate::client::{Error, mlflow::Mlflow, s3::key, tasks};
 use crate::environment::{Objects, Platform};
-use crate::model::{Fate, Mark, Part};
+use crate::model::{Mark, MarkState, Part};
 use crate::workload::Entry;
-use crate::workload::subjects::{ReadBack, Sight, judge};
+use crate::workload::subjects::{PartState, ReadBack, judge};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,12 +15,12 @@ use std::collections::{BTreeMap, BTreeSet};
 const AT_ONCE: usize = 32;
 
 /// What became of the acknowledged marks.
-pub async fn fates(
+pub async fn states(
     platform: &dyn Platform,
     mlflow: &Mlflow,
     experiment: &str,
     entries: &[Entry],
-) -> Result<Vec<(u64, Fate)>, Error> {
+) -> Result<Vec<(u64, MarkState)>, Error> {
     let mut subjects: BTreeMap<&str, (&Mark, Option<&str>)> = BTreeMap::new();
     for entry in entries {
         let (_, at) = subjects.entry(&entry.mark.subject).or_insert((&entry.mark, None));
@@ -33,7 +33,7 @@ pub async fn fates(
     let rows = Rows::ask(mlflow, &experiments).await?;
     let mut looks = vec![];
     for (subject, (mark, at)) in subjects {
-        let (place, row) = rows.sight(subject, mark, at);
+        let (place, row) = rows.state(subject, mark, at);
         let path = place.filter(|_| mark.parts.contains(&Part::Object)).map(|at| artifact(&at));
         looks.push(look(platform.objects().ok(), subject.to_owned(), row, path));
     }
@@ -74,39 +74,44 @@ impl Rows {
     }
 
     /// Where the subject lies, and what its row says.
-    fn sight(&self, subject: &str, mark: &Mark, at: Option<&str>) -> (Option<String>, Sight) {
+    fn state(&self, subject: &str, mark: &Mark, at: Option<&str>) -> (Option<String>, PartState) {
         let id = at.and_then(|at| at.rsplit('/').next()).or_else(|| self.by_subject.get(subject).map(String::as_str));
-        let Some(run) = id.and_then(|id| self.runs.get(id)) else { return (at.map(str::to_owned), Sight::Absent) };
+        let Some(run) = id.and_then(|id| self.runs.get(id)) else { return (at.map(str::to_owned), PartState::Absent) };
         let info = &run["info"];
         let place = || Some(format!("{}/{}", info["experiment_id"].as_str()?, info["run_id"].as_str()?));
-        let sight = if info["lifecycle_stage"] == "deleted" {
-            Sight::Deleted
+        let state = if info["lifecycle_stage"] == "deleted" {
+            PartState::Deleted
         } else {
             let value = tasks::entry(&run["data"]["tags"], tag(mark))["value"].as_str();
-            Sight::Value(value.unwrap_or_default().to_owned())
+            PartState::Value(value.unwrap_or_default().to_owned())
         };
-        (at.map(str::to_owned).or_else(place), sight)
+        (at.map(str::to_owned).or_else(place), state)
     }
 }
 
-async fn look(objects: Option<&dyn Objects>, subject: String, row: Sight, path: Option<String>) -> (String, ReadBack) {
+async fn look(
+    objects: Option<&dyn Objects>,
+    subject: String,
+    row: PartState,
+    path: Option<String>,
+) -> (String, ReadBack) {
     let object = match path {
         Some(path) => digest(objects, &path).await,
-        None => Sight::Absent,
+        None => PartState::Absent,
     };
     (subject, ReadBack { row, object })
 }
 
-async fn digest(objects: Option<&dyn Objects>, path: &str) -> Sight {
-    let Some(objects) = objects else { return Sight::Unread };
+async fn digest(objects: Option<&dyn Objects>, path: &str) -> PartState {
+    let Some(objects) = objects else { return PartState::Unread };
     let request = objects.s3().get_object().bucket(objects.bucket()).key(key(objects.prefix(), path));
     match request.send().await {
         Ok(found) => match found.body.collect().await {
-            Ok(bytes) => Sight::Value(blake3::hash(&bytes.into_bytes()).to_hex().to_string()),
-            Err(_) => Sight::Unread,
+            Ok(bytes) => PartState::Value(blake3::hash(&bytes.into_bytes()).to_hex().to_string()),
+            Err(_) => PartState::Unread,
         },
-        Err(error) if gone(&error) => Sight::Absent,
-        Err(_) => Sight::Unread,
+        Err(error) if gone(&error) => PartState::Absent,
+        Err(_) => PartState::Unread,
     }
 }
 

@@ -2,9 +2,9 @@
 
 use crate::client::{Error, mlflow::Mlflow, tasks};
 use crate::clock;
-use crate::model::ledger::Act;
+use crate::model::ledger::Operation;
 use crate::model::{Mark, Part};
-use crate::workload::subjects::Write;
+use crate::workload::subjects::WriteRequest;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -35,15 +35,15 @@ impl Client {
     }
 
     /// Writes; answers where the subject lies once all parts are acknowledged.
-    pub async fn write(&self, write: &Write) -> Result<String, Error> {
-        match (write.mark.act, &write.mark.at) {
-            (Act::Create, _) => self.create(write).await,
-            (act, Some(at)) => self.change(write, act, at).await.map(|()| at.clone()),
+    pub async fn write(&self, write: &WriteRequest) -> Result<String, Error> {
+        match (write.mark.operation, &write.mark.at) {
+            (Operation::Create, _) => self.create(write).await,
+            (operation, Some(at)) => self.change(write, operation, at).await.map(|()| at.clone()),
             (_, None) => Err(Error::new(format!("cannot change `{}`", write.mark.subject), "it lies nowhere")),
         }
     }
 
-    async fn create(&self, write: &Write) -> Result<String, Error> {
+    async fn create(&self, write: &WriteRequest) -> Result<String, Error> {
         let (mark, now) = (&write.mark, clock::unix_milliseconds());
         let experiment = self.experiment.lock().await.clone();
         let body = json!({
@@ -65,11 +65,11 @@ impl Client {
         Ok(at)
     }
 
-    async fn change(&self, write: &Write, act: Act, at: &str) -> Result<(), Error> {
+    async fn change(&self, write: &WriteRequest, operation: Operation, at: &str) -> Result<(), Error> {
         let (mark, run) = (&write.mark, at.rsplit('/').next().unwrap_or_default());
         let with_object = mark.parts.contains(&Part::Object);
         // The row goes first: if the run has vanished, no object is written for it.
-        if act == Act::Delete {
+        if operation == Operation::Delete {
             if with_object {
                 // MLflow answers 200 for what is not there: nobody would delete what he does not see.
                 self.mlflow.artifact(&artifact(at)).await?;

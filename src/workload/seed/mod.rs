@@ -8,7 +8,7 @@ mod rows;
 
 use crate::client::{Error, postgres};
 use crate::environment::Platform;
-use rows::Amount;
+use rows::SeedSize;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -57,9 +57,9 @@ pub async fn plant(platform: &dyn Platform, scale: f64) -> Result<Seeded, Error>
     let what = "cannot plant the seed";
     let sql = platform.sql()?;
     let objects = platform.objects()?;
-    let amount = Amount::at(scale);
+    let size = SeedSize::at(scale);
     let client = sql.connect(sql.database()).await?;
-    client.batch_execute(&amount.sql()).await.map_err(|e| Error::caused_by(what, e))?;
+    client.batch_execute(&size.sql()).await.map_err(|e| Error::caused_by(what, e))?;
     // As a platform in use would have been long ago; else the server does it itself amid the baseline, and clients wait.
     client.batch_execute("VACUUM ANALYZE").await.map_err(|e| Error::caused_by(what, e))?;
     let rows = client.query(rows::VERSIONS, &[]).await.map_err(|e| Error::caused_by(what, e))?;
@@ -70,9 +70,9 @@ pub async fn plant(platform: &dyn Platform, scale: f64) -> Result<Seeded, Error>
         .map_err(|e| Error::caused_by(what, e))?;
     let objects = objects::put(objects, &versions).await?;
     Ok(Seeded {
-        experiments: amount.experiments,
-        runs: amount.experiments * amount.runs,
-        models: amount.models,
+        experiments: size.experiments,
+        runs: size.experiments * size.runs,
+        models: size.models,
         versions: versions.len() as u64,
         objects,
     })

@@ -5,7 +5,7 @@
 
 /// How much is planted, before objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Amount {
+pub struct SeedSize {
     /// Experiments.
     pub experiments: u64,
     /// Runs in each experiment.
@@ -16,8 +16,8 @@ pub struct Amount {
     pub versions: u64,
 }
 
-impl Amount {
-    /// The amount at a scale: 1 is 50 experiments; never fewer than one. Few runs mean fewer models, since each
+impl SeedSize {
+    /// The size at a scale: 1 is 50 experiments; never fewer than one. Few runs mean fewer models, since each
     /// version has a run of its own.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates, and the range is kept
     pub fn at(scale: f64) -> Self {
@@ -101,15 +101,15 @@ mod tests {
     #[test]
     fn a_small_scale_still_plants_an_experiment_and_gives_each_version_its_own_run() {
         for scale in [0.0, 0.001, 0.02, 0.1, 1.0, 2.0] {
-            let amount = Amount::at(scale);
-            assert!(amount.experiments >= 1 && amount.models >= 1);
-            assert!(amount.models * amount.versions <= amount.experiments * amount.runs, "{amount:?}");
+            let size = SeedSize::at(scale);
+            assert!(size.experiments >= 1 && size.models >= 1);
+            assert!(size.models * size.versions <= size.experiments * size.runs, "{size:?}");
         }
-        assert_eq!(Amount::at(1.0), Amount { experiments: 50, runs: 40, models: 20, versions: 5 });
+        assert_eq!(SeedSize::at(1.0), SeedSize { experiments: 50, runs: 40, models: 20, versions: 5 });
     }
 
     #[test]
     fn no_placeholder_is_left_in_the_sql() {
-        assert!(!Amount::at(1.0).sql().contains(['{', '}']));
+        assert!(!SeedSize::at(1.0).sql().contains(['{', '}']));
     }
 }

@@ -4,21 +4,22 @@
 
 use super::measure;
 use crate::clock::Moment;
-use crate::model::ledger::Act;
+use crate::model::ledger::Operation;
 use crate::model::report::{Measurement, Report};
 use crate::model::{
-    Answer, Answered, Depth, Fact, Fate, Finding, Line, Mark, Objectives, Part, Receipt, Span, Terms, Verdict, Watch,
+    Answer, Answered, Depth, Fact, Finding, Line, Mark, MarkState, Objectives, Part, Receipt, Span, Terms, Verdict,
+    Watch,
 };
 
 /// A history being written.
 #[derive(Debug, Clone)]
-pub struct Sample {
+pub struct TimelineBuilder {
     /// The terms; tests change them at will.
     pub terms: Terms,
     facts: Vec<(f64, Fact)>,
 }
 
-impl Sample {
+impl TimelineBuilder {
     /// An RTO of 10 s, no RPO, no workload, no checks.
     pub fn new() -> Self {
         let watch = Watch { depth: Depth::Read, every: Period::seconds(1), timeout: Period::seconds(1) };
@@ -77,30 +78,30 @@ impl Sample {
 
     /// Good answers of 0.1 s, at each of `times`.
     pub fn up(self, times: impl IntoIterator<Item = u32>) -> Self {
-        times.into_iter().fold(self, |sample, at| sample.asks(0, f64::from(at), 0.1, Answer::Served))
+        times.into_iter().fold(self, |timeline, at| timeline.asks(0, f64::from(at), 0.1, Answer::Served))
     }
 
     /// Bad answers after 0.1 s, at each of `times`.
     pub fn down(self, times: impl IntoIterator<Item = u32>) -> Self {
-        times.into_iter().fold(self, |sample, at| sample.asks(0, f64::from(at), 0.1, Answer::Failed("no".into())))
+        times.into_iter().fold(self, |timeline, at| timeline.asks(0, f64::from(at), 0.1, Answer::Failed("no".into())))
     }
 
     /// Ticks without a question, at each of `times`.
     pub fn unasked(self, times: impl IntoIterator<Item = u32>) -> Self {
-        times.into_iter().fold(self, |sample, at| sample.asks(0, f64::from(at), 0.0, Answer::Unasked))
+        times.into_iter().fold(self, |timeline, at| timeline.asks(0, f64::from(at), 0.0, Answer::Unasked))
     }
 
-    /// An acknowledged mark and its fate.
-    pub fn mark(self, number: u64, acknowledged: f64, fate: Fate) -> Self {
-        self.sent(number, acknowledged - 0.1, Act::Create)
+    /// An acknowledged mark and its state.
+    pub fn mark(self, number: u64, acknowledged: f64, state: MarkState) -> Self {
+        self.sent(number, acknowledged - 0.1, Operation::Create)
             .at(acknowledged, Fact::Acknowledged { mark: number, at: Some(format!("id{number}")) })
-            .at(100.0, Fact::Fate { mark: number, fate })
+            .at(100.0, Fact::MarkState { mark: number, state })
     }
 
     /// A mark that was sent.
-    pub fn sent(self, number: u64, at: f64, act: Act) -> Self {
+    pub fn sent(self, number: u64, at: f64, operation: Operation) -> Self {
         let (subject, value) = (format!("run {number}"), String::new());
-        self.at(at, Fact::Sending(Mark { number, subject, act, parts: vec![Part::Row], value, at: None }))
+        self.at(at, Fact::Sending(Mark { number, subject, operation, parts: vec![Part::Row], value, at: None }))
     }
 
     /// The lines, in order of time, with the beginning before them.
