@@ -1,8 +1,9 @@
 //! Lifeboat rehearses the loss of an ML platform and proves, from outside, how long it was gone and what was lost.
 //!
-//! One direction of data: `spec → plan → run → measure → render`. Floors, from the ground up; imports point down
-//! only, and a test holds that: `clock node kind model` · `store client` · `environment measure report` ·
-//! `fault engine workload probe check` · `recovery` · `spec survey plan` · `run` · `cli`.
+//! Data flows in one direction: `spec → plan → run → measure → report`. The floors, from the ground up; imports point
+//! down only, and a test holds that: `clock node kind model` · `store client` · `environment measure report` ·
+//! `fault engine workload probe check` · `recovery` · `spec plan` · `run` · `cli`. `README.md` beside this file has a
+//! glossary.
 
 pub mod check;
 pub mod cli;
