@@ -173,7 +173,7 @@ fn a_restore_of_an_older_backup_misses_the_recovery_point_that_the_right_one_kee
     assert!(rpa.low.unwrap() > 4.0 && report.writes.lost.unwrap() > 20, "{rpa:?}: {:?}", report.writes);
     assert!(rpa.high.is_some(), "already the first point holds a write: {rpa:?}");
     let (verdict, why) = judged(&report, "rpo");
-    assert!(verdict == Verdict::Missed && why.contains("promised 4 s"), "{why}");
+    assert!(verdict == Verdict::Missed && why.contains("the objective is 4 s"), "{why}");
     assert_eq!(report.verdict, Verdict::Missed);
 }
 

@@ -257,8 +257,8 @@ async fn a_late_fault_that_does_not_take_effect_or_never_strikes_makes_the_drill
     let start = "recovery: [ { start: { component: mlflow } } ]";
     for (late, why) in [
         ("noop: {}, at: recovery", "the fault `noop` did not take effect"),
-        ("kill: { component: mlflow }, at: recovery+1s", "at recovery+1s did not strike: cannot kill `mlflow`"),
-        ("kill: { component: mlflow }, at: recovery+1m", "at recovery+1m did not strike: the limit of 20s"),
+        ("kill: { component: mlflow }, at: recovery+1s", "at recovery+1s was not injected: cannot kill `mlflow`"),
+        ("kill: { component: mlflow }, at: recovery+1m", "at recovery+1m was not injected: the limit of 20s"),
     ] {
         let faults = format!("faults: [ {{ kill: {{ component: mlflow }} }}, {{ {late} }} ]");
         let (report, _) = drill(&format!("{faults}\n{start}"), "").await;

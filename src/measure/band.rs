@@ -1,28 +1,29 @@
-//! A number of seconds with its doubt, and its judgement against a promise.
+//! A number of seconds with its uncertainty, and its judgement against an objective.
 //!
-//! Apart because both numbers are judged by the same rule: met at the doubtful end, missed at the kind end.
+//! Apart because recovery time and recovery point are judged by the same rule: met if even the high end keeps the
+//! objective, missed if even the low end breaks it, otherwise unknown.
 
 use crate::model::Verdict;
 use crate::model::report::Measurement;
 
-/// Clocks count nanoseconds; sums of floating seconds may be off by less.
+/// Sums of floating-point seconds may be off by less than this; clocks count nanoseconds.
 const ROUNDING: f64 = 5e-10;
 
-/// A number of seconds with its doubt, not yet judged.
+/// A number of seconds with its uncertainty, not yet judged.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Band {
     /// The best single value.
     pub seconds: Option<f64>,
-    /// The truth is not below.
+    /// The true value is not lower.
     pub low: Option<f64>,
-    /// The truth is not above; none if it is open.
+    /// The true value is not higher; none if there is no bound.
     pub high: Option<f64>,
-    /// Why a part of it is not known, or why it is what it is.
+    /// Why a part of it is not known, or how it came about.
     pub reason: Option<String>,
 }
 
 impl Band {
-    /// From `low` to `high`, with `seconds` moved between them if it is not there; `low` is not below zero.
+    /// From `low` to `high`; `seconds` is moved between them if it is outside. `low` is at least zero.
     pub fn between(low: f64, seconds: f64, high: Option<f64>) -> Self {
         let low = low.max(0.0);
         let high = high.map(|high| high.max(low));
@@ -30,7 +31,7 @@ impl Band {
         Self { seconds: Some(seconds), low: Some(low), high, reason: None }
     }
 
-    /// Nothing is known, because `reason`.
+    /// Not measured, because `reason`.
     pub fn unmeasured(reason: impl Into<String>) -> Self {
         Self { reason: Some(reason.into()), ..Self::default() }
     }
@@ -47,7 +48,7 @@ impl Band {
         }
     }
 
-    /// Judged against a promise, if there is one.
+    /// Judged against an objective, if there is one.
     pub fn judged(self, objective: Option<f64>) -> Measurement {
         let Self { seconds, low, high, reason } = self;
         let verdict = objective.map(|target| {
@@ -71,11 +72,13 @@ impl Band {
 fn why(verdict: Verdict, low: Option<f64>, high: Option<f64>, target: f64) -> String {
     let low = low.unwrap_or(0.0);
     match (verdict, high) {
-        (Verdict::Missed, _) => format!("at least {low:.2} s, promised {target} s"),
+        (Verdict::Missed, _) => format!("at least {low:.2} s, the objective is {target} s"),
         (_, Some(high)) => {
-            format!("between {low:.2} and {high:.2} s: the promised {target} s lie in the band of doubt")
+            format!("between {low:.2} and {high:.2} s: the objective of {target} s lies within this uncertainty")
         }
-        (_, None) => format!("at least {low:.2} s and open above: it cannot be said that {target} s were kept"),
+        (_, None) => format!(
+            "at least {low:.2} s without an upper bound: it is not known whether the objective of {target} s was kept"
+        ),
     }
 }
 

@@ -1,83 +1,86 @@
-//! Why to doubt the numbers, and what to do about it: plain sentences, no verdicts.
+//! Caveats: why the numbers may be wrong or incomplete, and what to do about it.
 //!
-//! Apart from the verdicts because a caveat changes none: it is what an honest reader would ask next.
+//! Apart from the verdicts because a caveat changes none of them.
 
 use super::history::{History, ProbeTick};
 use crate::model::report::{Measurement, Report};
 use crate::model::{Depth, Onset, Verdict};
 
-/// Later than this at the 99th percentile, and the probes no longer keep their own places on the clock.
+/// A probe that asks later than this, at the 99th percentile, gets a caveat: the machine is too busy.
 const LATE_MS: f64 = 10.0;
-/// A band wider than this share of the objective is told.
+/// A band wider than this share of the objective gets a caveat.
 const WIDE: f64 = 0.1;
 
-/// Every doubt that the timeline gives reason for.
+/// Every caveat that the timeline gives a reason for.
 pub fn caveats(history: &History, onset: &Result<Onset, String>, depth: Option<Depth>, report: &Report) -> Vec<String> {
-    let mut told = vec!["One run is a sample of one: repeat the drill before trusting its numbers.".to_owned()];
-    told.extend(objectives(history, depth));
+    let mut caveats = vec!["This is a single run: repeat the drill before you trust its numbers.".to_owned()];
+    caveats.extend(objectives(history, depth));
     let judged = depth.and_then(|depth| report.measurements.rta.get(&depth));
-    told.extend(judged.and_then(|rta| wide("recovery time", "probe more often", rta)));
-    told.extend(wide("recovery point", "write more often", &report.measurements.rpa.strict));
-    told.extend(watching(history, report));
-    told.extend(writing(history, onset, report));
-    told.extend(recovering(history, report));
-    told
+    caveats.extend(judged.and_then(|rta| wide("recovery time", "probe more often", rta)));
+    caveats.extend(wide("recovery point", "write more often", &report.measurements.rpa.strict));
+    caveats.extend(watching(history, report));
+    caveats.extend(writing(history, onset, report));
+    caveats.extend(recovering(history, report));
+    caveats
 }
 
 fn objectives(history: &History, depth: Option<Depth>) -> Vec<String> {
-    let (promised, mut told) = (&history.terms.objectives, vec![]);
+    let (promised, mut caveats) = (&history.terms.objectives, vec![]);
     if promised.rto.is_none() {
-        told.push("No RTO is promised: the recovery time was measured and not judged.".to_owned());
+        caveats.push("There is no RTO: the recovery time was measured and not judged.".to_owned());
     }
     if promised.rpo.is_none() && history.terms.workload {
-        told.push("No RPO is promised: the loss was measured and not judged.".to_owned());
+        caveats.push("There is no RPO: the loss was measured and not judged.".to_owned());
     }
     if promised.rpo.is_some() && !history.terms.workload {
-        told.push("An RPO is promised but nobody writes: add a workload to have it judged.".to_owned());
+        caveats.push("There is an RPO but no workload: add a workload, so that it can be judged.".to_owned());
     }
     if depth == Some(Depth::Health) {
-        told.push(
-            "The recovery time is that of `health`, which may answer with the database gone: probe deeper.".into(),
+        caveats.push(
+            "The recovery time is that of `health`, which MLflow answers without its database: probe a deeper depth."
+                .into(),
         );
     }
-    told
+    caveats
 }
 
 fn wide(what: &str, advice: &str, measured: &Measurement) -> Option<String> {
     let (width, objective) = (measured.high? - measured.low?, measured.objective?);
     (width > WIDE * objective)
-        .then(|| format!("The {what} is known to {width:.2} s, more than a tenth of the objective: {advice}."))
+        .then(|| format!("The {what} is uncertain by {width:.2} s, more than a tenth of the objective: {advice}."))
 }
 
 fn watching(history: &History, report: &Report) -> Vec<String> {
-    let mut told = vec![];
+    let mut caveats = vec![];
     for (probe, ticks) in report.probes.iter().zip(&history.ticks) {
         let (depth, all) = (probe.depth, ticks.len());
         if all == 0 {
-            told.push(format!("The `{depth}` probe never asked."));
+            caveats.push(format!("The `{depth}` probe never asked."));
         }
         if probe.unasked > 0 {
             let unasked = probe.unasked;
-            told.push(format!("The `{depth}` probe could not ask {unasked} of {all} times: an outage may hide there."));
+            caveats.push(format!(
+                "The `{depth}` probe could not ask {unasked} of {all} times: an outage may be hidden there."
+            ));
         }
         if probe.late_p99_ms > LATE_MS {
             let late = probe.late_p99_ms;
-            told.push(format!("The `{depth}` probe asked up to {late:.0} ms late (p99): this machine is too busy."));
+            caveats.push(format!("The `{depth}` probe asked up to {late:.0} ms late (p99): this machine is too busy."));
         }
         if let Some(gone) = gone(ticks, probe.every) {
-            told.push(format!(
-                "The timeline lacks about {gone} ticks of the `{depth}` probe: its numbers may be too kind."
+            caveats.push(format!(
+                "About {gone} ticks of the `{depth}` probe are missing in the timeline: the true recovery time may be longer."
             ));
         }
     }
     if !history.stalls.is_empty() {
         let (times, seconds) =
             (history.stalls.len(), history.stalls.iter().map(|(from, to)| to.since(*from)).sum::<f64>());
-        told.push(format!(
-            "Lifeboat itself stood still {times} times, {seconds:.2} s in all; what failed then is not counted."
+        caveats.push(format!(
+            "Lifeboat itself was stalled {times} times, {seconds:.2} s in all; failures at those times are not counted."
         ));
     }
-    told
+    caveats
 }
 
 /// How many ticks are missing between the first and the last, if it is more than a few.
@@ -91,11 +94,11 @@ fn gone(ticks: &[ProbeTick], every: f64) -> Option<u64> {
 
 #[allow(clippy::cast_precision_loss)] // a count of writes
 fn writing(history: &History, onset: &Result<Onset, String>, report: &Report) -> Vec<String> {
-    let (writes, mut told) = (&report.writes, vec![]);
+    let (writes, mut caveats) = (&report.writes, vec![]);
     if writes.indeterminate > 0 {
         let (n, sent) = (writes.indeterminate, writes.sent);
-        told.push(format!(
-            "{n} of {sent} writes got no good answer: they may or may not be there and count as neither."
+        caveats.push(format!(
+            "{n} of {sent} writes were not acknowledged: they may or may not be there, and count neither as survived nor as lost."
         ));
     }
     if let Ok(onset) = onset {
@@ -104,29 +107,29 @@ fn writing(history: &History, onset: &Result<Onset, String>, report: &Report) ->
         let span = before.iter().min().zip(before.iter().max()).map_or(0.0, |(first, last)| last.since(*first));
         if span > 0.0 {
             let rate = (before.len() - 1) as f64 / span;
-            told.push(format!(
-                "Before the onset {rate:.2} writes per second were acknowledged: no loss can be dated finer."
+            caveats.push(format!(
+                "Before the onset {rate:.2} writes per second were acknowledged: the time of a loss is not known more precisely."
             ));
         }
         let after = report.losses.iter().filter(|loss| loss.at > onset.confirmed.seconds()).count();
         if after > 0 && history.terms.objectives.rpo.is_none() {
-            told.push(format!("{after} losses are of writes acknowledged after the disaster."));
+            caveats.push(format!("{after} losses are of writes acknowledged after the disaster."));
         }
     }
-    told
+    caveats
 }
 
 fn recovering(history: &History, report: &Report) -> Vec<String> {
-    let mut told = vec![];
+    let mut caveats = vec![];
     for step in report.steps.iter().filter(|step| step.verdict != Verdict::Met) {
         let reason = step.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        told.push(format!("The step `{}` is {}{reason}.", step.id, step.verdict));
+        caveats.push(format!("The step `{}` is {}{reason}.", step.id, step.verdict));
     }
     if let Some((number, why)) = history.failed_backups.first() {
         let failed = history.failed_backups.len();
         let backups = if failed == 1 { "backup" } else { "backups" };
-        told.push(format!("{failed} {backups} failed, first number {number}: {why}."));
+        caveats.push(format!("{failed} {backups} failed, first number {number}: {why}."));
     }
-    told.extend(history.unlifted.iter().map(|why| format!("A fault could not be lifted: {why}.")));
-    told
+    caveats.extend(history.unlifted.iter().map(|why| format!("A fault could not be lifted: {why}.")));
+    caveats
 }

@@ -1,4 +1,4 @@
-//! Figures beside the two numbers: steps, phases, named moments, and how the probes themselves did.
+//! Figures beside recovery time and recovery point: steps, phases, named moments, and the probes' own performance.
 //!
 //! Apart from the judging because nothing here is judged.
 
@@ -29,7 +29,7 @@ pub fn skipped(history: &History) -> Vec<Skipped> {
     history.skipped.iter().map(skipped).collect()
 }
 
-/// What was said on the side.
+/// The notes of the run.
 pub fn notes(history: &History) -> Vec<Note> {
     history.notes.iter().map(|(at, text)| Note { at: at.seconds(), text: (*text).to_owned() }).collect()
 }
@@ -45,7 +45,7 @@ pub fn phases(history: &History) -> Vec<PhaseTime> {
     history.phases.iter().zip(ends).map(time).collect()
 }
 
-/// The named moments of the run that there were; those of the outage at the depth that is judged.
+/// The named moments of the run, as far as they occurred. Those of the outage are of the depth that is judged.
 pub fn moments(history: &History, onset: &Result<Onset, String>, outage: Option<&Outage>) -> BTreeMap<String, f64> {
     let began = |wanted: Phase| history.phases.iter().find(|(phase, _)| *phase == wanted).map(|(_, at)| *at);
     let seen = |moment: fn(&Outage) -> Option<Moment>| outage.and_then(moment);
@@ -62,13 +62,13 @@ pub fn moments(history: &History, onset: &Result<Onset, String>, outage: Option<
     named.into_iter().filter_map(|(name, at)| Some((name.to_owned(), at?.seconds()))).collect()
 }
 
-/// How each probe did, over the whole run.
+/// The performance of each probe over the whole run.
 pub fn probes(history: &History, onset: &Result<Onset, String>) -> Vec<ProbeFigures> {
     let injecting = onset.as_ref().ok().map_or(history.end, |onset| onset.injecting);
     history.terms.probes.iter().zip(&history.ticks).map(|(watch, ticks)| probe(*watch, ticks, injecting)).collect()
 }
 
-/// The moment of the last check, if all that were promised have passed.
+/// The moment of the last check, if all checks of the drill are met.
 fn verified(history: &History) -> Option<Moment> {
     let passed = |name: &String| {
         history.checked.get(name.as_str()).filter(|(_, finding)| finding.verdict == Verdict::Met).map(|(at, _)| *at)
@@ -93,7 +93,7 @@ fn probe(watch: Watch, ticks: &[ProbeTick], injecting: Moment) -> ProbeFigures {
     }
 }
 
-/// The smallest value that 99 in a hundred do not exceed.
+/// The 99th percentile; none without values.
 fn p99(mut values: Vec<f64>) -> Option<f64> {
     let rank = (values.len() * 99).div_ceil(100).checked_sub(1)?;
     Some(*values.select_nth_unstable_by(rank, f64::total_cmp).1)

@@ -1,7 +1,7 @@
-//! A timeline in the order of what judging asks: one pass over the facts, nothing weighed yet.
+//! A history: the facts of a timeline, sorted in one pass by what the rules of measurement need.
 //!
-//! Apart from the judging so that each rule reads a small struct and not a million lines. It borrows the long
-//! texts and copies only numbers. Not here: any verdict.
+//! Apart from the rules so that each of them reads a small struct and not a million lines. It borrows the long texts and
+//! copies only numbers. Not here: any verdict.
 
 use super::onset::{self, FaultHistory};
 use crate::clock::Moment;
@@ -12,18 +12,18 @@ use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-/// What a tick of a probe is worth, after the harness's own stalls are taken into account.
+/// What a tick of a probe says of the service, after the harness's own stalls are taken into account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TickOutcome {
-    /// The right answer in time.
+    /// It gave the right answer in time.
     Served,
-    /// Anything else, asked in time.
+    /// It was asked in time and gave no right answer.
     Failed,
-    /// Says nothing about the service.
+    /// The tick says nothing about the service.
     Unasked,
 }
 
-/// One tick of a probe without its words.
+/// One tick of a probe, without the text of its answer.
 #[derive(Debug, Clone, Copy)]
 pub struct ProbeTick {
     /// When it should have been asked.
@@ -32,7 +32,7 @@ pub struct ProbeTick {
     pub asked: Moment,
     /// When the answer was there.
     pub ended: Moment,
-    /// What it is worth.
+    /// What it says of the service.
     pub outcome: TickOutcome,
 }
 
@@ -43,7 +43,7 @@ pub struct MarkHistory<'a> {
     pub mark: &'a Mark,
     /// When all its parts were acknowledged.
     pub acknowledged: Option<Moment>,
-    /// Where its subject lies, as the acknowledgement said.
+    /// The id of its subject, if the acknowledgement has it.
     pub at: Option<&'a str>,
     /// What became of it.
     pub state: Option<MarkState>,
@@ -62,7 +62,7 @@ pub struct StepHistory<'a> {
     pub end: Option<(Moment, &'a Finding)>,
 }
 
-/// What the run decided about itself.
+/// A decision of the run about itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Decision<'a> {
     /// What was judged.
@@ -73,12 +73,12 @@ pub struct Decision<'a> {
     pub reason: Option<&'a str>,
 }
 
-/// A timeline, sorted by what judging asks.
+/// A timeline, sorted by what the rules of measurement need.
 #[derive(Debug)]
 pub struct History<'a> {
     /// The run's name, Lifeboat's version and the plan's digest; none if the timeline does not begin with them.
     pub began: Option<[&'a str; 3]>,
-    /// What was promised and how it was watched.
+    /// The objectives, probes and checks of the drill.
     pub terms: Terms,
     /// Wall time of the first line.
     pub wall: Option<Timestamp>,
@@ -92,7 +92,7 @@ pub struct History<'a> {
     pub faults: Vec<FaultHistory<'a>>,
     /// The ticks of each probe, in order of asking.
     pub ticks: Vec<Vec<ProbeTick>>,
-    /// When the harness stood still, in order.
+    /// When the harness was stalled, in order.
     pub stalls: Vec<(Moment, Moment)>,
     /// The marks, in order of sending.
     pub marks: Vec<MarkHistory<'a>>,
@@ -110,19 +110,19 @@ pub struct History<'a> {
     pub unlifted: Vec<&'a str>,
     /// What the run decided about itself.
     pub decisions: Vec<Decision<'a>>,
-    /// What was said on the side.
+    /// Notes, with their times.
     pub notes: Vec<(Moment, &'a str)>,
     /// What was left behind.
     pub left: Vec<&'a str>,
     /// Did the user stop it?
     pub interrupted: bool,
-    /// Did it come to its end?
+    /// Did the run reach its end?
     pub ended: bool,
     numbers: HashMap<u64, usize>,
 }
 
 impl<'a> History<'a> {
-    /// Folds a timeline.
+    /// Reads a timeline.
     pub fn read(lines: &'a [Line]) -> Self {
         let mut history = Self::blank();
         history.wall = lines.first().map(|line| line.wall);
@@ -143,10 +143,10 @@ impl<'a> History<'a> {
         history
     }
 
-    /// Why no harm was done, if the run said so itself.
+    /// Why no fault was injected, if the run decided so.
     pub fn not_injected(&self) -> Option<String> {
         let failed = self.decisions.iter().any(|d| d.what == "baseline" && d.verdict != Verdict::Met);
-        failed.then(|| "no harm was done: the baseline failed".to_owned())
+        failed.then(|| "no fault was injected: the baseline failed".to_owned())
     }
 
     fn blank() -> Self {
@@ -206,7 +206,7 @@ impl<'a> History<'a> {
             }
             Fact::Note(text) => self.notes.push((line.at, text)),
             Fact::Left(what) => self.left.push(what),
-            Fact::Removed => self.left.clear(), // a later cleanup had more luck
+            Fact::Removed => self.left.clear(), // a later cleanup removed it all
             Fact::Interrupted => self.interrupted = true,
             Fact::Ended => self.ended = true,
             Fact::Lifted { error, .. } => self.unlifted.extend(error.as_deref()),
@@ -248,13 +248,13 @@ impl<'a> History<'a> {
     }
 }
 
-/// Did the harness stand still while this answer was awaited? `stalls` are in order and do not overlap.
+/// Was the harness stalled while this question was open? `stalls` are in order and do not overlap.
 fn overlaps(stalls: &[(Moment, Moment)], tick: &ProbeTick) -> bool {
     let next = stalls.partition_point(|(_, to)| *to < tick.asked);
     stalls.get(next).is_some_and(|(from, _)| *from <= tick.ended)
 }
 
-/// The terms of a timeline that does not say them: nothing was promised.
+/// The terms of a timeline without any: no objectives, probes or checks.
 fn no_terms() -> Terms {
     Terms {
         drill: String::new(),

@@ -1,13 +1,13 @@
-//! What was judged, and how: each verdict with its reason, the worst of which is the run's.
+//! The judgements: each verdict with its reason. The worst of them is the verdict of the run.
 //!
-//! Apart from the numbers because most of these are not numbers. Unknown is never green: what did not run, did
-//! not finish or did not take effect is said here.
+//! Apart from the numbers because most of these are not numbers. What did not run, did not finish or did not take effect
+//! is unknown and never met.
 
 use super::history::History;
 use crate::model::report::{CheckReport, Judgement, Measurements};
 use crate::model::{Depth, Onset, Verdict};
 
-/// The checks in the order in which they were promised, each with its last finding.
+/// The checks in the order of the drill, each with its last finding.
 pub fn checks(history: &History) -> Vec<CheckReport> {
     let check = |name: &String| match history.checked.get(name.as_str()) {
         Some((_, finding)) => CheckReport {
@@ -26,7 +26,7 @@ pub fn checks(history: &History) -> Vec<CheckReport> {
     history.terms.checks.iter().map(check).collect()
 }
 
-/// Every verdict that is merged into the run's.
+/// Every judgement that is merged into the verdict of the run.
 pub fn judgements(
     history: &History,
     onset: &Result<Onset, String>,
@@ -46,10 +46,10 @@ pub fn judgements(
     judgements
 }
 
-/// Does the timeline tell a whole run?
+/// Why the timeline is not that of a whole run; none if it is.
 fn whole(history: &History) -> Option<Judgement> {
     let reason = match history {
-        History { began: None, .. } => "the timeline does not say what was promised",
+        History { began: None, .. } => "the timeline has no beginning with the drill's objectives",
         History { interrupted: true, .. } => "the run was interrupted",
         History { ended: false, .. } => "the run did not finish",
         _ => return None,
@@ -57,7 +57,7 @@ fn whole(history: &History) -> Option<Judgement> {
     Some(judgement("run", Verdict::Unknown, Some(reason.into())))
 }
 
-/// Every fault that was begun must have been seen to take effect, not only the first, from which time is counted.
+/// Every fault that was begun must have taken effect, not only the first one, from which times are counted.
 fn took_effect(history: &History, onset: &Result<Onset, String>) -> Judgement {
     let no_effect = || history.faults.iter().find_map(super::onset::FaultHistory::no_effect);
     let reason = onset.as_ref().err().cloned().or_else(no_effect);

@@ -45,7 +45,7 @@ fn a_failed_baseline_means_that_no_harm_was_done() {
     let timeline = TimelineBuilder::new().writing(10).up(0..=9).at(9.5, failed);
     let report = timeline.report();
     assert_eq!(report.verdict, Verdict::Unknown);
-    let why = Some("no harm was done: the baseline failed".to_owned());
+    let why = Some("no fault was injected: the baseline failed".to_owned());
     assert_eq!(report.measurements.rta[&Depth::Read].reason, why);
     assert_eq!(report.measurements.rpa.strict.reason, why);
 }

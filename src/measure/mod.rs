@@ -1,6 +1,6 @@
-//! What a run means: a pure fold of its timeline into measurements, verdicts and doubts.
+//! What a run means: a pure function from its timeline to measurements, verdicts and caveats.
 //!
-//! Apart from the run so that a better measure re-judges history. It reads no clock, no file and no network.
+//! Apart from the run so that an old run can be measured again by better rules. It reads no clock, no file and no network.
 //! Not here: how a report looks.
 
 pub mod band;
@@ -24,7 +24,7 @@ use history::History;
 use rta::Outage;
 use std::collections::BTreeMap;
 
-/// Folds a timeline into a report. Total: a timeline that says little makes a report that is unknown, never green.
+/// Measures a timeline. Every timeline gives a report; one with too few facts gives a report that is unknown, never met.
 pub fn measure(lines: &[Line]) -> Report {
     let history = History::read(lines);
     let onset = history.not_injected().map_or_else(|| onset::first(&history.faults), Err);
@@ -56,7 +56,7 @@ pub fn measure(lines: &[Line]) -> Report {
     report
 }
 
-/// A report with the run's particulars and nothing measured.
+/// A report with the name and terms of the run, and nothing measured.
 fn blank(history: &History) -> Report {
     let terms = &history.terms;
     let [run, version, plan] = history.began.unwrap_or_default().map(str::to_owned);

@@ -1,6 +1,6 @@
-//! The onset: when did the fault take effect? Between the call that injects it and the sight of its effect.
+//! The onset: the fault took effect between the call that injects it and the observation of its effect.
 //!
-//! Apart from both numbers because both are counted from here. A fault never seen to take effect gives no number.
+//! Apart because recovery time and recovery point are both counted from it. Without an observed effect there is neither.
 
 use crate::clock::Moment;
 use crate::model::{Fact, Finding, Line, Onset, Verdict};
@@ -16,14 +16,14 @@ pub struct FaultHistory<'a> {
     pub injecting: Option<Moment>,
     /// Why the call did not succeed.
     pub error: Option<&'a str>,
-    /// When its effect was first seen.
+    /// When its effect was first observed.
     pub confirmed: Option<Moment>,
     /// The last look for its effect.
     pub finding: Option<&'a Finding>,
 }
 
 impl FaultHistory<'_> {
-    /// Why it cannot be said that it took effect; none if it did.
+    /// Why it is not known to have taken effect; none if it has.
     pub fn no_effect(&self) -> Option<String> {
         let Self { kind, .. } = self;
         let because = |finding: &Finding| finding.reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
@@ -37,22 +37,22 @@ impl FaultHistory<'_> {
                 format!("the fault `{kind}` did not take effect{}", because(f))
             }
             (.., Some(f)) => format!("the fault `{kind}` may not have taken effect{}", because(f)),
-            (.., None) => format!("the fault `{kind}` was never seen to take effect"),
+            (.., None) => format!("the effect of the fault `{kind}` was never observed"),
         })
     }
 }
 
-/// The interval in which the first fault of a timeline bit, or why it cannot be said that it did.
+/// The interval in which the first fault of a timeline took effect, or why none is known to have done so.
 ///
 /// # Errors
-/// When no fault was injected or its effect was never seen: one sentence for the report.
+/// When no fault was injected or its effect was never observed: one sentence for the report.
 pub fn onset(lines: &[Line]) -> Result<Onset, String> {
     let mut faults = vec![];
     lines.iter().for_each(|line| add(&mut faults, line));
     first(&faults)
 }
 
-/// The same from what is known of the faults already.
+/// The same from faults that have been read already.
 pub(super) fn first(faults: &[FaultHistory]) -> Result<Onset, String> {
     let injected = faults.iter().filter(|fault| fault.injecting.is_some()).min_by_key(|fault| fault.injecting);
     let fault = injected.or(faults.first()).ok_or("no fault was injected")?;
@@ -62,16 +62,16 @@ pub(super) fn first(faults: &[FaultHistory]) -> Result<Onset, String> {
     }
 }
 
-/// Takes what a line says about a fault, if it does.
+/// Adds what a line says about a fault, if anything.
 pub(super) fn add<'a>(faults: &mut Vec<FaultHistory<'a>>, line: &'a Line) {
     match &line.fact {
-        Fact::Intended { fault, kind, .. } => known(faults, *fault).kind = kind,
+        Fact::Intended { fault, kind, .. } => entry(faults, *fault).kind = kind,
         Fact::Injecting { fault } => {
-            known(faults, *fault).injecting.get_or_insert(line.at);
+            entry(faults, *fault).injecting.get_or_insert(line.at);
         }
-        Fact::Injected { fault, error } => known(faults, *fault).error = error.as_deref(),
+        Fact::Injected { fault, error } => entry(faults, *fault).error = error.as_deref(),
         Fact::Confirmed { fault, finding } => {
-            let fault = known(faults, *fault);
+            let fault = entry(faults, *fault);
             if finding.verdict == Verdict::Met {
                 fault.confirmed.get_or_insert(line.at);
             }
@@ -81,7 +81,7 @@ pub(super) fn add<'a>(faults: &mut Vec<FaultHistory<'a>>, line: &'a Line) {
     }
 }
 
-fn known<'s, 'a>(faults: &'s mut Vec<FaultHistory<'a>>, fault: usize) -> &'s mut FaultHistory<'a> {
+fn entry<'s, 'a>(faults: &'s mut Vec<FaultHistory<'a>>, fault: usize) -> &'s mut FaultHistory<'a> {
     let index = faults.iter().position(|history| history.fault == fault).unwrap_or_else(|| {
         faults.push(FaultHistory { fault, kind: "", injecting: None, error: None, confirmed: None, finding: None });
         faults.len() - 1

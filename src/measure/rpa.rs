@@ -1,7 +1,7 @@
 //! Recovery point actual: from the onset back to the oldest acknowledged write that is missing.
 //!
-//! Apart from the recovery time: this reads only the marks. Strict: one hole in the past counts although
-//! younger writes survived; the newest survivor is given beside it.
+//! Apart from the recovery time because it reads only the marks. It is strict: one old missing write counts even if newer
+//! writes survived. The newest survivor is given beside it.
 
 use super::band::Band;
 use super::history::{History, MarkHistory};
@@ -10,7 +10,8 @@ use crate::model::ledger::Operation;
 use crate::model::report::{Loss, RecoveryPointActual, Writes};
 use crate::model::{Mark, MarkState, Onset, Verdict};
 
-/// A write this short before the onset is asked for at least, so that a loss of nothing means something.
+/// To conclude that nothing was lost, a write must have been acknowledged within the RPO before the onset, or within this
+/// time if the RPO is shorter.
 const RECENT_WRITE: f64 = 5.0;
 
 /// The recovery point, judged.
@@ -20,7 +21,7 @@ pub fn recovery_point(history: &History, onset: &Result<Onset, String>) -> Recov
         |why: &str| RecoveryPointActual { strict: Band::unmeasured(why).judged(objective), newest_survivor: None };
     if !history.terms.workload {
         return match objective {
-            Some(_) => unmeasured("nobody wrote: the drill has no workload"),
+            Some(_) => unmeasured("the drill has no workload"),
             None => RecoveryPointActual::default(),
         };
     }
@@ -37,7 +38,7 @@ pub fn recovery_point(history: &History, onset: &Result<Onset, String>) -> Recov
     let after = acknowledged.iter().filter(|(at, mark)| *at > onset.confirmed && missing(mark)).count();
     if after > 0 {
         strict.verdict = objective.map(|_| Verdict::Missed);
-        strict.reason = Some(format!("{after} writes acknowledged after the disaster are missing"));
+        strict.reason = Some(format!("writes acknowledged after the disaster are missing: {after}"));
     }
     RecoveryPointActual { strict, newest_survivor }
 }
@@ -62,7 +63,8 @@ pub fn writes(history: &History) -> Writes {
     }
 }
 
-/// Every loss by name, in the order of acknowledgement. A delete that was undone is two: the delete, and what is back.
+/// Every loss by name, in the order of acknowledgement. A delete that was undone is two losses: the lost delete, and the
+/// subject that is back.
 pub fn losses(history: &History) -> Vec<Loss> {
     let mut losses = vec![];
     for (at, mark) in acknowledged(history).into_iter().filter(|(_, mark)| missing(mark)) {
@@ -85,7 +87,7 @@ fn back(mark: &Mark) -> String {
     format!("{}{at}, {verb} by mark {}", mark.subject, mark.number)
 }
 
-/// The acknowledged marks with the moment of it, oldest first.
+/// The acknowledged marks with the moments of their acknowledgement, oldest first.
 fn acknowledged<'h, 'a>(history: &'h History<'a>) -> Vec<(Moment, &'h MarkHistory<'a>)> {
     let mut found: Vec<_> = history.marks.iter().filter_map(|mark| mark.acknowledged.map(|at| (at, mark))).collect();
     found.sort_by_key(|(at, mark)| (*at, mark.mark.number));
@@ -121,7 +123,7 @@ fn band(acknowledged: &[(Moment, &MarkHistory)], onset: Onset, objective: Option
     if acknowledged.iter().any(|(at, _)| recent(*at)) {
         Band::between(0.0, 0.0, Some(0.0))
     } else {
-        Band::unmeasured(format!("nobody wrote in the {window} s before the onset"))
+        Band::unmeasured(format!("no write was acknowledged in the {window} s before the onset"))
     }
 }
 

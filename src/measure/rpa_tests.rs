@@ -17,7 +17,7 @@ fn nothing_missing_is_zero_if_somebody_wrote_shortly_before() {
     let long_ago = confirmed().mark(1, 9.0, Survived).mark(2, 25.0, Survived).rpa();
     assert_band(&long_ago, None, None, None);
     assert_eq!(long_ago.verdict, Some(Verdict::Unknown));
-    assert_eq!(long_ago.reason.unwrap(), "nobody wrote in the 10 s before the onset");
+    assert_eq!(long_ago.reason.unwrap(), "no write was acknowledged in the 10 s before the onset");
     assert_eq!(confirmed().writing(1).mark(1, 15.5, Survived).rpa().verdict, Some(Verdict::Met), "at least 5 s");
 }
 
@@ -60,7 +60,7 @@ fn writes_lost_after_the_disaster_are_missed_whatever_else_is() {
     let after = confirmed().mark(1, 19.0, Survived).mark(2, 25.0, Lost).rpa();
     assert_band(&after, Some(0.0), Some(0.0), Some(0.0));
     assert_eq!(after.verdict, Some(Verdict::Missed));
-    assert_eq!(after.reason.unwrap(), "1 writes acknowledged after the disaster are missing");
+    assert_eq!(after.reason.unwrap(), "writes acknowledged after the disaster are missing: 1");
     let both = confirmed().mark(1, 18.0, Survived).mark(2, 19.0, Lost).mark(3, 25.0, Lost).rpa();
     assert_band(&both, Some(1.2), Some(1.0), Some(2.4));
     assert_eq!(both.verdict, Some(Verdict::Missed));

@@ -1,7 +1,7 @@
 //! Recovery time actual: from the onset to the moment from which clients are served and stay served.
 //!
-//! Apart from the counting of losses: this reads only probes' answers. Order is the order of asking, because a
-//! slow answer of a dying service may come after a quick one of its successor.
+//! Apart from the recovery point because it reads only the probes' answers. Answers are in the order of asking, because a
+//! slow answer of the old server may come after a quick one of the new server.
 
 use super::band::Band;
 use super::history::{History, ProbeTick, TickOutcome};
@@ -9,25 +9,25 @@ use crate::clock::Moment;
 use crate::model::{Depth, Onset, Watch};
 use std::collections::BTreeMap;
 
-/// Consecutive failures after which somebody would have been called.
+/// An outage is detected after this many consecutive failures.
 const DETECTED: usize = 3;
 
-/// What one probe, or the worst of several, saw of the outage.
+/// The outage as one probe saw it, or the worst of several.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Outage {
     /// The recovery time.
     pub band: Band,
-    /// The first failed answer was asked.
+    /// When the first question was asked that failed.
     pub first_failed: Option<Moment>,
-    /// The third failure in a row was there.
+    /// When the third failure in a row ended.
     pub detected: Option<Moment>,
-    /// The first good answer after a failed one was asked.
+    /// When the first question after a failed one was asked that was served.
     pub first_good: Option<Moment>,
-    /// The service is stable; dated at the first of its good answers.
+    /// Since when the service is stable: when the first question of the stable streak was asked.
     pub stable_since: Option<Moment>,
 }
 
-/// The outage at each depth that was probed; of several probes at one depth the worst counts.
+/// The outage at each depth that was probed. Of several probes at one depth the worst counts.
 pub fn outages(history: &History, onset: &Result<Onset, String>) -> BTreeMap<Depth, Outage> {
     let mut outages: BTreeMap<Depth, Outage> = BTreeMap::new();
     for (watch, ticks) in history.terms.probes.iter().zip(&history.ticks) {
@@ -44,7 +44,7 @@ pub fn outages(history: &History, onset: &Result<Onset, String>) -> BTreeMap<Dep
     outages
 }
 
-/// The depth that the objective is about: the one named, else the deepest that is probed.
+/// The depth that is judged: the one that the objectives name, else the deepest that is probed.
 pub fn judged_depth(history: &History) -> Option<Depth> {
     history.terms.objectives.at.or(history.terms.probes.iter().map(|watch| watch.depth).max())
 }
@@ -87,7 +87,10 @@ fn outage(history: &History, watch: &Watch, ticks: &[ProbeTick], onset: Onset) -
             outage.band = if stable(history, &tail) {
                 Band::between(0.0, 0.0, Some(watch.every.as_seconds() + watch.timeout.as_seconds()))
             } else {
-                Band::unmeasured(format!("only {} answers after the onset: too few to call it served", tail.len()))
+                Band::unmeasured(format!(
+                    "only {} answers after the onset, too few to tell whether it was served",
+                    tail.len()
+                ))
             };
         }
     }
@@ -97,13 +100,15 @@ fn outage(history: &History, watch: &Watch, ticks: &[ProbeTick], onset: Onset) -
     outage
 }
 
-/// The end lies between the asking of the last failed answer and the first good one, the beginning in the onset.
+/// The outage began within the onset. It ended between the asking of the last failed question and the end of the first
+/// good answer after it.
 fn returned(onset: Onset, last: &ProbeTick, good: &ProbeTick) -> Band {
     let (low, high) = (last.asked.since(onset.confirmed), good.ended.since(onset.injecting));
     Band::between(low, f64::midpoint(low, high), Some(high))
 }
 
-/// Served again but not long enough: the end may still be right after the last failure, so no more is claimed.
+/// Not back, or served again but not long enough. In the second case the outage may have ended right after the last
+/// failure, so the low end is there.
 fn not_back(history: &History, onset: Onset, last: &ProbeTick, tail: &[&ProbeTick], seen: &[&ProbeTick]) -> Band {
     let terms = &history.terms;
     let (until, reason) = if tail.is_empty() {
@@ -135,7 +140,7 @@ fn served_since<'a>(seen: &[&'a ProbeTick], since: Moment) -> Option<&'a ProbeTi
     seen[from..].iter().find(|tick| tick.outcome == TickOutcome::Served).copied()
 }
 
-/// The last moment after the onset at which nobody looked: an outage may have hidden there.
+/// The last moment after the onset at which no probe asked: an outage may be hidden there.
 fn unwatched(history: &History, watch: &Watch, ticks: &[ProbeTick], onset: Onset) -> Option<Moment> {
     let within = |at: &Moment| *at >= onset.injecting && *at <= history.watched_until;
     let unasked = ticks.iter().filter(|tick| tick.outcome == TickOutcome::Unasked).map(|tick| tick.due);
@@ -149,7 +154,7 @@ fn widen(band: &mut Band, unwatched: Option<Moment>, seen: &[&ProbeTick], onset:
     let seen_again = served_since(seen, unwatched).map(|tick| tick.ended.since(onset.injecting));
     band.high = band.high.zip(seen_again).map(|(high, seen_again)| high.max(seen_again));
     if band.high.is_none() {
-        band.reason = Some("nobody asked at the end of watching: an outage may hide there".into());
+        band.reason = Some("no probe asked at the end of watching: an outage may be hidden there".into());
     }
 }
 

@@ -1,10 +1,12 @@
-//! Several runs of drills folded into rows: one for each drill in each place.
+//! Several runs of drills in a table: a row for each drill in each environment.
+//!
+//! Apart because it reads reports, not timelines.
 
 use crate::model::Verdict;
 use crate::model::report::{Measurement, Report};
 use crate::model::series::{Row, RowRun};
 
-/// The row of one drill in one place; none without reports. All reports must be of the same drill and place.
+/// The row of one drill in one environment; none without reports. All reports must be of that drill and environment.
 pub fn row(reports: &[Report]) -> Option<Row> {
     let last = reports.last()?;
     let runs: Vec<RowRun> = reports.iter().map(run).collect();
@@ -59,14 +61,14 @@ mod tests {
     }
 
     #[test]
-    fn a_row_tells_the_median_time_the_largest_loss_and_the_worst_verdict() {
+    fn a_row_has_the_median_time_the_largest_loss_and_the_worst_verdict() {
         let met = |rta| report(Some(rta), Some(rta / 10.0), Verdict::Met);
         let row = row(&[met(30.0), met(10.0), met(20.0)]).unwrap();
         assert_eq!((row.rta_s, row.rpa_s, row.verdict), (Some(20.0), Some(3.0), Verdict::Met));
     }
 
     #[test]
-    fn what_one_run_does_not_know_the_row_does_not_know() {
+    fn a_loss_that_is_unknown_in_one_run_is_unknown_in_the_row() {
         let row = row(&[report(Some(1.0), Some(0.0), Verdict::Met), report(None, None, Verdict::Unknown)]).unwrap();
         assert_eq!((row.rta_s, row.rpa_s, row.verdict), (Some(1.0), None, Verdict::Unknown));
     }

@@ -1,4 +1,4 @@
-//! Small histories for tests: ten lines say a run, the rest is the same in all.
+//! Builds timelines for tests: a few calls describe a run, the rest is the same in all of them.
 //!
 //! One probe asks at depth `read` every second and waits at most one; a streak is three answers over two seconds.
 
@@ -11,10 +11,10 @@ use crate::model::{
     Watch,
 };
 
-/// A history being written.
+/// A timeline being built.
 #[derive(Debug, Clone)]
 pub struct TimelineBuilder {
-    /// The terms; tests change them at will.
+    /// The terms of the drill.
     pub terms: Terms,
     facts: Vec<(f64, Fact)>,
 }
@@ -41,13 +41,13 @@ impl TimelineBuilder {
         Self { terms, facts: vec![] }
     }
 
-    /// The same with other terms.
+    /// The same with changed terms.
     pub fn with(mut self, change: impl FnOnce(&mut Terms)) -> Self {
         change(&mut self.terms);
         self
     }
 
-    /// With clients that write, and an RPO.
+    /// With a workload and an RPO, in seconds.
     pub fn writing(self, rpo: u64) -> Self {
         self.with(|terms| {
             terms.workload = true;
@@ -86,7 +86,7 @@ impl TimelineBuilder {
         times.into_iter().fold(self, |timeline, at| timeline.asks(0, f64::from(at), 0.1, Answer::Failed("no".into())))
     }
 
-    /// Ticks without a question, at each of `times`.
+    /// Unasked ticks, at each of `times`.
     pub fn unasked(self, times: impl IntoIterator<Item = u32>) -> Self {
         times.into_iter().fold(self, |timeline, at| timeline.asks(0, f64::from(at), 0.0, Answer::Unasked))
     }
@@ -104,7 +104,7 @@ impl TimelineBuilder {
         self.at(at, Fact::Sending(Mark { number, subject, operation, parts: vec![Part::Row], value, at: None }))
     }
 
-    /// The lines, in order of time, with the beginning before them.
+    /// The lines in order of time, after the first fact of a run.
     pub fn lines(&self) -> Vec<Line> {
         let (run, version, plan) = ("sample-1".into(), "0.1.0".into(), "digest".into());
         let mut facts = self.facts.clone();
@@ -116,12 +116,12 @@ impl TimelineBuilder {
         (0..).zip(facts).map(line).collect()
     }
 
-    /// The report of the history as it stands.
+    /// The report of the timeline as it is.
     pub fn cut(&self) -> Report {
         measure(&self.lines())
     }
 
-    /// The report of the history, ended at 200 s.
+    /// The report of the timeline, ended at 200 s.
     pub fn report(&self) -> Report {
         self.clone().at(200.0, Fact::Ended).cut()
     }

@@ -1,4 +1,6 @@
-//! What goes on beside the disaster and the runbook: probes, backups and clients.
+//! What goes on beside the disaster and the runbook: probes, backups and the workload.
+//!
+//! Apart from the phases because it goes on through several of them.
 
 use super::live::LiveRun;
 use super::probes::{self, ActiveProbes};
@@ -8,7 +10,7 @@ use crate::model::{Fact, Planted};
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
-/// What goes on beside the disaster and the runbook.
+/// Probes, backups and workload of a run, from the baseline until the marks are read back.
 pub struct Background {
     /// The probes.
     pub probes: ActiveProbes,
@@ -27,14 +29,14 @@ pub struct ActiveWorkload {
 }
 
 impl ActiveWorkload {
-    /// Lets the clients finish the writes that are under way.
+    /// Stops the workload: it begins no more writes, and those under way may finish.
     pub async fn stop(self) -> Result<(), Error> {
         let _ = self.stop.send(true); // they may have ended by themselves
         self.task.await.unwrap_or_else(|e| Err(Error::caused_by("the workload", e)))
     }
 }
 
-/// Starts probes, clients and backups, and lets the checks plant.
+/// Starts probes, workload and backups, and lets each check plant what it will look for.
 pub async fn begin(run: &LiveRun<'_>) -> Result<Background, Error> {
     let mut questions = vec![];
     for probe in &run.plan.setup.probes {
@@ -57,8 +59,8 @@ pub async fn begin(run: &LiveRun<'_>) -> Result<Background, Error> {
 }
 
 fn schedule(run: &LiveRun) -> Option<Schedule> {
-    let (protect, written) = (run.plan.setup.protect.as_ref()?, run.plan.setup.workload.is_some());
-    Some(protect::begin(&run.recorder, Arc::clone(&run.platform), protect, run.repository(), written))
+    let (protect, has_workload) = (run.plan.setup.protect.as_ref()?, run.plan.setup.workload.is_some());
+    Some(protect::begin(&run.recorder, Arc::clone(&run.platform), protect, run.repository(), has_workload))
 }
 
 fn workload(run: &LiveRun) -> Option<ActiveWorkload> {

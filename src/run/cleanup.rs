@@ -1,4 +1,6 @@
-//! What a dead run left: found by its folder alone, and removed.
+//! `cleanup`: removes what a run left behind whose process died, with nothing but the run's folder.
+//!
+//! Apart from the tear-down because it has no live run: it reads the plan and the receipts from disk.
 
 use super::{Observer, PLAN};
 use crate::client::Error;
@@ -18,26 +20,28 @@ use std::sync::Arc;
 
 const LOCK: &str = "lock";
 
-/// Held while a run lives; the kernel lets go of it when the process dies, however it dies.
+/// Locks the folder of a run. The kernel releases the lock when the process ends, in whatever way.
 pub fn lock(folder: &Path) -> io::Result<File> {
     let file = File::create(folder.join(LOCK))?;
     flock(&file, FlockOperation::NonBlockingLockExclusive)?;
     Ok(file)
 }
 
-/// Is the run of this folder still going?
+/// Is the process of this run still alive?
 pub fn alive(folder: &Path) -> bool {
     File::open(folder.join(LOCK)).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
 }
 
-/// Removes what a dead run left; answers what could not be removed.
+/// Removes what a dead run left behind; returns what could not be removed.
 ///
 /// # Errors
-/// When the run is still going, or its folder is not one.
+/// When the run is still alive, or the folder is not that of a run.
 pub async fn cleanup(folder: &Path, observer: Arc<dyn Observer>) -> Result<Vec<String>, Error> {
     let cannot = |e: io::Error| Error::caused_by(format!("cannot clean up after `{}`", folder.display()), e);
     if alive(folder) {
-        return Err(Error::new(format!("`{}`", folder.display()), "the run is still going").hint("stop it with Ctrl-C"));
+        return Err(
+            Error::new(format!("`{}`", folder.display()), "the run is still going on").hint("stop it with Ctrl-C")
+        );
     }
     let _lock = lock(folder).map_err(cannot)?;
     let lines = store::read_timeline(folder).map_err(cannot)?;
@@ -50,7 +54,7 @@ pub async fn cleanup(folder: &Path, observer: Arc<dyn Observer>) -> Result<Vec<S
     let environment = plan.get("environment").and_then(|node| pick("environment", ENVIRONMENTS, node, &mut problems));
     let environment =
         environment.ok_or_else(|| Error::new(format!("the plan of `{run}`"), "it names no environment"))?;
-    observer.progress(&format!("removing what `{run}` left"));
+    observer.progress(&format!("removing what `{run}` left behind"));
     let intended = intended(&lines);
     let receipts: Vec<_> = lines
         .into_iter()
@@ -89,7 +93,7 @@ fn intended(lines: &[Line]) -> BTreeMap<usize, Receipt> {
     intended
 }
 
-/// Conditions the conditions among them, the last one first; answers what could not be lifted.
+/// Lifts the conditions among these faults, the last one first; returns what could not be lifted.
 async fn lift(platform: &dyn Platform, plan: &Node, intended: &BTreeMap<usize, Receipt>) -> Vec<String> {
     let mut left = vec![];
     for (index, receipt) in intended.iter().rev() {

@@ -1,4 +1,6 @@
-//! The disaster: intent on disk, the act, and the proof that it took effect; and what strikes later, during the recovery.
+//! The disaster: each fault's intent on disk, the act, and the proof that it took effect; also faults of the recovery.
+//!
+//! Apart from the recovery because this destroys, and that repairs.
 
 use super::live::LiveRun;
 use crate::client::Error;
@@ -6,9 +8,10 @@ use crate::clock;
 use crate::model::{Disaster, Fact, Finding, Onset, Phase, Verdict};
 use std::time::Duration;
 
+/// From one look for a fault's effect to the next.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Injects the disaster's faults one after another; nothing if one of them did not take effect.
+/// Injects the faults of the disaster one after another. Returns none if one of them did not take effect.
 pub async fn inject_all(run: &LiveRun<'_>) -> Result<Option<Disaster>, Error> {
     let (clock, mut whole) = (run.recorder.clock(), None);
     let began = clock.now();
@@ -24,23 +27,23 @@ pub async fn inject_all(run: &LiveRun<'_>) -> Result<Option<Disaster>, Error> {
     Ok(whole)
 }
 
-/// Injects the faults of the recovery, beside the runbook. One that does not strike leaves the drill unknown; the
-/// rest goes on, so that the numbers are right for what did strike.
+/// Injects the faults of the recovery while the runbook is carried out. If one of them cannot be injected, the drill is
+/// unknown; the others go on, so that the numbers are right for those that were injected.
 pub async fn inject_late(run: &LiveRun<'_>, mut disaster: Disaster) -> Disaster {
     let clock = run.recorder.clock();
     let (began, end) = (clock.now(), disaster.onset.confirmed.plus(run.plan.setup.limits.recovery.0));
     for (index, planned) in run.plan.faults_in(Phase::Recovery) {
         let due = began.plus(planned.at.after.0);
-        let struck = if due < end {
+        let injected = if due < end {
             tokio::time::sleep_until(clock.instant(due)).await;
             inject(run, index).await.map_err(|error| error.to_string())
         } else {
             Err(format!("the limit of {} for the recovery comes first", run.plan.setup.limits.recovery))
         };
-        match struck {
+        match injected {
             Ok(late) => disaster.last_confirmed = late.map_or(disaster.last_confirmed, |late| late.last_confirmed),
             Err(why) => {
-                let reason = format!("the fault `{}` at {} did not strike: {why}", planned.fault.name, planned.at);
+                let reason = format!("the fault `{}` at {} was not injected: {why}", planned.fault.name, planned.at);
                 run.recorder.decide("late fault", Verdict::Unknown, Some(reason));
             }
         }
@@ -48,8 +51,8 @@ pub async fn inject_late(run: &LiveRun<'_>, mut disaster: Disaster) -> Disaster 
     disaster
 }
 
-/// Injects a fault; nothing if it did not take effect. No condition is lifted meanwhile: a fault that strikes after
-/// the lifting could be forgotten.
+/// Injects a fault. Returns none if it did not take effect. No condition is lifted meanwhile: a fault that is injected
+/// during the lifting might never be lifted itself.
 async fn inject(run: &LiveRun<'_>, index: usize) -> Result<Option<Disaster>, Error> {
     if run.guard().await.is_err() {
         return Ok(None);
@@ -68,7 +71,7 @@ async fn inject(run: &LiveRun<'_>, index: usize) -> Result<Option<Disaster>, Err
     let deadline = recorder.clock().now().plus(within);
     let finding = loop {
         let confirm = tokio::time::timeout(within, fault.confirm(platform, &receipt)).await;
-        let finding = confirm.unwrap_or_else(|_| Finding::unknown("its effect could not be looked for in time"));
+        let finding = confirm.unwrap_or_else(|_| Finding::unknown("there was no time to look for its effect"));
         if finding.verdict == Verdict::Met || recorder.clock().now() >= deadline {
             break finding;
         }

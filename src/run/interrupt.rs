@@ -1,19 +1,19 @@
-//! Ctrl-C: the first one stops and undoes, the second one leaves and says what to do.
+//! Ctrl-C and SIGTERM: the first signal stops the run and undoes it; a second one ends the undo and names what is left.
 
 use crate::client::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex;
 
-/// Listens for SIGINT and SIGTERM.
+/// A listener for SIGINT and SIGTERM.
 pub struct Interrupt {
     signals: Mutex<(Signal, Signal)>,
 }
 
 impl Interrupt {
-    /// From here on the signals no longer end the process.
+    /// Begins to listen; from then on the signals do not end the process.
     ///
     /// # Errors
-    /// When the system does not let us listen.
+    /// When the system does not allow it.
     pub fn listen() -> Result<Self, Error> {
         let listen = |kind| signal(kind).map_err(|e| Error::caused_by("cannot listen for signals", e));
         Ok(Self { signals: Mutex::new((listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?)) })

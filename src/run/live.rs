@@ -1,4 +1,6 @@
-//! What a run holds while it lasts: the plan, the recorder, and, once it is provisioned, the live platform.
+//! A run before it is provisioned, and a live run with its platform.
+//!
+//! They are two types so that code which needs the platform cannot run without one.
 
 use super::recorder::Recorder;
 use crate::client::Error;
@@ -16,14 +18,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// Lifting one fault may take this long.
+/// The longest time that lifting one fault may take.
 const LIFT: Duration = Duration::from_secs(30);
 
-/// A run whose platform does not yet exist, or no longer.
+/// A plan that is carried out, with its recorder; it may have no platform yet.
 pub struct Run {
     /// What will be done.
     pub plan: Plan,
-    /// The one writer of the timeline.
+    /// Writes the timeline.
     pub recorder: Recorder,
     /// The run's name and folder.
     pub context: RunContext,
@@ -34,7 +36,7 @@ pub struct LiveRun<'a> {
     run: &'a Run,
     /// The platform.
     pub platform: Arc<dyn Platform>,
-    /// The faults that may have to be lifted. Whoever injects one holds the lock until it has taken effect.
+    /// The faults that may have to be lifted. The lock is held from a fault's intent until it has taken effect.
     pub intended: Mutex<Vec<(usize, Receipt)>>,
 }
 
@@ -51,7 +53,7 @@ impl Run {
         self.context.folder.join("points")
     }
 
-    /// Sets the platform up and seeds it; nothing if a guard refuses.
+    /// Provisions the platform.
     pub async fn provision(&self) -> Result<LiveRun<'_>, Error> {
         self.recorder.append(Fact::Phase(Phase::Provision));
         let platform = self.plan.setup.environment.provision(&self.context, Arc::new(self.recorder.clone())).await?;
@@ -61,7 +63,7 @@ impl Run {
         Ok(LiveRun { run: self, platform, intended: Mutex::default() })
     }
 
-    /// Removes what was created before there was a platform; what could not be removed is recorded.
+    /// Removes what was created before the platform was complete, and records what could not be removed.
     pub async fn tear_down(&self) -> Result<(), Error> {
         self.recorder.append(Fact::Phase(Phase::Teardown));
         let lines =
@@ -91,7 +93,7 @@ impl Run {
 }
 
 impl LiveRun<'_> {
-    /// Fills the platform with data, where the plan wants it and the platform has a database and a bucket.
+    /// Seeds the platform with data, if the plan says so and the platform has a database and a bucket.
     pub async fn seed(&self) -> Result<(), Error> {
         let powers = self.plan.setup.environment.powers();
         let seedable = [Power::Sql, Power::Objects].iter().all(|power| powers.contains(power));
@@ -102,8 +104,8 @@ impl LiveRun<'_> {
         Ok(())
     }
 
-    /// Is this still the platform that was opted in? Asked right before each act that could destroy something; a
-    /// refusal is recorded.
+    /// Is this still the platform that was opted in? Called right before each act that could destroy something; records a
+    /// refusal.
     pub async fn guard(&self) -> Result<(), Error> {
         let refused = self.platform.guard().await;
         if let Err(error) = &refused {
@@ -112,11 +114,11 @@ impl LiveRun<'_> {
         refused
     }
 
-    /// Lifts what still stands and removes the platform; what could not be removed is recorded. A platform that its
-    /// user wants to keep stays only where `keep` says that the drill went to its end.
+    /// Lifts the remaining conditions and removes the platform, and records what could not be removed. If the user asked
+    /// to keep the platform, it stays, but only if `keep` says that the drill came to its end.
     pub async fn tear_down(&self, keep: bool) -> Result<(), Error> {
         self.recorder.append(Fact::Phase(Phase::Teardown));
-        let _ = self.lift().await; // it is on the timeline, and the platform is removed below
+        let _ = self.lift().await; // an error is on the timeline, and the platform is removed below
         if let Some(kept) = self.platform.kept().filter(|_| keep) {
             let run = &self.context.run;
             return self

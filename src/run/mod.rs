@@ -1,7 +1,7 @@
-//! The only impure arrow, and the only floor where time passes: carries out a plan and writes down what happens.
+//! Carries out a plan and records what happens. This is the only module in which time passes.
 //!
-//! `run` reads like the table of contents of a drill. Whatever happens inside, the tear-down follows, and what it
-//! could not remove is said.
+//! The function `run` is the table of contents of a drill. Whatever happens in it, the tear-down follows, and the report
+//! says what could not be removed.
 
 mod background;
 mod cleanup;
@@ -42,16 +42,16 @@ use tokio::time::timeout;
 
 /// The name of the plan in a run's folder.
 pub const PLAN: &str = "plan.yaml";
-/// What the decision is called that a guard takes.
+/// The name of a guard's decision.
 const GUARD: &str = "guard";
-/// Setting up may take this long: a download or a compiler that hangs is no reason to wait for ever.
+/// The longest time that set-up may take, so that a download or a compiler that hangs ends the run.
 const SET_UP: Duration = Duration::from_hours(1);
 
-/// Follows a run while it happens.
+/// Sees a run while it happens: a terminal, or a test.
 pub trait Observer: Send + Sync {
-    /// A fact, as it went onto the timeline.
+    /// A fact was written to the timeline.
     fn line(&self, line: &Line);
-    /// What is being done, for people who wait.
+    /// A long piece of work begins, in words for the user.
     fn progress(&self, text: &str);
 }
 
@@ -62,12 +62,12 @@ pub struct Outcome {
     pub report: Report,
     /// Where its files are.
     pub folder: PathBuf,
-    /// The user stopped it; all is undone but what `report.left` says.
+    /// Did the user stop it? Then all is undone but what `report.left` names.
     pub interrupted: bool,
 }
 
 impl Outcome {
-    /// Did a guard refuse something while it went on?
+    /// Did a guard refuse an act during the run?
     pub fn refused(&self) -> bool {
         self.report.judgements.iter().any(|judgement| judgement.what == GUARD && judgement.verdict != Verdict::Met)
     }
@@ -76,7 +76,7 @@ impl Outcome {
 /// Carries out a plan.
 ///
 /// # Errors
-/// When the harness itself failed; the platform is then torn down as far as possible, and the files are written.
+/// When the harness itself failed. The platform is then torn down as far as possible, and the reports are written.
 pub async fn run(plan: Plan, reports: &Path, observer: Arc<dyn Observer>) -> Result<Outcome, Error> {
     let cannot =
         |e: std::io::Error| Error::caused_by(format!("cannot make the run's folder in `{}`", reports.display()), e);
@@ -98,7 +98,7 @@ pub async fn run(plan: Plan, reports: &Path, observer: Arc<dyn Observer>) -> Res
     let ending = tokio::select! {
         result = AssertUnwindSafe(perform(&run, &live)).catch_unwind() => match result {
             Ok(result) => result.map(|()| false),
-            Err(_) => Err(Error::new("lifeboat itself", "a defect, told above").hint("please report it")),
+            Err(_) => Err(Error::new("lifeboat itself", "a defect; see the message above").hint("please report it")),
         },
         () = interrupt.first() => {
             run.recorder.append(Fact::Interrupted);
@@ -111,7 +111,7 @@ pub async fn run(plan: Plan, reports: &Path, observer: Arc<dyn Observer>) -> Res
     tokio::select! {
         result = tear_down(&run, live.get(), matches!(ending, Ok(false))) => result?,
         () = interrupt.second() => {
-            run.recorder.append_durable(Fact::Left("what was not yet torn down when it was interrupted".into())).await?;
+            run.recorder.append_durable(Fact::Left("what was not yet torn down at the second interrupt".into())).await?;
         }
     }
     run.recorder.append_durable(Fact::Ended).await?;
@@ -119,10 +119,11 @@ pub async fn run(plan: Plan, reports: &Path, observer: Arc<dyn Observer>) -> Res
     ending.map(|interrupted| Outcome { report, folder: folder.path, interrupted })
 }
 
-/// All before the tear-down. A machine's first set-up compiles for minutes, so the drill's limit counts from the
-/// moment the platform serves.
+/// All phases before the tear-down. The drill's limit counts from the moment the platform serves, because the first
+/// set-up on a machine compiles for minutes.
 async fn perform<'a>(run: &'a Run, live: &OnceLock<LiveRun<'a>>) -> Result<(), Error> {
-    let late = |_| Error::new("cannot set up", "not done within an hour").hint("what is done is kept: run it again");
+    let late =
+        |_| Error::new("cannot set up", "it was not done within an hour").hint("run it again: it goes on from there");
     let Some(live) = timeout(SET_UP, set_up(run, live)).await.map_err(late)?? else { return Ok(()) };
     let limit = run.plan.setup.limits.drill;
     timeout(limit.0, rehearse(live)).await.unwrap_or_else(|_| {
@@ -131,7 +132,7 @@ async fn perform<'a>(run: &'a Run, live: &OnceLock<LiveRun<'a>>) -> Result<(), E
     })
 }
 
-/// Sets the platform up and seeds it; nothing if a guard refuses it.
+/// Provisions the platform and seeds it. Returns none if a guard refuses it.
 async fn set_up<'a, 'l>(run: &'a Run, live: &'l OnceLock<LiveRun<'a>>) -> Result<Option<&'l LiveRun<'a>>, Error> {
     let provisioned = run.provision().await?;
     let live = live.get_or_init(|| provisioned); // from here on it is torn down, whatever happens

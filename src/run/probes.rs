@@ -1,7 +1,7 @@
-//! The watch: every probe on its own fixed ticks of the monotonic clock, and the heartbeat of the harness.
+//! The probes at work: each asks at fixed ticks of the monotonic clock. Also the heartbeat of the harness.
 //!
-//! A slow answer never delays the next tick, because each question is a task of its own. What could not be asked
-//! in time is *unasked*, which widens a band and is never outage.
+//! A slow answer never delays the next tick, because each question is a task of its own. A question that could not be
+//! asked in time is *unasked*. That widens the band and never counts as outage.
 
 use super::recorder::Recorder;
 use crate::clock::{self, Moment};
@@ -11,19 +11,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
+/// From one heartbeat to the next.
 const BEAT: Duration = Duration::from_millis(100);
-/// A heartbeat later than this is a stall: more than the scheduler's usual unpunctuality.
+/// A heartbeat that comes later than this is a stall; the scheduler's usual delays are shorter.
 const STALL: Duration = Duration::from_millis(250);
 
-/// The answers so far, for the run's own decisions; judgement reads the timeline.
+/// The answers so far, for decisions during the run. The report is measured from the timeline.
 #[derive(Debug, Default)]
 pub struct ProbeState {
     answers: Mutex<Vec<Vec<Answered>>>,
 }
 
 impl ProbeState {
-    /// Are there, at the end of each probe's answers, at least `streak` good ones in a row over `stable`, all asked
-    /// at `from` or later?
+    /// Is every probe served, and has it been for some time? Each must end with at least `streak` good answers in a row
+    /// that span `stable` and were all asked at `from` or later.
     pub fn steady(&self, from: Moment, streak: usize, stable: Duration) -> bool {
         self.count(|answers| {
             let good = answers.iter().rev().take_while(|a| a.answer == Answer::Served && a.asked >= from).count();
@@ -31,7 +32,7 @@ impl ProbeState {
         })
     }
 
-    /// Has any probe failed `streak` times in a row, asked at `from` or later?
+    /// Have the last `streak` answers of any probe failed, all of them ended at `from` or later?
     pub fn down(&self, from: Moment, streak: usize) -> bool {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.iter().any(|answers| {
@@ -59,17 +60,17 @@ impl ProbeState {
     }
 }
 
-/// Probes at work; dropping it ends them.
+/// Probes that are asking; dropping this ends them.
 pub struct ActiveProbes {
     /// Their answers so far.
     pub state: Arc<ProbeState>,
     _tasks: JoinSet<()>,
 }
 
-/// How often our own way to the endpoints has failed so far.
+/// Counts how often Lifeboat's own connection to the endpoints has failed so far.
 pub type TunnelFailures = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// Sets the probes going: each with its question and its times.
+/// Starts the probes, each with its question and its times.
 pub fn begin(
     recorder: &Recorder,
     questions: Vec<(Watch, Arc<dyn Question>)>,
@@ -110,7 +111,7 @@ async fn ticks(
                 let (asked, failures_before) = (recorder.clock().now(), tunnel_failures());
                 let answer = match tokio::time::timeout(watch.timeout.0, question.ask()).await {
                     Ok(Ok(())) => Answer::Served,
-                    _ if tunnel_failures() != failures_before => Answer::Unasked, // it was our own way that failed
+                    _ if tunnel_failures() != failures_before => Answer::Unasked, // our own connection failed
                     Ok(Err(reason)) => Answer::Failed(reason),
                     Err(_) => Answer::Failed(format!("no answer within {}", watch.timeout)),
                 };
@@ -145,18 +146,18 @@ mod tests {
     use crate::run::Observer;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    struct Nobody;
+    struct NoObserver;
 
-    impl Observer for Nobody {
+    impl Observer for NoObserver {
         fn line(&self, _: &Line) {}
         fn progress(&self, _: &str) {}
     }
 
-    /// Fails always; the first two times because our own way to it failed.
-    struct Behind(Arc<AtomicU64>, AtomicU64);
+    /// Fails always; the first two times because our own connection to it failed.
+    struct BrokenTunnel(Arc<AtomicU64>, AtomicU64);
 
     #[async_trait::async_trait]
-    impl Question for Behind {
+    impl Question for BrokenTunnel {
         async fn ask(&self) -> Result<(), String> {
             if self.1.fetch_add(1, Ordering::SeqCst) < 2 {
                 self.0.fetch_add(1, Ordering::SeqCst);
@@ -166,12 +167,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_failed_on_our_own_way_was_never_asked() {
+    async fn an_answer_that_failed_by_our_own_connection_is_unasked() {
         let folder = tempfile::tempdir().unwrap();
-        let (recorder, _) = Recorder::begin(folder.path(), Clock::start(), Arc::new(Nobody)).unwrap();
+        let (recorder, _) = Recorder::begin(folder.path(), Clock::start(), Arc::new(NoObserver)).unwrap();
         let one = Watch { depth: Depth::Read, every: Period::seconds(1), timeout: Period::seconds(1) };
         let failures_before = Arc::<AtomicU64>::default();
-        let question = Arc::new(Behind(Arc::clone(&failures_before), AtomicU64::new(0)));
+        let question = Arc::new(BrokenTunnel(Arc::clone(&failures_before), AtomicU64::new(0)));
         let active_probes =
             begin(&recorder, vec![(one, question)], &(Arc::new(move || failures_before.load(Ordering::SeqCst)) as _));
         tokio::time::sleep(Duration::from_millis(4500)).await;

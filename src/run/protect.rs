@@ -1,4 +1,4 @@
-//! Backups on their schedule, through the outage too, as in production.
+//! Backups on their schedule, during the outage too, as in production.
 
 use super::recorder::Recorder;
 use crate::environment::Platform;
@@ -12,17 +12,17 @@ use tokio::time::MissedTickBehavior;
 
 /// A backup that takes longer than this has failed.
 const DEADLINE: Duration = Duration::from_mins(10);
-/// The first backup does not wait longer for a write than this.
+/// The longest time that the first backup waits for a write.
 const FIRST_WRITE: Duration = Duration::from_secs(5);
 
-/// The schedule at work.
+/// Backups that are taken at an interval; dropping this ends them.
 pub struct Schedule {
     points: Arc<Mutex<Vec<RecoveryPoint>>>,
     task: JoinHandle<()>,
 }
 
 impl Schedule {
-    /// The complete points so far, oldest first.
+    /// The complete recovery points so far, oldest first.
     pub fn points(&self) -> Vec<RecoveryPoint> {
         self.points.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -34,21 +34,21 @@ impl Drop for Schedule {
     }
 }
 
-/// Sets the schedule going. Where clients write, the first backup waits for the first acknowledged write, up to
-/// [`FIRST_WRITE`]: of a point from before all writes none would survive, and the recovery point would have no bound.
+/// Starts the schedule. If there is a workload, the first backup waits for the first acknowledged write, up to
+/// [`FIRST_WRITE`]. No write would survive a restore of a point from before all writes, so the loss would have no bound.
 pub fn begin(
     recorder: &Recorder,
     platform: Arc<dyn Platform>,
     protect: &Protect,
     repository: PathBuf,
-    written: bool,
+    has_workload: bool,
 ) -> Schedule {
     let points: Arc<Mutex<Vec<RecoveryPoint>>> = Arc::default();
     let (engine, every, recorder, made) =
         (Arc::clone(&protect.engine.it), protect.every.0, recorder.clone(), points.clone());
     let task = tokio::spawn(async move {
-        if written {
-            let _ = tokio::time::timeout(FIRST_WRITE, recorder.first_acknowledged()).await; // late, and still a backup
+        if has_workload {
+            let _ = tokio::time::timeout(FIRST_WRITE, recorder.first_acknowledged()).await; // in any case the backup is taken
         }
         let mut ticks = tokio::time::interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -60,7 +60,7 @@ pub fn begin(
             let (point, error) = match tokio::time::timeout(DEADLINE, backup).await {
                 Ok(Ok(point)) => (Some(point), None),
                 Ok(Err(error)) => (None, Some(error.to_string())),
-                Err(_) => (None, Some("it took too long".to_owned())),
+                Err(_) => (None, Some("it was not done in time".to_owned())),
             };
             made.lock().unwrap_or_else(PoisonError::into_inner).extend(point.clone());
             recorder.append(Fact::BackupEnded { number, point, error });

@@ -1,4 +1,4 @@
-//! The one writer of the timeline: intents are on disk before the act, observations in groups.
+//! The recorder: the one writer of the timeline. Intents are on disk before the act, observations follow in groups.
 
 use super::Observer;
 use crate::client::Error;
@@ -15,24 +15,24 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-/// Observations are durable after this long at the latest.
+/// The longest time until an observation is durable.
 const GROUP: Duration = Duration::from_millis(200);
 
 type DurableReply = oneshot::Sender<Result<(), String>>;
 
-/// Tells facts to the writer. Cheap to clone; a fact bears the time at which it was told.
+/// Appends facts to the timeline. Cheap to clone. A fact has the time at which it was appended.
 #[derive(Clone)]
 pub struct Recorder {
     clock: Clock,
     sender: mpsc::UnboundedSender<(Line, Option<DurableReply>)>,
     observer: Arc<dyn Observer>,
     marks: Arc<AtomicU64>,
-    /// Was a mark acknowledged already?
+    /// Has any mark been acknowledged?
     acknowledged: watch::Sender<bool>,
 }
 
 impl Recorder {
-    /// Begins a timeline in `folder`. The handle ends when every recorder is dropped and all is on disk.
+    /// Begins a timeline in `folder`. The returned task ends when every recorder is dropped and all facts are on disk.
     pub fn begin(folder: &Path, clock: Clock, observer: Arc<dyn Observer>) -> Result<(Self, JoinHandle<()>), Error> {
         let timeline = Timeline::create(folder)
             .map_err(|e| Error::caused_by(format!("cannot begin the timeline in `{}`", folder.display()), e))?;
@@ -46,15 +46,15 @@ impl Recorder {
         self.clock
     }
 
-    /// An observation: on disk soon.
+    /// Appends an observation; it is on disk soon.
     pub fn append(&self, fact: Fact) {
-        let _ = self.sender.send((self.line(fact), None)); // the writer is gone only when the run is over
+        let _ = self.sender.send((self.line(fact), None)); // the writer ends only when the run is over
     }
 
-    /// An intent: on disk when this returns.
+    /// Appends an intent; it is on disk when this returns.
     ///
     /// # Errors
-    /// When the disk says no: then the act must not be done.
+    /// When it could not be written: then the act must not be done.
     pub async fn append_durable(&self, fact: Fact) -> Result<(), Error> {
         let (done, written) = oneshot::channel();
         let failed =
@@ -63,12 +63,12 @@ impl Recorder {
         written.await.unwrap_or_else(|_| Err("the writer has ended".into())).map_err(failed)
     }
 
-    /// A decision of the run about itself.
+    /// Appends a decision that the run took about itself.
     pub fn decide(&self, what: &str, verdict: Verdict, reason: Option<String>) {
         self.append(Fact::Decided { what: what.to_owned(), verdict, reason });
     }
 
-    /// Returns once a mark was acknowledged.
+    /// Returns when a first mark has been acknowledged.
     pub async fn first_acknowledged(&self) {
         let _ = self.acknowledged.subscribe().wait_for(|done| *done).await; // its sender lives as long as `self`
     }
@@ -88,10 +88,10 @@ async fn write(
     let mut broken = None;
     let mut batch = vec![];
     while receiver.recv_many(&mut batch, 4096).await > 0 {
-        let (lines, dones): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
-        let dones: Vec<DurableReply> = dones.into_iter().flatten().collect();
-        let sync = !dones.is_empty() || clock.now() >= synced.plus(GROUP);
-        // Written here, because that is quicker than to wake a thread for it; only the disk is waited for elsewhere.
+        let (lines, replies): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+        let replies: Vec<DurableReply> = replies.into_iter().flatten().collect();
+        let sync = !replies.is_empty() || clock.now() >= synced.plus(GROUP);
+        // Written here, because that is quicker than waking a thread; only the sync waits for the disk in another thread.
         let mut result = timeline.append(lines);
         if sync {
             let job = tokio::task::spawn_blocking(move || {
@@ -107,11 +107,11 @@ async fn write(
             Ok(lines) => lines.iter().for_each(|line| observer.line(line)),
             Err(error) => broken = Some(error.to_string()),
         }
-        for done in dones {
-            let _ = done.send(broken.clone().map_or(Ok(()), Err)); // who no longer waits need not know
+        for reply in replies {
+            let _ = reply.send(broken.clone().map_or(Ok(()), Err)); // the caller may no longer wait
         }
     }
-    let _ = tokio::task::spawn_blocking(move || timeline.sync()).await; // the last observations; nobody is left to tell
+    let _ = tokio::task::spawn_blocking(move || timeline.sync()).await; // the last observations; no caller is left to get an error
 }
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! The recovery: the outage is noticed, the runbook followed, the service watched until it is stable.
+//! The recovery: the outage is detected, the runbook carried out, and the service watched until it is stable.
 
 use super::background::Background;
 use super::live::LiveRun;
@@ -12,16 +12,18 @@ use futures::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A runbook is begun when the outage is noticed; where no probe notices one, after this long.
-const NOTICE: Duration = Duration::from_secs(5);
+/// The runbook begins when the outage is detected. If no probe detects one, it begins after this time.
+const DETECTION: Duration = Duration::from_secs(5);
+/// From one look at the probes to the next.
 const LOOK: Duration = Duration::from_millis(20);
+/// The pause before a step is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Carries out the runbook: each step as soon as all that it comes after have ended, so that some run side by side.
+/// Carries out the runbook: each step begins when all steps that it comes after have ended, so some run side by side.
 pub async fn follow_runbook(run: &LiveRun<'_>, background: &Background, disaster: Disaster) {
     let (clock, recorder) = (run.recorder.clock(), &run.recorder);
     while !background.probes.state.down(disaster.onset.injecting, run.plan.terms.streak)
-        && clock.now() < disaster.last_confirmed.plus(NOTICE)
+        && clock.now() < disaster.last_confirmed.plus(DETECTION)
     {
         tokio::time::sleep(LOOK).await;
     }
@@ -74,7 +76,8 @@ async fn carry_out(
     finding
 }
 
-/// Waits until every probe is good and stays good after the last fault, or the limit from the first has passed.
+/// Waits until every probe is served and stays served after the last fault; returns false if `limits.recovery`, counted
+/// from the onset, passes first.
 pub async fn wait_for_service(run: &LiveRun<'_>, background: &Background, disaster: Disaster) -> bool {
     let (terms, clock) = (&run.plan.terms, run.recorder.clock());
     let end = disaster.onset.confirmed.plus(run.plan.setup.limits.recovery.0);

@@ -1,6 +1,6 @@
-//! The order of the runbook while it is followed: who waits for whom, who is skipped, what was put out.
+//! The order of the runbook while it is carried out: which step waits for which, which is skipped, and their outputs.
 //!
-//! Apart from the recovery because it acts on nothing: it only waits and decides.
+//! Apart from the recovery because it touches no platform: it only waits and decides.
 
 use crate::model::{Finding, Verdict};
 use crate::plan::PlannedStep;
@@ -10,13 +10,13 @@ use futures::future::join_all;
 use std::collections::BTreeMap;
 use tokio::sync::SetOnce;
 
-/// The steps and how each has ended, once it has.
+/// The steps, and how each of them ended, once it has.
 pub struct Runbook<'a>(BTreeMap<&'a str, SetOnce<StepEnd>>);
 
-/// How a step ended, as those after it see it.
+/// How a step ended, as the steps after it see it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepEnd {
-    /// Met, or why those after it may not rely on it.
+    /// Done, or why the steps after it cannot rely on it.
     pub status: StepStatus,
     outputs: Outputs,
 }
@@ -26,14 +26,14 @@ pub struct StepEnd {
 pub enum StepStatus {
     /// It was carried out and met.
     Done,
-    /// It was carried out and did not meet, or skipped because of one that did not: a failure reaches over those.
+    /// It was carried out and not met, or skipped because of a step that was not met.
     Failed,
-    /// It was skipped because nobody needed it.
+    /// It was skipped because it was not needed.
     NotNeeded,
 }
 
 impl StepEnd {
-    /// Of a step that was carried out: those of its figures are kept that it promised as outputs.
+    /// The end of a step that was carried out. Of its figures, those are kept that the step declares as outputs.
     pub fn of(planned: &PlannedStep, finding: &Finding) -> Self {
         let promised = finding.figures.iter().filter(|(name, _)| planned.step.outputs().contains(&name.as_str()));
         let output = |(name, value): &(String, String)| {
@@ -43,37 +43,37 @@ impl StepEnd {
         Self { status, outputs: promised.map(output).collect() }
     }
 
-    /// Of a step that was not.
+    /// The end of a step that was skipped.
     pub fn skipped(status: StepStatus) -> Self {
         Self { status, outputs: Outputs::new() }
     }
 }
 
 impl<'a> Runbook<'a> {
-    /// None of the steps has ended.
+    /// A runbook of which no step has ended.
     pub fn new(steps: &'a [PlannedStep]) -> Self {
         Self(steps.iter().map(|planned| (planned.id.as_str(), SetOnce::new())).collect())
     }
 
-    /// Waits until all that the step comes after have ended; answers why it is skipped and as what it counts, if so.
+    /// Waits until all steps that this one comes after have ended. If it is to be skipped, returns why, and its status.
     pub async fn wait_for_turn(&self, planned: &PlannedStep) -> Option<(String, StepStatus)> {
         let before = planned.after.iter().filter_map(|id| Some((id.as_str(), self.0.get(id.as_str())?)));
         let ends = before.map(|(id, end)| async move { (id, end.wait().await.status) });
         skip(planned.when, &join_all(ends).await)
     }
 
-    /// The step has ended.
+    /// Records that the step has ended.
     pub fn ended(&self, planned: &PlannedStep, end: StepEnd) {
         let _ = self.0.get(planned.id.as_str()).map(|it| it.set(end)); // each step ends once
     }
 
-    /// What the steps that have ended have put out.
+    /// The outputs of the steps that have ended.
     pub fn outputs(&self) -> Outputs {
         self.0.values().filter_map(SetOnce::get).flat_map(|end| end.outputs.clone()).collect()
     }
 }
 
-/// Why a step is skipped after others ended as they did, and as what it counts; none if it is carried out.
+/// Why a step is skipped after those before it, and its status; none if it is carried out.
 fn skip(when: When, before: &[(&str, StepStatus)]) -> Option<(String, StepStatus)> {
     let first = |status| before.iter().find(|(_, it)| *it == status).map(|(id, _)| *id);
     match (when, first(StepStatus::Failed), first(StepStatus::NotNeeded)) {

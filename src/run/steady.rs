@@ -1,4 +1,4 @@
-//! The steady state, proved before any harm: a drill that breaks what was broken already proves nothing.
+//! The baseline: the steady state is proved before a fault is injected, because a drill on a broken platform proves nothing.
 
 use super::background::Background;
 use super::live::LiveRun;
@@ -6,13 +6,13 @@ use crate::clock::{self, Moment};
 use crate::model::{Answer, Answered, Fact, Verdict, Watch};
 use std::time::Duration;
 
-/// How often the steady state is looked at.
+/// From one look at the answers to the next.
 const LOOK: Duration = Duration::from_millis(250);
-/// It must come within so many times the length that must be good.
-const PATIENCE: u32 = 5;
+/// The steady state must be reached within this many times `limits.baseline`.
+const BASELINES: u32 = 5;
 
-/// Waits until every probe was good for the whole of `limits.baseline` and a first recovery point is complete.
-/// Decides `baseline`; false: nothing may be harmed.
+/// Waits until every probe was served for the whole of `limits.baseline` and a first recovery point is complete.
+/// Records the decision `baseline`. If it returns false, no fault may be injected.
 pub async fn prove(run: &LiveRun<'_>, background: &Background) -> bool {
     let length = run.plan.setup.limits.baseline.0;
     let clock = run.recorder.clock();
@@ -28,11 +28,12 @@ pub async fn prove(run: &LiveRun<'_>, background: &Background) -> bool {
         match objection {
             None if from >= begin => {
                 let share = 100.0 * clock::worked().saturating_sub(worked).as_secs_f64() / now.since(begin);
-                run.recorder.append(Fact::Note(format!("lifeboat itself took {share:.1} % of one core meanwhile")));
+                run.recorder
+                    .append(Fact::Note(format!("lifeboat itself used {share:.1} % of one core during the baseline")));
                 run.recorder.decide("baseline", Verdict::Met, None);
                 return true;
             }
-            _ if now < begin.plus(length * PATIENCE) => {}
+            _ if now < begin.plus(length * BASELINES) => {}
             objection => {
                 run.recorder.decide("baseline", Verdict::Unknown, objection);
                 return false;
@@ -41,7 +42,7 @@ pub async fn prove(run: &LiveRun<'_>, background: &Background) -> bool {
     }
 }
 
-/// What stands against a steady state, if anything.
+/// Why the state is not steady; none if it is.
 fn judge(probes: &[Watch], answers: &[Vec<Answered>], streak: usize) -> Option<String> {
     probes.iter().zip(answers).find_map(|(watch, answers)| {
         let depth = watch.depth;
@@ -60,7 +61,7 @@ fn judge(probes: &[Watch], answers: &[Vec<Answered>], streak: usize) -> Option<S
         let p99 = times[(times.len() * 99).div_ceil(100) - 1];
         let bound = watch.timeout.as_seconds() / 4.0;
         (p99 > bound).then(|| {
-            format!("the probe `{depth}` was slow (p99 {p99:.3} s, more than a quarter of its timeout): the drill would measure itself")
+            format!("the probe `{depth}` was slow (p99 {p99:.3} s, more than a quarter of its timeout): the probes themselves may be the load")
         })
     })
 }
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn failing_slow_or_missing_answers_are_none() {
         assert!(objection(answers(0.1, &Answer::Failed("503".into()))).is_some_and(|o| o.contains("503")));
-        assert!(objection(answers(0.3, &Answer::Served)).is_some_and(|o| o.contains("measure itself")));
+        assert!(objection(answers(0.3, &Answer::Served)).is_some_and(|o| o.contains("a quarter of its timeout")));
         assert!(objection(answers(0.0, &Answer::Unasked)).is_some_and(|o| o.contains("0 good answers")));
     }
 }

@@ -1,4 +1,4 @@
-//! The proof: the marks are read back, and every check looks.
+//! The verification: the marks are read back, and every check verifies what it planted.
 
 use super::background::Background;
 use super::live::LiveRun;
@@ -9,12 +9,12 @@ use crate::workload::Entry;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Looking at one check may take this long.
+/// The longest time for one check.
 const CHECK: Duration = Duration::from_mins(1);
-/// Reading the marks back may take this long; shorter when the service never came back.
+/// The longest time for reading the marks back: if the service is not back, and if it is.
 const READ: [Duration; 2] = [Duration::from_secs(15), Duration::from_mins(2)];
 
-/// Stops the clients, reads their marks back, lets every check look. The probes go on probes.
+/// Stops the workload, reads the marks back and lets every check verify. The probes go on asking.
 pub async fn verify(run: &LiveRun<'_>, background: &mut Background, stable: bool) -> Result<(), Error> {
     let platform = &run.platform;
     if let Some(clients) = background.workload.take()
@@ -36,16 +36,17 @@ pub async fn verify(run: &LiveRun<'_>, background: &mut Background, stable: bool
     }
     for (check, planted) in run.plan.setup.checks.iter().zip(&background.planted) {
         let look = tokio::time::timeout(CHECK, check.verify(platform.as_ref(), planted)).await;
-        let finding = look.unwrap_or_else(|_| Finding::unknown("it could not look in time"));
+        let finding = look.unwrap_or_else(|_| Finding::unknown("it was not done in time"));
         run.recorder.append(Fact::Checked { check: check.name.to_owned(), finding });
         if let Ok(Err(error)) = tokio::time::timeout(CHECK, check.clear(platform.as_ref(), planted)).await {
-            run.recorder.append(Fact::Note(format!("check `{}` could not clear: {error}", check.name)));
+            run.recorder
+                .append(Fact::Note(format!("the check `{}` could not remove what it planted: {error}", check.name)));
         }
     }
     Ok(())
 }
 
-/// The ledger, read from disk: what counts is what was written down.
+/// The ledger, read from disk: only what is on disk counts.
 async fn entries(run: &LiveRun<'_>) -> Result<Vec<Entry>, Error> {
     run.recorder.append_durable(Fact::Note("the marks are read back".to_owned())).await?;
     let lines = store::read_timeline(&run.context.folder).map_err(|e| Error::caused_by("cannot read the ledger", e))?;

@@ -47,8 +47,8 @@ struct MlflowWorkload {
     seed: u64,
 }
 
-fn parse(node: &Node, problems: &mut Vec<Problem>) -> Option<Clients> {
-    let clients: Clients = read(node, problems)?;
+fn parse(node: &Node, problems: &mut Vec<Problem>) -> Option<MlflowWorkload> {
+    let clients: MlflowWorkload = read(node, problems)?;
     if [clients.runs, clients.artifacts].iter().all(|rate| rate.interval().is_none()) {
         let problem = Problem::new(node, "nothing is written: `runs` and `artifacts` are both zero");
         problems.push(problem.hint("give one of them a rate such as 5/s, or leave out `workload`"));
