@@ -1,7 +1,7 @@
-//! Folders and the timeline on disk: where runs are kept, how history is appended and read back.
+//! Folders and timelines on disk: where runs are kept, and how a timeline is appended to and read.
 //!
-//! Each line carries the digest of the line before, so that a change is seen; a torn last line is tolerated,
-//! because a crash may tear one.
+//! Each line has the digest of the line before, so that a change is found. An incomplete last line is accepted, because a
+//! crash may leave one.
 
 use crate::clock;
 use crate::model::Line;
@@ -15,19 +15,19 @@ pub const TIMELINE: &str = "timeline.jsonl";
 /// The version of the timeline's lines.
 pub const VERSION: u32 = 2;
 
-/// Where set-up keeps what it downloads and builds: `LIFEBOAT_CACHE`, else `/var/cache/lifeboat` for root (whose
+/// The folder where set-up keeps what it downloads and builds: `LIFEBOAT_CACHE`, else `/var/cache/lifeboat` for root (whose
 /// home others may not enter, and PostgreSQL runs as another user), else `~/.cache/lifeboat`.
 pub fn cache() -> PathBuf {
-    place("LIFEBOAT_CACHE", "/var/cache/lifeboat", "XDG_CACHE_HOME", ".cache")
+    folder("LIFEBOAT_CACHE", "/var/cache/lifeboat", "XDG_CACHE_HOME", ".cache")
 }
 
-/// Where platforms live while a drill runs: `LIFEBOAT_STATE`, else `/var/lib/lifeboat` for root, else
+/// The folder of platforms while a drill runs: `LIFEBOAT_STATE`, else `/var/lib/lifeboat` for root, else
 /// `~/.local/state/lifeboat`.
 pub fn state() -> PathBuf {
-    place("LIFEBOAT_STATE", "/var/lib/lifeboat", "XDG_STATE_HOME", ".local/state")
+    folder("LIFEBOAT_STATE", "/var/lib/lifeboat", "XDG_STATE_HOME", ".local/state")
 }
 
-fn place(own: &str, root: &str, xdg: &str, home: &str) -> PathBuf {
+fn folder(own: &str, root: &str, xdg: &str, home: &str) -> PathBuf {
     let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     set(own).unwrap_or_else(|| {
         if rustix::process::geteuid().is_root() {
@@ -106,7 +106,7 @@ impl Timeline {
         Ok(Self { file, number: 0, before: String::new() })
     }
 
-    /// Goes on with the timeline of a dead run; a torn last line is cut off.
+    /// Continues the timeline of a dead run; an incomplete last line is removed.
     ///
     /// # Errors
     /// When it cannot be read or written.
@@ -122,10 +122,10 @@ impl Timeline {
         Ok(Self { file, number, before: last.map(digest).unwrap_or_default() })
     }
 
-    /// Appends lines in one write; the numbers and digests are set here. Answers the lines as written.
+    /// Appends lines in one write and sets their numbers and digests. Returns the lines as written.
     ///
     /// # Errors
-    /// When the disk says no.
+    /// When it cannot be written.
     pub fn append(&mut self, mut lines: Vec<Line>) -> io::Result<Vec<Line>> {
         let mut bytes = Vec::with_capacity(lines.len() * 256);
         for line in &mut lines {
@@ -144,7 +144,7 @@ impl Timeline {
     /// Makes everything appended durable.
     ///
     /// # Errors
-    /// When the disk says no.
+    /// When it cannot be written.
     pub fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
@@ -153,7 +153,7 @@ impl Timeline {
 /// Reads a timeline.
 ///
 /// # Errors
-/// When it is not there, a line is not one of ours, or history was changed. A torn last line is left out.
+/// When it is not there, a line cannot be read, or a line was changed. An incomplete last line is left out.
 pub fn read_timeline(folder: &Path) -> io::Result<Vec<Line>> {
     let mut reader = BufReader::with_capacity(1 << 20, File::open(folder.join(TIMELINE))?);
     let (mut lines, mut before, mut text) = (vec![], String::new(), vec![]);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeline_of_another_schema_is_told_and_not_misread() {
+    fn a_timeline_of_another_schema_is_refused_with_the_reason() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(TIMELINE), "{\"schema\":1,\"fact\":{\"unheard_of\":1}}\n").unwrap();
         let said = read_timeline(folder.path()).unwrap_err().to_string();
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_last_line_is_tolerated_and_a_changed_one_is_not() {
+    fn an_incomplete_last_line_is_accepted_and_a_changed_line_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let mut timeline = Timeline::create(folder.path()).unwrap();
         timeline.append(vec![note("a"), note("b"), note("c")]).unwrap();
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(read_timeline(folder.path()).unwrap().len(), 2);
         Timeline::reopen(folder.path()).unwrap().append(vec![note("d")]).unwrap();
         assert_eq!(read_timeline(folder.path()).unwrap().len(), 3);
-        fs::write(&path, whole.replace("\"b\"", "\"x\"")).unwrap();
+        fs::write(&path, whole.refolder("\"b\"", "\"x\"")).unwrap();
         assert!(read_timeline(folder.path()).unwrap_err().to_string().contains("line 3"));
     }
 }

@@ -48,7 +48,7 @@ async fn each_broken_promise_of_the_database_is_named() {
         ("DELETE FROM experiments", "1 runs without their experiment"),
         ("UPDATE runs SET artifact_uri = NULL", "1 runs without an artifact URI"),
         ("UPDATE model_versions SET run_id = 'gone' WHERE version = 1", "1 model versions without their run"),
-        ("UPDATE runs SET start_time = 0", "no recent runs, where there were some"),
+        ("UPDATE runs SET start_time = 0", "there are no recent runs, but before the fault there were some"),
         ("DROP TABLE runs", "the table `public.runs` is gone"),
         ("DROP TABLE \"Nobody asks\"", "the table `public.\"Nobody asks\"` is gone"),
         ("DELETE FROM \"Nobody asks\"", "the table `public.\"Nobody asks\"` is empty"),

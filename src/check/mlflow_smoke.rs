@@ -1,7 +1,7 @@
-//! The check `mlflow-smoke`: five questions to MLflow that a platform in use must be able to answer.
+//! The check `mlflow-smoke`: five requests to MLflow that a platform in use must be able to answer.
 //!
-//! Liveness, experiments, registry, a model's bytes and a write: each looks at another part of the platform, and a
-//! restore that forgot one of them fails by name.
+//! Liveness, experiments, registry, a model's bytes and a write. Each concerns another part of the platform, so a restore
+//! that left one out fails with its name.
 
 use super::Check;
 use crate::client::{Error, mlflow::Mlflow, tasks};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Five questions to MLflow.
+/// Five requests to MLflow.
 pub const KIND: Kind<dyn Check> = Kind {
     name: "mlflow-smoke",
     about: "MLflow answers, lists experiments and models, serves a model's bytes, and takes a run and reads it back.",
@@ -25,7 +25,7 @@ pub const KIND: Kind<dyn Check> = Kind {
     parse: |n, p| read::<MlflowSmoke>(n, p).map(|k| Box::new(k) as _),
 };
 
-/// Nothing is to be chosen.
+/// It has no settings.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct MlflowSmoke {}
@@ -64,7 +64,7 @@ impl Check for MlflowSmoke {
         let artifact = if models.is_empty() { None } else { Some(artifact(&mlflow).await?) };
         let experiments = names(&mlflow, "experiments", "experiments").await?.len();
         let before = PlantedSmoke { scratch: format!("lifeboat-smoke-{run}"), experiments, models, artifact };
-        serde_json::to_value(before).map(Planted).map_err(|e| Error::caused_by("cannot write down what was planted", e))
+        serde_json::to_value(before).map(Planted).map_err(|e| Error::caused_by("cannot record what was planted", e))
     }
 
     async fn verify(&self, platform: &dyn Platform, planted: &Planted) -> Finding {
@@ -91,14 +91,15 @@ impl Check for MlflowSmoke {
         let Some(scratch) = planted.0["scratch"].as_str() else { return Ok(()) };
         if let Some(id) = tasks::known_experiment(&mlflow, scratch).await? {
             let gone = mlflow.post("experiments/delete", &json!({ "experiment_id": id })).await;
-            // One that was deleted before is still found by its name.
+            // An experiment that was deleted before is still found by its name.
             return gone.map(|_| ()).or_else(|error| if tasks::missing(&error) { Ok(()) } else { Err(error) });
         }
         Ok(())
     }
 }
 
-/// Met if all went well; else missed, by name. A service that does not answer after its recovery is a missed one.
+/// Met if all five succeed, else missed, with the names of those that failed. No answer counts as missed too: after the
+/// recovery the service must answer.
 fn judge(answers: &[(&str, Result<String, String>)]) -> Finding {
     let failed: Vec<_> =
         answers.iter().filter_map(|(name, answer)| answer.as_ref().err().map(|why| format!("{name}: {why}"))).collect();
@@ -175,7 +176,7 @@ mod tests {
     use crate::model::Verdict;
 
     #[test]
-    fn a_failed_question_is_named_in_the_reason() {
+    fn a_failed_request_is_named_in_the_reason() {
         let finding =
             judge(&[("health", Ok("OK".into())), ("registry", Err("503".into())), ("write", Err("400".into()))]);
         assert_eq!(finding.verdict, Verdict::Missed);

@@ -1,6 +1,6 @@
 //! The check `performance`: searches are as fast after the recovery as users expect.
 //!
-//! A restore that forgot the planner's statistics or an index gives right answers, late.
+//! A restore without the planner's statistics or an index gives right answers, but slowly.
 
 use super::Check;
 use crate::client::{Error, mlflow::Mlflow, tasks};
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Ten searches of experiments, each in time.
+/// Ten searches of experiments, each fast enough.
 pub const KIND: Kind<dyn Check> = Kind {
     name: "performance",
     about: "Ten searches of experiments, one after the other, each answered in time.",

@@ -1,8 +1,8 @@
 //! The check `registry-artifacts`: the registry's rows and the bucket's objects agree, byte by byte.
 //!
-//! A database and a bucket are backed up apart and restored apart, so each can be whole and the pair be broken: a
-//! version whose files are gone, an alias of a version that is gone. What has lost its row and its objects
-//! together is no disagreement; the recovery point tells of that.
+//! Database and bucket are backed up and restored separately. So each can be complete and both together can be wrong: a
+//! version without its files, an alias of a version that is gone. A version that lost its row and its objects together is
+//! no disagreement; the recovery point measures that loss.
 
 use super::Check;
 use crate::client::{Error, postgres, s3};
@@ -25,7 +25,7 @@ pub const KIND: Kind<dyn Check> = Kind {
     parse: |n, p| read::<RegistryArtifacts>(n, p).map(|k| Box::new(k) as _),
 };
 
-/// Nothing is to be chosen.
+/// It has no settings.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RegistryArtifacts {}
@@ -38,7 +38,7 @@ const ALIASES: &str = "SELECT name, alias, version FROM registered_model_aliases
 
 /// Requests to the object store at a time.
 const AT_ONCE: usize = 16;
-/// Exceptions named in the reason; all of them are among the figures.
+/// The number of disagreements in the reason; all of them are among the figures.
 const NAMED: usize = 3;
 
 /// A version's name and the digests of its objects, by key.
@@ -66,7 +66,7 @@ impl Check for RegistryArtifacts {
         let registry = Registry::read(platform).await?;
         let versions = digests(platform.objects()?, &registry.versions).await?;
         let before = serde_json::to_value(PlantedRegistry { versions });
-        before.map(Planted).map_err(|e| Error::caused_by("cannot write down what was planted", e))
+        before.map(Planted).map_err(|e| Error::caused_by("cannot record what was planted", e))
     }
 
     async fn verify(&self, platform: &dyn Platform, planted: &Planted) -> Finding {
@@ -82,7 +82,7 @@ impl Check for RegistryArtifacts {
     }
 }
 
-/// What the database says.
+/// Versions and aliases in the database.
 struct Registry {
     versions: Vec<ModelVersion>,
     /// Each alias with the version that it names.
@@ -113,10 +113,10 @@ async fn look(platform: &dyn Platform, before: &PlantedRegistry) -> Result<Findi
     Ok(judge(before, &now, &registry.aliases))
 }
 
-/// Compares; `now` has every version that the database knows, be it without objects.
+/// Compares. `now` has every version that is in the database, with or without objects.
 fn judge(before: &PlantedRegistry, now: &Digests, aliases: &[(String, String)]) -> Finding {
     if before.versions.is_empty() {
-        return Finding::unknown("the registry had no model version to look at");
+        return Finding::unknown("the registry had no model version to compare");
     }
     if now.is_empty() {
         return Finding::missed(format!("no model version is left of {}", before.versions.len()));
@@ -134,7 +134,7 @@ fn judge(before: &PlantedRegistry, now: &Digests, aliases: &[(String, String)]) 
             }
         }
         if objects.is_empty() && known.is_none_or(BTreeMap::is_empty) {
-            exceptions.push(format!("{version}: no object is where it points"));
+            exceptions.push(format!("{version}: there are no objects at its location"));
         }
     }
     let dangling = aliases.iter().filter(|(_, version)| !now.contains_key(version));
@@ -148,7 +148,7 @@ fn judge(before: &PlantedRegistry, now: &Digests, aliases: &[(String, String)]) 
     exceptions.into_iter().fold(finding, |finding, exception| finding.figure("exception", exception))
 }
 
-/// Lists and reads the objects of every version.
+/// Lists and reads the objects of every version, and returns their digests.
 async fn digests(objects: &dyn Objects, versions: &[ModelVersion]) -> Result<Digests, Error> {
     let lists: Vec<_> = versions.iter().map(|version| list(objects, version)).collect();
     let lists: Vec<_> = stream::iter(lists).buffer_unordered(AT_ONCE).try_collect().await?;
@@ -172,7 +172,7 @@ async fn digest(objects: &dyn Objects, name: String, key: String) -> Result<(Str
     Ok((name, key, digest))
 }
 
-/// Under which keys a version's objects lie, with a slash at the end.
+/// The prefix of the keys of a version's objects, with a slash at the end.
 fn prefix(objects: &dyn Objects, version: &ModelVersion) -> Result<String, Error> {
     let own = format!("s3://{}/", objects.bucket());
     let location = version.location.trim_end_matches('/');
@@ -217,7 +217,7 @@ mod tests {
             (versions(&[("m version 1", &[("a", "1"), ("b", "x")])]), "m version 1: the object `b` has other bytes"),
             (
                 versions(&[("m version 1", &[("a", "1"), ("b", "2")]), ("m version 3", &[])]),
-                "m version 3: no object is where it points",
+                "m version 3: there are no objects at its location",
             ),
             (versions(&[("m version 2", &[("c", "3")])]), "m@champion: there is no m version 1"),
             (versions(&[]), "no model version is left of 2"),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_went_with_its_objects_is_no_disagreement() {
+    fn a_row_that_is_lost_with_its_objects_is_no_disagreement() {
         let before =
             PlantedRegistry { versions: versions(&[("m version 1", &[("a", "1")]), ("m version 2", &[("c", "3")])]) };
         assert_eq!(judge(&before, &versions(&[("m version 1", &[("a", "1")])]), &aliases()).verdict, Verdict::Met);

@@ -1,9 +1,9 @@
-//! The check `sql-integrity`: what the database must never hold, and what it must hold where it did before.
+//! The check `sql-integrity`: no row is in the database that must not be there, and no table is gone or empty.
 //!
-//! Every table that was there must be there, and not empty where it was not: most of a platform's tables are read by
-//! no client in the minutes after a restore (of MLflow 3.17's, `webhooks` is one), so nobody else would miss them.
-//! Foreign keys forbid some of it in a healthy database, so a finding there means that a restore lost the keys;
-//! a version's run has none (MLflow 3.17) and can dangle by itself.
+//! Every table that was there must be there, and must have rows if it had some. Clients do not read most tables in the
+//! minutes after a restore (of MLflow 3.17, `webhooks` is one), so otherwise their loss would go unnoticed. In a healthy
+//! database foreign keys forbid some of these rows; if there are any, a restore lost the keys. The run of a model version
+//! has no foreign key (MLflow 3.17) and can be missing by itself.
 
 use super::Check;
 use crate::client::{Error, postgres};
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tokio_postgres::Client;
 
-/// Rows that must not be there, and recent ones that must.
+/// Rows that must not be there, and recent rows and tables that must.
 pub const KIND: Kind<dyn Check> = Kind {
     name: "sql-integrity",
     about: "No table is gone or empty that was not, no run lacks its experiment or artifact URI, no model version its \
@@ -27,12 +27,12 @@ pub const KIND: Kind<dyn Check> = Kind {
     parse: |n, p| read::<SqlIntegrity>(n, p).map(|k| Box::new(k) as _),
 };
 
-/// Nothing is to be chosen.
+/// It has no settings.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SqlIntegrity {}
 
-/// What is counted, and how it is told; each must be none.
+/// What is counted, with its query; each count must be zero.
 const NONE: [(&str, &str); 3] = [
     (
         "runs without their experiment",
@@ -46,7 +46,7 @@ const NONE: [(&str, &str); 3] = [
     ),
 ];
 
-/// Runs begun within the last day.
+/// Counts the runs that began within the last day.
 const RECENT: &str = "SELECT count(*) FROM runs WHERE start_time > \
     (extract(epoch FROM now() - interval '24 hours') * 1000)::bigint";
 
@@ -72,7 +72,7 @@ impl Check for SqlIntegrity {
     async fn plant(&self, platform: &dyn Platform, _: &str) -> Result<Planted, Error> {
         let client = connect(platform).await?;
         let before = PlantedTables { recent: count(&client, RECENT).await?, tables: tables(&client).await? };
-        serde_json::to_value(before).map(Planted).map_err(|e| Error::caused_by("cannot write down what was planted", e))
+        serde_json::to_value(before).map(Planted).map_err(|e| Error::caused_by("cannot record what was planted", e))
     }
 
     async fn verify(&self, platform: &dyn Platform, planted: &Planted) -> Finding {
@@ -110,7 +110,7 @@ async fn look(platform: &dyn Platform, planted: &Planted) -> Result<Finding, Err
     let recent = count(&client, RECENT).await?;
     figures.push(("recent runs", recent));
     if recent == 0 && before.recent > 0 {
-        wrong.push("no recent runs, where there were some".to_owned());
+        wrong.push("there are no recent runs, but before the fault there were some".to_owned());
     }
     let finding = if wrong.is_empty() { Finding::met() } else { Finding::missed(wrong.join("; ")) };
     Ok(figures.into_iter().fold(finding, |finding, (what, found)| finding.figure(what, found)))

@@ -1,4 +1,6 @@
-//! The facts of a run: what happened, never how to show it. The list is closed; payloads are plain data.
+//! The facts of a run: what happened, never how to show it.
+//!
+//! The list is closed and its payloads are plain data, so that a new fault, check or environment needs no new fact.
 
 use super::{Finding, Mark, MarkState, Planted, Receipt, RecoveryPoint, Terms, Verdict};
 use crate::clock::Moment;
@@ -36,7 +38,7 @@ impl std::fmt::Display for Phase {
     }
 }
 
-/// What a probe was told.
+/// What a probe got as an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
@@ -44,11 +46,11 @@ pub enum Answer {
     Served,
     /// A wrong answer, a refusal or none in time; why.
     Failed(String),
-    /// Not asked in time, by our own fault; never outage.
+    /// Not asked in time, or Lifeboat's own connection failed; never an outage.
     Unasked,
 }
 
-/// One tick of a probe.
+/// One tick of a probe: when it asked, and the answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answered {
     /// Index into the terms' probes.
@@ -57,7 +59,7 @@ pub struct Answered {
     pub due: Moment,
     /// When it was asked.
     pub asked: Moment,
-    /// When the answer was there.
+    /// When the answer had come.
     pub ended: Moment,
     /// The answer.
     pub answer: Answer,
@@ -75,7 +77,7 @@ pub enum Fact {
         version: String,
         /// Digest of the plan.
         plan: String,
-        /// What was promised and how it is watched; apart, lest the rarest fact make every other one as large.
+        /// Objectives, probes and checks of the drill. Boxed, because otherwise this rare fact would make all facts larger.
         terms: Box<Terms>,
     },
     /// A phase began; the one before ended.
@@ -100,7 +102,7 @@ pub enum Fact {
         /// Index of the fault.
         fault: usize,
     },
-    /// The call that injects the fault came back.
+    /// The call that injects the fault returned.
     Injected {
         /// Index of the fault.
         fault: usize,
@@ -132,7 +134,7 @@ pub enum Fact {
     StepEnded {
         /// Its id.
         id: String,
-        /// How.
+        /// Its result.
         finding: Finding,
     },
     /// A step of the runbook was not carried out.
@@ -153,75 +155,75 @@ pub enum Fact {
     BackupEnded {
         /// Its number.
         number: u64,
-        /// The point it made.
+        /// The recovery point that it made.
         point: Option<RecoveryPoint>,
         /// Why it made none.
         error: Option<String>,
     },
     /// A probe's tick.
     Answered(Answered),
-    /// The harness itself stood still or the machine slept.
+    /// The harness itself was stalled, or the machine was suspended.
     Stalled {
-        /// Last sign of life before.
+        /// The last heartbeat before.
         from: Moment,
-        /// First sign of life after.
+        /// The first heartbeat after.
         to: Moment,
     },
     /// A mark will be sent.
     Sending(Mark),
-    /// A mark's parts were all acknowledged.
+    /// All parts of a mark were acknowledged.
     Acknowledged {
         /// Its number.
         mark: u64,
-        /// Where its subject lies.
+        /// The id of its subject.
         at: Option<String>,
     },
     /// A mark got no answer or a bad one: it may or may not be there.
     Unanswered {
         /// Its number.
         mark: u64,
-        /// What was said instead.
+        /// What was answered instead, or that there was no answer.
         reason: String,
     },
-    /// What became of a mark.
+    /// A mark was read back.
     MarkState {
         /// Its number.
         mark: u64,
         /// What became of it.
         state: MarkState,
     },
-    /// A check planted what it will look for.
+    /// A check recorded, and perhaps made, what it will look for.
     Planted {
         /// Its name.
         check: String,
         /// What it planted.
         planted: Planted,
     },
-    /// A check looked.
+    /// A check verified what it had planted.
     Checked {
         /// Its name.
         check: String,
         /// What it found.
         finding: Finding,
     },
-    /// The run decided something about itself: `baseline`, `protected`, `recovered`.
+    /// The run took a decision about itself, such as `baseline` or `guard`.
     Decided {
         /// What was judged.
         what: String,
-        /// How.
+        /// The result.
         verdict: Verdict,
         /// Why.
         reason: Option<String>,
     },
     /// The user stopped the run.
     Interrupted,
-    /// Something worth saying.
+    /// A remark for the report.
     Note(String),
     /// The run ended.
     Ended,
 }
 
-/// A fact with its place in history.
+/// A line of the timeline: a fact with its number, its times and the digest of the line before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     /// Version of the schema.

@@ -1,4 +1,4 @@
-//! What was found, what was planted, what was made: plain data that travels on the timeline.
+//! Findings, receipts, planted data and recovery points: plain data that is written to the timeline.
 
 use super::Verdict;
 use crate::clock::Moment;
@@ -7,12 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The answer of a check or a confirmation.
+/// The result of a check, a step or a confirmation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// Met: as it should be. Missed: not so. Unknown: could not be found out.
+    /// Met: as it should be. Missed: not as it should be. Unknown: it could not be found out.
     pub verdict: Verdict,
-    /// Why not met, in one sentence; with a met one, what was seen, if worth saying.
+    /// Why it is not met, in one sentence. If it is met, a remark, or nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Figures for the report: name and value.
@@ -21,11 +21,11 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// All is as it should be.
+    /// It is as it should be.
     pub fn met() -> Self {
         Self { verdict: Verdict::Met, reason: None, figures: vec![] }
     }
-    /// It is not so, because `reason`.
+    /// It is not as it should be, because `reason`.
     pub fn missed(reason: impl Into<String>) -> Self {
         Self { verdict: Verdict::Missed, reason: Some(reason.into()), figures: vec![] }
     }
@@ -41,7 +41,7 @@ impl Finding {
     }
 }
 
-/// The serialisable proof of an act: enough to undo it after a crash. Its maker alone knows the shape.
+/// The record of an act, enough to undo it after a crash. Only the code that made it knows its shape.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Receipt(pub Value);
@@ -54,13 +54,13 @@ pub struct Planted(pub Value);
 /// A state that an engine can restore.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RecoveryPoint {
-    /// The engine's own name for it; for engines that keep a folder per point, the folder's name.
+    /// Its name at the engine. For engines that keep a folder for each point, the name of the folder.
     pub id: String,
-    /// The latest moment at which its snapshot can have been taken.
+    /// The latest moment at which its snapshot can have been taken, on the run's clock.
     pub snapshot: Moment,
-    /// The same in wall time, for people.
+    /// The same in wall time.
     #[schemars(with = "String")]
     pub taken_at: Timestamp,
-    /// Bytes stored; unknown for engines that do not say.
+    /// Bytes stored; none if the engine does not say.
     pub bytes: Option<u64>,
 }

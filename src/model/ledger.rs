@@ -1,4 +1,4 @@
-//! Marks: the numbered writes of a workload, and what became of them.
+//! Marks: the numbered writes of a workload, and their states after the recovery.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,38 +13,38 @@ pub enum Part {
     Object,
 }
 
-/// What a write did to its subject.
+/// What a write does to its subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Operation {
-    /// Made it.
+    /// Creates it.
     Create,
-    /// Gave an earlier one a new value.
+    /// Gives an earlier one a new value.
     Overwrite,
-    /// Took an earlier one away.
+    /// Deletes an earlier one.
     Delete,
 }
 
-/// One numbered write. It is on disk, outside the blast radius, before it is sent.
+/// One numbered write. It is on disk, outside the blast radius, before it is sent to the platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// Its number, from 1, in the order of sending.
     pub number: u64,
-    /// What it writes to: several marks share a subject when later ones overwrite or delete it.
+    /// What it writes to. Several marks have the same subject if later ones overwrite or delete it.
     pub subject: String,
     /// What it does to the subject.
     pub operation: Operation,
     /// Its parts.
     pub parts: Vec<Part>,
-    /// The value written: what must be read back.
+    /// The value that is written, and must be read back.
     pub value: String,
-    /// Where the subject lies, known once it has been created (a run's id).
+    /// The id of the subject (of a run in MLflow), known once it has been created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
 }
 
 impl Mark {
-    /// The name that a report gives it; no two marks share one.
+    /// Its name in reports; no two marks have the same.
     pub fn name(&self) -> String {
         let verb = match self.operation {
             Operation::Create => "",
@@ -58,19 +58,19 @@ impl Mark {
     }
 }
 
-/// What became of an acknowledged mark, seen from outside after the recovery.
+/// The state of an acknowledged mark when it is read back after the recovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MarkState {
-    /// There as written, or rightly replaced or removed by a later mark.
+    /// It is there as written, or a later mark replaced or deleted it.
     Survived,
-    /// Not there.
+    /// It is not there.
     Lost,
-    /// A row without its object or an object without its row.
+    /// The row is there without its object, or the object without its row.
     Half,
-    /// There, with another content than any mark wrote.
+    /// It is there with a content that no mark wrote.
     Corrupted,
-    /// A delete that was undone: the mark is lost, and what it deleted is back.
+    /// A delete is undone: this mark is lost, and what it deleted is there again.
     Resurrected,
     /// It could not be read back.
     Unread,

@@ -1,4 +1,4 @@
-//! Plain data that every floor shares: no behaviour beyond arithmetic, no I/O.
+//! Plain data that all modules share: no behaviour beyond arithmetic, and no I/O.
 
 pub mod at;
 pub mod fact;

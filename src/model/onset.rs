@@ -6,20 +6,20 @@ use jiff::Timestamp;
 /// The interval in which the first fault of a disaster took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Onset {
-    /// The injecting call was made: not before.
+    /// When the call that injects it was made: it took effect not before.
     pub injecting: Moment,
-    /// Its effect was observed: not after.
+    /// When its effect was observed: it took effect not after.
     pub confirmed: Moment,
 }
 
-/// The onset of a disaster with what its recovery needs beside it: several faults can make one disaster.
+/// A disaster of one or more faults: its onset, and what the recovery needs to know besides.
 #[derive(Debug, Clone, Copy)]
 pub struct Disaster {
     /// When the first fault took effect.
     pub onset: Onset,
     /// When the effect of the last fault so far was observed.
     pub last_confirmed: Moment,
-    /// When the first injecting call was made, in wall time, to compare with what servers tell of their own times.
+    /// When the first injecting call was made, in wall time, to compare with the times of servers.
     pub began_at: Timestamp,
     /// When the effect of the last fault so far was observed, in wall time.
     pub confirmed_at: Timestamp,

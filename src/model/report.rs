@@ -1,11 +1,12 @@
-//! Everything that a renderer may know. `report.json` is this, and its JSON Schema is published.
+//! The report: everything that a file or a terminal may show of a run. `report.json` is this, and its JSON Schema is
+//! published.
 
 use super::{Depth, MarkState, RecoveryPoint, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The name of this shape; it changes when a reader would have to.
+/// The name of this schema; it changes if readers have to change.
 pub const SCHEMA: &str = "lifeboat/report/v1";
 
 /// What a run means.
@@ -19,19 +20,19 @@ pub struct Report {
     pub scenario: String,
     /// What the drill is about.
     pub about: String,
-    /// The lines of the runbooks' demands that the drill tries, by their ids.
+    /// The ids of the requirements that the drill tries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requirements: Vec<String>,
-    /// The verdict that the drill is written for.
+    /// The verdict that the drill should have.
     #[serde(default = "met")]
     pub expected: Verdict,
     /// The run.
     pub run: String,
     /// The kind of environment.
     pub environment: String,
-    /// When it began, wall time.
+    /// When it began, in wall time.
     pub began: String,
-    /// How long it took, seconds.
+    /// How long it took, in seconds.
     pub seconds: f64,
     /// Digest of the plan that was carried out.
     pub plan: String,
@@ -39,9 +40,9 @@ pub struct Report {
     pub version: String,
     /// The worst of all verdicts.
     pub verdict: Verdict,
-    /// Each verdict that was merged, with its reason.
+    /// Each judgement of which `verdict` is the worst.
     pub judgements: Vec<Judgement>,
-    /// The two numbers.
+    /// Recovery time and recovery point.
     pub measurements: Measurements,
     /// The marks of the whole run, counted.
     pub writes: Writes,
@@ -58,14 +59,14 @@ pub struct Report {
     pub phases: Vec<PhaseTime>,
     /// Named moments of the run, seconds on its clock.
     pub moments: BTreeMap<String, f64>,
-    /// How the probes themselves did.
+    /// The performance of the probes themselves.
     pub probes: Vec<ProbeFigures>,
-    /// The points that the engine made.
+    /// The recovery points that the engine made.
     pub points: Vec<RecoveryPoint>,
-    /// What was said on the side.
+    /// Remarks of the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<Note>,
-    /// Why to doubt the numbers, and what to do about it.
+    /// Why the numbers may be wrong or incomplete, and what to do about it.
     pub caveats: Vec<String>,
     /// What was left behind; empty when all is gone.
     pub left: Vec<String>,
@@ -75,27 +76,27 @@ fn met() -> Verdict {
     Verdict::Met
 }
 
-/// Something said on the side.
+/// A remark of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Note {
     /// When, seconds on the run's clock.
     pub at: f64,
-    /// What.
+    /// The remark.
     pub text: String,
 }
 
-/// One verdict among those merged.
+/// One verdict, with what was judged and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Judgement {
     /// What was judged.
     pub what: String,
-    /// How.
+    /// The result.
     pub verdict: Verdict,
     /// Why not met.
     pub reason: Option<String>,
 }
 
-/// The two numbers that a business means.
+/// Recovery time actual and recovery point actual.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Measurements {
     /// Recovery time actual at each depth that was probed.
@@ -109,13 +110,13 @@ pub struct Measurements {
 pub struct Measurement {
     /// The best single value; null if it could not be measured.
     pub seconds: Option<f64>,
-    /// The truth is not below.
+    /// The true value is not lower.
     pub low: Option<f64>,
-    /// The truth is not above; null if it is open.
+    /// The true value is not higher; null if there is no bound.
     pub high: Option<f64>,
-    /// What was promised, seconds.
+    /// The objective, in seconds.
     pub objective: Option<f64>,
-    /// Null where nothing was promised.
+    /// Null if there is no objective.
     pub verdict: Option<Verdict>,
     /// Why the verdict is not met.
     pub reason: Option<String>,
@@ -138,15 +139,15 @@ pub struct Writes {
     pub sent: u64,
     /// Acknowledged in all parts.
     pub acknowledged: u64,
-    /// Of those, there afterwards; null if it could not be read back.
+    /// Of those, there afterwards; null if not all could be read back.
     pub survived: Option<u64>,
     /// Of those, gone (among them the deletes that were undone).
     pub lost: Option<u64>,
     /// Of those, a row without its object or the reverse.
     pub half: Option<u64>,
-    /// Of those, there with a content nobody wrote.
+    /// Of those, there with a content that no mark wrote.
     pub corrupted: Option<u64>,
-    /// Deleted things that are back; each is among the lost as the delete it was.
+    /// Deleted subjects that are back; the delete itself is counted as lost.
     pub resurrected: Option<u64>,
     /// Never acknowledged: may or may not be there.
     pub indeterminate: u64,
@@ -157,7 +158,7 @@ pub struct Writes {
 pub struct Loss {
     /// Lost, half, corrupted or resurrected.
     pub kind: MarkState,
-    /// What.
+    /// The name of the mark.
     pub name: String,
     /// When it was acknowledged, seconds on the run's clock.
     pub at: f64,
@@ -187,7 +188,7 @@ pub struct StepReport {
     pub begin: f64,
     /// When it ended; null if it never did.
     pub end: Option<f64>,
-    /// How.
+    /// The result.
     pub verdict: Verdict,
     /// Why not met.
     pub reason: Option<String>,
@@ -215,7 +216,7 @@ pub struct PhaseTime {
     pub end: f64,
 }
 
-/// How a probe did.
+/// The performance of a probe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbeFigures {
     /// Its depth.
@@ -226,9 +227,9 @@ pub struct ProbeFigures {
     pub timeout: f64,
     /// Good answers.
     pub served: u64,
-    /// Bad ones.
+    /// Failed answers.
     pub failed: u64,
-    /// Ticks not asked in time.
+    /// Ticks that were not asked in time.
     pub unasked: u64,
     /// 99th percentile of asked − due, milliseconds.
     pub late_p99_ms: f64,

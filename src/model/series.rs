@@ -1,25 +1,25 @@
-//! Several runs compared: a row for each drill in each place, folded from reports.
+//! Several runs compared: a row for each drill in each environment, made from reports.
 
 use super::Verdict;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the runs of one drill in one place came to.
+/// The results of the runs of one drill in one environment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Row {
     /// The drill.
     pub drill: String,
-    /// The lines of the runbooks' demands that it tries, by their ids.
+    /// The ids of the requirements that it tries.
     pub requirements: Vec<String>,
     /// The kind of environment.
     pub environment: String,
     /// Recovery time actual at the depth that was judged, seconds: the median of the runs where it was measured.
     pub rta_s: Option<f64>,
-    /// Recovery point actual, seconds: the largest of the runs; null if one of them does not know.
+    /// Recovery point actual, seconds: the largest of the runs; null if it is unknown in one of them.
     pub rpa_s: Option<f64>,
     /// The worst verdict.
     pub verdict: Verdict,
-    /// The verdict that the drill is written for.
+    /// The verdict that the drill should have.
     pub expected: Verdict,
     /// Each run.
     pub runs: Vec<RowRun>,
@@ -28,7 +28,7 @@ pub struct Row {
 /// One run of a row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RowRun {
-    /// The run; empty if it did not get so far as to have a name.
+    /// The run; empty if it failed before it had a name.
     pub run: String,
     /// Its recovery time actual, seconds.
     pub rta_s: Option<f64>,
@@ -36,7 +36,7 @@ pub struct RowRun {
     pub rpa_s: Option<f64>,
     /// Its verdict.
     pub verdict: Verdict,
-    /// Why it is not met, in the report's words.
+    /// Why it is not met, as the report says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

@@ -1,23 +1,23 @@
-//! Met, missed or unknown; the worst wins, and unknown is never green.
+//! A verdict: met, missed or unknown. The worst of several counts, and unknown never counts as met.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What became of a promise. Ordered from best to worst, so that merging is `max`.
+/// Was an objective or a check kept? Ordered from best to worst, so that merging is `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Kept, even at the doubtful end of the band.
+    /// Kept, even at the high end of the band.
     Met,
     /// Could not be judged.
     Unknown,
-    /// Broken, even at the kind end of the band.
+    /// Not kept, even at the low end of the band.
     Missed,
 }
 
 impl Verdict {
-    /// The worst of several; nothing judged is unknown.
+    /// The worst of several; unknown if there are none.
     pub fn merge(verdicts: impl IntoIterator<Item = Self>) -> Self {
         verdicts.into_iter().max().unwrap_or(Self::Unknown)
     }

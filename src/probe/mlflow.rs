@@ -1,4 +1,4 @@
-//! The probe `mlflow`: a client at MLflow's front endpoint, at one of four depths.
+//! The probe `mlflow`: a client at MLflow's endpoint, at one of four depths.
 //!
 //! `/health` stays 200 with the database gone, and `runs/get` stays 200 with the table of metrics gone (seen with
 //! MLflow 3.17): so reading compares a param and also the history of a metric.
@@ -26,7 +26,7 @@ pub const KIND: Kind<dyn Probe> = Kind {
     parse: |n, p| parse(n, p).map(|k| Box::new(k) as _),
 };
 
-/// What is asked, and how often.
+/// Depth, interval and timeout of the probe.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct MlflowProbe {
@@ -63,22 +63,22 @@ impl Probe for MlflowProbe {
     async fn learn(&self, platform: Arc<dyn Platform>) -> Result<Arc<dyn Question>, Error> {
         let base = platform.endpoints().mlflow.as_deref();
         let base = base.ok_or_else(|| Error::new("cannot ask `mlflow`", "the environment has no such endpoint"))?;
-        // Learning is allowed to be slow; answering is not.
-        let patient = Mlflow::fresh(base, Duration::from_secs(30))?;
+        // The first reading may be slow; an answer may not.
+        let slow_client = Mlflow::fresh(base, Duration::from_secs(30))?;
         let mlflow = Mlflow::fresh(base, self.watch().timeout.0)?;
         Ok(match self.depth {
             Depth::Health => Arc::new(HealthQuestion(mlflow)),
-            Depth::Read => Arc::new(ReadQuestion::learn(mlflow, &patient).await?),
+            Depth::Read => Arc::new(ReadQuestion::learn(mlflow, &slow_client).await?),
             Depth::Write => {
-                let experiment = tasks::experiment(&patient, EXPERIMENT).await?;
+                let experiment = tasks::experiment(&slow_client, EXPERIMENT).await?;
                 Arc::new(WriteQuestion { mlflow, experiment: Mutex::new(Some(experiment)) })
             }
-            Depth::Artifact | Depth::Predict => Arc::new(ArtifactQuestion::learn(mlflow, &patient).await?),
+            Depth::Artifact | Depth::Predict => Arc::new(ArtifactQuestion::learn(mlflow, &slow_client).await?),
         })
     }
 }
 
-/// Where the probe of depth `write` leaves its runs.
+/// The experiment in which the probe of depth `write` creates its runs.
 const EXPERIMENT: &str = "lifeboat-probe";
 
 struct HealthQuestion(Mlflow);
@@ -90,7 +90,7 @@ impl Question for HealthQuestion {
     }
 }
 
-/// A known run, by id: its params, and the latest values of its metrics.
+/// A known run, by its id: its params and the latest values of its metrics must be as before.
 struct ReadQuestion {
     mlflow: Mlflow,
     run: String,
@@ -99,13 +99,13 @@ struct ReadQuestion {
 }
 
 impl ReadQuestion {
-    async fn learn(mlflow: Mlflow, patient: &Mlflow) -> Result<Self, Error> {
-        let experiment = tasks::known_experiment(patient, "seed-00001").await?;
+    async fn learn(mlflow: Mlflow, slow_client: &Mlflow) -> Result<Self, Error> {
+        let experiment = tasks::known_experiment(slow_client, "seed-00001").await?;
         let what = "cannot find a run to read";
         let experiment = experiment.ok_or_else(|| Error::new(what, "there is no experiment `seed-00001`"))?;
         let body =
             json!({ "experiment_ids": [experiment], "max_results": 1, "order_by": ["attributes.start_time ASC"] });
-        let found = patient.post("runs/search", &body).await?;
+        let found = slow_client.post("runs/search", &body).await?;
         let run = &found["runs"][0];
         let id = tasks::text(&run["info"]["run_id"], what)?;
         let (params, metrics) = (by_key(&run["data"]["params"]), by_key(&run["data"]["metrics"]));
@@ -127,7 +127,7 @@ impl ReadQuestion {
     }
 }
 
-/// The entries of a list of `{"key", "value"}` by key, since their order in an answer says nothing; null if there
+/// The entries of a list of `{"key", "value"}` by key, since their order in an answer does not matter; null if there
 /// are none.
 fn by_key(list: &Value) -> Value {
     let list = list.as_array().into_iter().flatten();
@@ -143,7 +143,7 @@ impl Question for ReadQuestion {
     }
 }
 
-/// A run of its own, created and read back.
+/// Creates a run of its own and reads it back.
 struct WriteQuestion {
     mlflow: Mlflow,
     experiment: Mutex<Option<String>>,
@@ -158,7 +158,7 @@ impl Question for WriteQuestion {
             None => tasks::experiment(&self.mlflow, EXPERIMENT).await,
         }
         .map_err(|error| tasks::short(&error))?;
-        // Forgotten until it has worked: a restore may have taken the experiment away, and an answer may never come.
+        // The id is kept only after a success: a restore may have removed the experiment, and an answer may never come.
         *self.experiment.lock().await = None;
         tasks::round_trip(&self.mlflow, &experiment, "probe").await.map_err(|error| tasks::short(&error))?;
         *self.experiment.lock().await = Some(experiment);
@@ -166,7 +166,7 @@ impl Question for WriteQuestion {
     }
 }
 
-/// A file of a model in production, through MLflow.
+/// Downloads a file of a model in production through MLflow.
 struct ArtifactQuestion {
     mlflow: Mlflow,
     path: String,
@@ -174,9 +174,9 @@ struct ArtifactQuestion {
 }
 
 impl ArtifactQuestion {
-    async fn learn(mlflow: Mlflow, patient: &Mlflow) -> Result<Self, Error> {
-        let path = tasks::production_file(patient).await?;
-        let digest = blake3::hash(&patient.artifact(&path).await?);
+    async fn learn(mlflow: Mlflow, slow_client: &Mlflow) -> Result<Self, Error> {
+        let path = tasks::production_file(slow_client).await?;
+        let digest = blake3::hash(&slow_client.artifact(&path).await?);
         Ok(Self { mlflow, path, digest })
     }
 }
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_offered_is_refused_at_its_place() {
+    fn a_depth_that_is_not_offered_is_refused_at_its_line_and_column() {
         let (watch, problems) = parsed("depth: predict");
         assert!(watch.is_none());
         assert!(problems[0].to_string().contains("predict") && problems[0].position.is_some_and(|at| at.column == 8));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_entries_says_nothing() {
+    fn the_order_of_entries_does_not_matter() {
         let a = json!([{ "key": "a", "value": "1" }, { "key": "b", "value": "2" }]);
         let b = json!([{ "key": "b", "value": "2" }, { "key": "a", "value": "1" }]);
         assert_eq!(by_key(&a), by_key(&b));

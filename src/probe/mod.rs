@@ -1,7 +1,7 @@
-//! The seam of probes: the same question again and again, at the front endpoint, as a client would ask.
+//! The seam of probes: each asks the same question again and again at the platform's endpoint, as a client would.
 //!
-//! Rules of conduct. Each question resolves and connects anew: no pool, no proxy. It changes nothing that
-//! clients see, and takes no longer than its timeout: the caller cuts it off there.
+//! Rules. Each question resolves the name and connects anew, without a pool or a proxy. It changes nothing that clients
+//! see. The caller ends it when its timeout has passed.
 
 pub mod mlflow;
 pub mod running;
@@ -16,25 +16,25 @@ use std::sync::Arc;
 /// Every probe, in the order of the documentation.
 pub const PROBES: &[Kind<dyn Probe>] = &[mlflow::KIND, running::KIND];
 
-/// The default time an answer may take.
+/// The default of the longest time that an answer may take.
 pub const TIMEOUT: Period = Period::seconds(2);
 
 /// Something to ask again and again.
 #[async_trait]
 pub trait Probe: Send + Sync {
-    /// Depth, interval and timeout.
+    /// Its depth, interval and timeout.
     fn watch(&self) -> Watch;
     /// Powers the environment must have.
     fn needs(&self) -> &'static [Power] {
         &[]
     }
-    /// Learns the right answer while all is well, before the baseline.
+    /// Before the baseline: reads the right answer from the healthy platform.
     async fn learn(&self, platform: Arc<dyn Platform>) -> Result<Arc<dyn Question>, Error>;
 }
 
 /// A question whose right answer is known.
 #[async_trait]
 pub trait Question: Send + Sync {
-    /// Asks; `Err` says in a few words what was wrong with the answer.
+    /// Asks. `Err` says in a few words what was wrong with the answer.
     async fn ask(&self) -> Result<(), String>;
 }

@@ -1,4 +1,4 @@
-//! The probe `running`: does the place say that a component runs? For components without a front endpoint.
+//! The probe `running`: does a component run, as the platform reports it? For components without an endpoint of their own.
 
 use super::{Probe, Question, TIMEOUT};
 use crate::client::Error;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// The kind `running`.
 pub const KIND: Kind<dyn Probe> = Kind {
     name: "running",
-    about: "Does the place say that a component runs? The shallowest depth there is: `health`.",
+    about: "Asks the platform whether a component runs. Its depth is `health`, the shallowest.",
     example: "running: { component: mlflow, every: 100ms }",
     schema: |g| g.subschema_for::<RunningProbe>(),
     parse: |n, p| read::<RunningProbe>(n, p).map(|k| Box::new(k) as _),

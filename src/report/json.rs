@@ -1,6 +1,6 @@
 //! `report.json`: the report for programs, with a published schema.
 //!
-//! Apart from the others because its fields are a promise to readers. Nothing is rounded here.
+//! Apart from the others because programs rely on its fields. Nothing is rounded here.
 
 use super::{Format, Unrendered};
 use crate::model::report::Report;

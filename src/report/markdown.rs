@@ -1,14 +1,14 @@
-//! `report.md`: the report for people, to be kept as evidence; every loss is named.
+//! `report.md`: the report to read and to keep as evidence, with every loss by name.
 //!
-//! Apart from the console's table because a file has room and no width.
+//! Apart from the terminal's table because a file has no width and names everything.
 
 use super::{Format, Unrendered, count, seconds, verdict, with_band};
 use crate::model::report::{Measurement, Report};
 use std::fmt::Write;
 
-/// The report for people.
+/// The report to read.
 pub const FORMAT: Format =
-    Format { name: "markdown", file: "report.md", about: "The report for people, with every loss by name.", render };
+    Format { name: "markdown", file: "report.md", about: "The report to read, with every loss by name.", render };
 
 /// The report as bytes.
 ///
@@ -96,7 +96,7 @@ fn skipped(report: &Report) -> String {
     section("Skipped steps", &["Step", "Why"], &rows)
 }
 
-/// What happened when: phases, moments, probes.
+/// The course of the run: phases, moments, probes.
 fn course(report: &Report) -> String {
     let phases: Vec<_> = report
         .phases

@@ -1,7 +1,7 @@
 //! The seam of report formats: a report becomes bytes, and nothing else happens.
 //!
-//! Rules of conduct. A format is pure and computes no number of its own. Unknown is never shown as good. Losses
-//! are named in full in every file; only the console may cut its list, and says so.
+//! Rules. A format is pure and computes no number of its own. It never shows unknown as met. Every file names all losses;
+//! only the terminal may shorten the list, and says so.
 
 pub mod json;
 pub mod markdown;
@@ -12,20 +12,20 @@ use crate::model::report::Report;
 /// Every format that is written into a run's folder, in the order of the documentation.
 pub const REPORTS: &[Format] = &[json::FORMAT, markdown::FORMAT];
 
-/// A way to write a report down.
+/// A file format for reports.
 #[derive(Debug, Clone, Copy)]
 pub struct Format {
-    /// What users call it.
+    /// Its name.
     pub name: &'static str,
     /// The file it goes into, in the run's folder.
     pub file: &'static str,
-    /// One sentence about it.
+    /// One sentence that describes it.
     pub about: &'static str,
-    /// Report to bytes.
+    /// Renders a report.
     pub render: fn(&Report) -> Result<Vec<u8>, Unrendered>,
 }
 
-/// A report could not be written down.
+/// A report could not be rendered.
 #[derive(Debug, thiserror::Error)]
 #[error("the report of `{run}` could not be written as `{format}`: {why}")]
 pub struct Unrendered {
@@ -37,12 +37,12 @@ pub struct Unrendered {
     pub why: String,
 }
 
-/// Seconds for people, or a dash.
+/// Seconds as text, or a dash.
 fn seconds(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2} s"))
 }
 
-/// A number with its band for people: `3.21 s (3.16 to 3.26)`.
+/// A measurement with its band as text: `3.21 s (3.16 to 3.26)`.
 fn with_band(value: &crate::model::report::Measurement) -> String {
     let end = |end: Option<f64>, open: &str| end.map_or_else(|| open.to_owned(), |end| format!("{end:.2}"));
     match (value.seconds, value.low, value.high) {
@@ -52,12 +52,12 @@ fn with_band(value: &crate::model::report::Measurement) -> String {
     }
 }
 
-/// A verdict for people, or a dash where nothing was promised.
+/// A verdict as text, or a dash if there is no objective.
 fn verdict(verdict: Option<crate::model::Verdict>) -> String {
     verdict.map_or_else(|| "–".to_owned(), |verdict| verdict.to_string())
 }
 
-/// A count for people, or what it means that there is none.
+/// A count as text, or `unknown`.
 fn count(count: Option<u64>) -> String {
     count.map_or_else(|| "unknown".to_owned(), |count| count.to_string())
 }
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skipped_step_is_told_with_its_reason() {
+    fn a_skipped_step_is_shown_with_its_reason() {
         let mut report = report();
         assert!(!table::render(&report, 100).contains("Skipped"), "no headline over nothing");
         report.skipped.push(Skipped { id: "restore-postgres".into(), reason: "nothing before it failed".into() });

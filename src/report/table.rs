@@ -1,6 +1,6 @@
-//! The report on a console: the verdict first, then what a person would ask next, within the console's width.
+//! The report on a terminal: the verdict first, then measurements, losses, checks and steps, within the terminal's width.
 //!
-//! Apart from the formats because it is not a file: it may leave out what a file holds.
+//! Apart from the formats because it is not a file: it may leave out what a file has.
 
 use super::{count, seconds, verdict, with_band};
 use crate::model::Verdict;
@@ -8,7 +8,7 @@ use crate::model::report::{Measurement, Report};
 use tabled::builder::Builder;
 use tabled::settings::{Style, Width};
 
-/// So many losses are named; the file names all.
+/// The number of losses that are named here; the files name all.
 const LOSSES: usize = 10;
 
 /// The report as lines of at most `width` characters.
@@ -77,7 +77,7 @@ fn losses(report: &Report, width: usize) -> String {
     list("Losses", lines.into_iter(), width)
 }
 
-/// A headed list, or nothing.
+/// A list with a title, or nothing if it is empty.
 fn list(title: &str, items: impl Iterator<Item = String>, width: usize) -> String {
     let items: Vec<_> = items.map(|item| wrapped(&format!("- {item}"), "  ", width)).collect();
     if items.is_empty() { String::new() } else { format!("{title}\n{}", items.join("\n")) }

@@ -1,7 +1,7 @@
-//! The workload `mlflow`: clients that log runs and artifacts at a rate, whatever the platform answers.
+//! The workload `mlflow`: clients that log runs and artifacts at a fixed rate.
 //!
-//! An open loop: a write that hangs does not hold up the next one, as with real users. What is written is planned in
-//! `subjects`, what has become of it is judged there; here is only how to say it to MLflow.
+//! The rate does not depend on the answers: a write that hangs does not delay the next one, as with real users. `subjects`
+//! plans what is written and judges what is read back; this file only sends it to MLflow.
 
 mod read_back;
 mod write;
@@ -42,7 +42,7 @@ struct MlflowWorkload {
     /// Runs with an artifact of some kilobytes: 1/s.
     #[serde(default = "artifacts")]
     artifacts: Rate,
-    /// The seed of all chance in what is written: 1.
+    /// The seed of the random numbers in what is written: 1.
     #[serde(default = "one")]
     seed: u64,
 }
@@ -69,11 +69,11 @@ fn one() -> u64 {
     1
 }
 
-/// How long a client waits for an answer.
+/// The longest time that a client waits for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How long answers are still waited for when the workload is stopped.
+/// The longest time that the workload still waits for answers when it is stopped.
 const GRACE: Duration = Duration::from_secs(2);
-/// How many writes may be under way, as many as a pool has connections; beyond it, clients give up before they start.
+/// The number of writes that may be under way, as many as a pool has connections. Beyond it, writes are left out.
 const UNDER_WAY: usize = 16;
 
 /// The name of the experiment that holds all marks of a run.
@@ -137,10 +137,10 @@ impl Workload for MlflowWorkload {
     }
 }
 
-/// A write that ended: its stream, itself, and where its subject lies if it was acknowledged.
+/// A write that ended: its stream, the write, and the id of its subject if it was acknowledged.
 type EndedWrite = Result<(usize, WriteRequest, Option<String>), Error>;
 
-/// Sends one write and tells the ledger; fails only if the ledger does.
+/// Sends one write and records its result in the ledger. Fails only if the ledger fails.
 async fn send(
     client: Arc<Client>,
     ledger: Arc<dyn Ledger>,

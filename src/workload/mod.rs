@@ -1,6 +1,6 @@
 //! The seam of workloads: clients that write to the platform as its users do, each write a numbered mark.
 //!
-//! Rules of conduct. A mark is sent only after [`Ledger::sending`] returned, and counts only after
+//! Rules. A mark is sent only after [`Ledger::sending`] returned, and counts only after
 //! [`Ledger::acknowledged`]. A write without an answer is unanswered, never retried under the same number. One
 //! subject has at most one write under way. `run` returns when `stop` says so, without waiting for slow answers.
 
@@ -19,20 +19,20 @@ use tokio::sync::watch;
 /// Every workload, in the order of the documentation.
 pub const WORKLOADS: &[Kind<dyn Workload>] = &[mlflow::KIND];
 
-/// Where marks are written down, on disk before they count.
+/// Records marks, on disk before they count.
 #[async_trait]
 pub trait Ledger: Send + Sync {
     /// The next mark's number.
     fn number(&self) -> u64;
-    /// The mark will be sent; on disk when this returns.
+    /// Records that the mark will be sent; it is on disk when this returns.
     async fn sending(&self, mark: Mark) -> Result<(), Error>;
-    /// All parts of the mark were acknowledged; on disk when this returns.
+    /// Records that all parts of the mark were acknowledged; it is on disk when this returns.
     async fn acknowledged(&self, mark: u64, at: Option<String>) -> Result<(), Error>;
-    /// The mark got no answer or a bad one.
+    /// Records that the mark got no answer or a bad one.
     async fn unanswered(&self, mark: u64, reason: String) -> Result<(), Error>;
 }
 
-/// A mark of the ledger as the judge gets it.
+/// A mark in the ledger, to be judged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// The mark.
@@ -52,7 +52,7 @@ pub trait Workload: Send + Sync {
         run: String,
         stop: watch::Receiver<bool>,
     ) -> Result<(), Error>;
-    /// What became of the acknowledged marks, seen from outside: one state for each of them, with its number.
+    /// Reads the acknowledged marks back: the number and the state of each of them.
     async fn read_back(
         &self,
         platform: &dyn Platform,

@@ -1,8 +1,8 @@
-//! The plan of what each mark does, and the judge of what became of it; both pure.
+//! Plans what each mark does, and judges the marks that are read back; both are pure.
 //!
-//! Apart so that the judgement can be tried on thousands of histories without a platform. A subject's marks are in
-//! order: create, then overwrites, then perhaps a delete. What is seen of a part, the row or the object, tells how
-//! far in that order the part has come; a mark that a part has not reached is missing in that part.
+//! Apart so that the judgement can be tested with thousands of histories and no platform. A subject's marks are in order:
+//! create, then overwrites, then perhaps a delete. The state of a part, the row or the object, shows how many of these
+//! marks were applied to it. A mark that was not applied to a part is missing in that part.
 
 use super::Entry;
 use crate::model::ledger::Operation;
@@ -10,7 +10,7 @@ use crate::model::{Mark, MarkState, Part};
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 use std::collections::BTreeMap;
 
-/// Plans the marks of one stream: which subject comes next, and what is done to it.
+/// Plans the marks of one stream: which subject is written next, and with which operation.
 pub struct Subjects {
     stream: &'static str,
     parts: &'static [Part],
@@ -19,7 +19,7 @@ pub struct Subjects {
     idle: Vec<(String, String)>,
 }
 
-/// A mark to be sent, and the bytes of its object, if it has one.
+/// A mark to be sent, with the bytes of its object, if it has one.
 #[derive(Debug, Clone)]
 pub struct WriteRequest {
     /// The mark.
@@ -50,8 +50,8 @@ impl Subjects {
         WriteRequest { mark: Mark { number, subject, operation, parts: self.parts.to_vec(), value, at }, bytes }
     }
 
-    /// The mark was acknowledged, and its subject lies there: it may be changed again, unless it was deleted. Of a
-    /// mark without an answer nothing is said, so its subject is never touched again.
+    /// The mark was acknowledged, and this is the id of its subject. The subject may be changed again, unless it was
+    /// deleted. The subject of a mark without an answer is never changed again.
     pub fn acknowledged(&mut self, mark: &Mark, at: &str) {
         if mark.operation != Operation::Delete {
             self.idle.push((mark.subject.clone(), at.to_owned()));
@@ -68,33 +68,34 @@ impl Subjects {
     }
 }
 
-/// What was seen of one part of a subject.
+/// The state of one part of a subject when it is read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PartState {
-    /// It is there with this value (of an object: the digest).
+    /// It is there with this value (for an object: the digest).
     Value(String),
-    /// Its row is there and says that it was deleted.
+    /// Its row is there, marked as deleted.
     Deleted,
     /// It is not there.
     Absent,
-    /// It could not be looked at.
+    /// It could not be read.
     Unread,
 }
 
-/// What was seen of a subject.
+/// The state of both parts of a subject when it is read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadBack {
     /// Its row.
     pub row: PartState,
-    /// Its object; of a subject without one it does not matter.
+    /// Its object; ignored for a subject without one.
     pub object: PartState,
 }
 
-/// What became of each acknowledged mark, in the order of their numbers. A subject of which nothing was seen is absent.
+/// The state of each acknowledged mark, in the order of their numbers. A subject that was not read back is absent.
 ///
-/// A mark that both parts have reached survived; that neither has reached is lost, or resurrected if it was a delete
-/// and something of the subject is there; that one has reached is half. A later mark that was never acknowledged may
-/// have come or not, in either part. Content nobody wrote makes the newest acknowledged mark corrupted.
+/// A mark that was applied to both parts survived. One that was applied to neither is lost, or resurrected if it is a
+/// delete and something of the subject is there. One that was applied to one part is half. A later mark that was never
+/// acknowledged may be applied or not, in either part. A content that no mark wrote makes the newest acknowledged mark
+/// corrupted.
 pub fn judge(entries: &[Entry], seen: &BTreeMap<String, ReadBack>) -> Vec<(u64, MarkState)> {
     let mut subjects: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
     for entry in entries {
@@ -110,7 +111,7 @@ pub fn judge(entries: &[Entry], seen: &BTreeMap<String, ReadBack>) -> Vec<(u64, 
     states
 }
 
-/// How many marks of its subject a part has seen: 0 is before the first one.
+/// How many marks of its subject were applied to a part: 0 is before the first one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum AppliedMarks {
     Marks(usize),
@@ -121,19 +122,19 @@ enum AppliedMarks {
 fn judge_subject(history: &[&Entry], seen: &ReadBack, states: &mut Vec<(u64, MarkState)>) {
     let Some(newest) = history.iter().rposition(|entry| entry.acknowledged) else { return };
     let with_object = history.iter().any(|entry| entry.mark.parts.contains(&Part::Object));
-    let row = reached(history, &seen.row);
+    let row = applied(history, &seen.row);
     let object = match (with_object, &seen.object) {
         (false, _) => row,
-        // An object that is gone was deleted, or never came: the row knows.
-        (true, PartState::Absent) if row != AppliedMarks::Marks(0) => reached(history, &PartState::Deleted),
-        (true, state) => reached(history, state),
+        // An object that is not there was deleted or never written: the row tells which.
+        (true, PartState::Absent) if row != AppliedMarks::Marks(0) => applied(history, &PartState::Deleted),
+        (true, state) => applied(history, state),
     };
     let there = [&seen.row, &seen.object]
         .iter()
         .zip([true, with_object])
         .any(|(s, asked)| asked && matches!(s, PartState::Value(_)));
     for (index, entry) in history.iter().enumerate().filter(|(_, entry)| entry.acknowledged) {
-        let has = |reached: AppliedMarks| match reached {
+        let has = |applied: AppliedMarks| match applied {
             AppliedMarks::Marks(count) => index < count,
             AppliedMarks::UnknownContent | AppliedMarks::Unread => true,
         };
@@ -151,7 +152,7 @@ fn judge_subject(history: &[&Entry], seen: &ReadBack, states: &mut Vec<(u64, Mar
     }
 }
 
-fn reached(history: &[&Entry], state: &PartState) -> AppliedMarks {
+fn applied(history: &[&Entry], state: &PartState) -> AppliedMarks {
     let last = |wanted: &dyn Fn(&Mark) -> bool| history.iter().rposition(|entry| wanted(&entry.mark)).map(|i| i + 1);
     match state {
         PartState::Value(value) => last(&|mark| mark.operation != Operation::Delete && mark.value == *value)
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_its_object_is_half_there_and_strange_content_is_corrupted() {
+    fn a_row_without_its_object_is_half_there_and_unknown_content_is_corrupted() {
         let history = [entry(1, Operation::Create, true, BOTH)];
         assert_eq!(states(&history, value(1), PartState::Absent), [MarkState::Half]);
         assert_eq!(states(&history, PartState::Absent, value(1)), [MarkState::Half]);
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_without_an_answer_may_have_come_in_either_part() {
+    fn a_write_without_an_answer_may_be_applied_to_either_part() {
         let history = [entry(1, Operation::Create, true, BOTH), entry(2, Operation::Overwrite, false, BOTH)];
         for (row, object) in [(1, 1), (2, 2), (2, 1), (1, 2)] {
             assert_eq!(states(&history, value(row), value(object)), [MarkState::Survived]);
@@ -240,15 +241,14 @@ mod tests {
         assert!((150..250).contains(&changes), "{changes}");
     }
 
-    /// What happened to a subject: after the create, which of its writes were overwrites with which delivery, and whether
-    /// it was deleted at the end. The delivery of a write: acknowledged, else whether it came in the row and the object.
+    /// The delivery of a write: was it acknowledged? If not, was it applied to the row, and to the object?
     type Delivery = (bool, bool, bool);
 
     fn delivery() -> impl Strategy<Value = Delivery> {
         (prop::bool::weighted(0.7), any::<bool>(), any::<bool>())
     }
 
-    /// A store as simple as can be: it carries out the first `cut` writes, those that came.
+    /// The simplest possible store: of the first `cut` writes it applies those that were delivered.
     fn replay(history: &[(Operation, bool)], cut: usize, gone: &PartState) -> PartState {
         let mut state = PartState::Absent;
         for (index, (operation, _)) in history.iter().enumerate().take(cut).filter(|(_, (_, came))| *came) {
@@ -261,7 +261,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn the_judge_names_exactly_what_a_cut_took_away(
+        fn the_judgement_names_exactly_the_marks_that_a_cut_removed(
             create in delivery(), overwrites in prop::collection::vec(delivery(), 0..5), delete in prop::option::of(delivery()),
             rows_cut in 0usize..8, objects_cut in 0usize..8, together in any::<bool>(), with_object in any::<bool>(),
         ) {
@@ -275,7 +275,7 @@ mod tests {
             let rows: Vec<_> = acts.iter().map(|(operation, delivery)| (*operation, delivery.0 || delivery.1)).collect();
             let objects: Vec<_> = acts.iter().map(|(operation, delivery)| (*operation, delivery.0 || delivery.2)).collect();
             let (row, object) = (replay(&rows, rows_cut, &PartState::Deleted), replay(&objects, objects_cut, &PartState::Absent));
-            // Without a history nobody can tell an object that was deleted from one that never came.
+            // Without a history an object that was deleted looks like one that was never written.
             let never = !objects.iter().take(objects_cut).any(|(_, came)| *came);
             let ambiguous = with_object && delete.is_some() && object == PartState::Absent && never != (row == PartState::Absent);
             prop_assume!(!ambiguous);

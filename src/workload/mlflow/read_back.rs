@@ -1,6 +1,6 @@
-//! What is there of the marks: rows asked from MLflow, objects read from the bucket itself.
+//! Reads marks back: rows through MLflow, objects from the bucket itself.
 //!
-//! Objects are read past MLflow, so that a digest says what the store holds and not what a proxy made of it.
+//! Objects are not read through MLflow, so that a digest is that of the stored object and not of what a proxy returned.
 
 use super::write::{SUBJECT, artifact, tag};
 use crate::client::{Error, mlflow::Mlflow, s3::key, tasks};
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const AT_ONCE: usize = 32;
 
-/// What became of the acknowledged marks.
+/// The states of the acknowledged marks.
 pub async fn states(
     platform: &dyn Platform,
     mlflow: &Mlflow,
@@ -33,8 +33,8 @@ pub async fn states(
     let rows = Rows::ask(mlflow, &experiments).await?;
     let mut looks = vec![];
     for (subject, (mark, at)) in subjects {
-        let (place, row) = rows.state(subject, mark, at);
-        let path = place.filter(|_| mark.parts.contains(&Part::Object)).map(|at| artifact(&at));
+        let (location, row) = rows.state(subject, mark, at);
+        let path = location.filter(|_| mark.parts.contains(&Part::Object)).map(|at| artifact(&at));
         looks.push(look(platform.objects().ok(), subject.to_owned(), row, path));
     }
     let seen: BTreeMap<_, _> = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
@@ -73,19 +73,19 @@ impl Rows {
         Ok(rows)
     }
 
-    /// Where the subject lies, and what its row says.
+    /// The id of the subject, and the state of its row.
     fn state(&self, subject: &str, mark: &Mark, at: Option<&str>) -> (Option<String>, PartState) {
         let id = at.and_then(|at| at.rsplit('/').next()).or_else(|| self.by_subject.get(subject).map(String::as_str));
         let Some(run) = id.and_then(|id| self.runs.get(id)) else { return (at.map(str::to_owned), PartState::Absent) };
         let info = &run["info"];
-        let place = || Some(format!("{}/{}", info["experiment_id"].as_str()?, info["run_id"].as_str()?));
+        let location = || Some(format!("{}/{}", info["experiment_id"].as_str()?, info["run_id"].as_str()?));
         let state = if info["lifecycle_stage"] == "deleted" {
             PartState::Deleted
         } else {
             let value = tasks::entry(&run["data"]["tags"], tag(mark))["value"].as_str();
             PartState::Value(value.unwrap_or_default().to_owned())
         };
-        (at.map(str::to_owned).or_else(place), state)
+        (at.map(str::to_owned).or_else(location), state)
     }
 }
 
@@ -116,6 +116,6 @@ async fn digest(objects: Option<&dyn Objects>, path: &str) -> PartState {
 }
 
 fn gone(error: &aws_sdk_s3::error::SdkError<aws_sdk_s3::operation::get_object::GetObjectError>) -> bool {
-    // A bucket that is gone is an object that is gone; an answer that never came is not.
+    // If the bucket is gone, the object is gone. If there was no answer, that is not known.
     error.raw_response().is_some_and(|response| response.status().as_u16() == 404)
 }

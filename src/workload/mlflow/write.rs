@@ -1,4 +1,4 @@
-//! How a mark is said to MLflow: which requests make it up, and when it counts as acknowledged.
+//! Sends a mark to MLflow: which requests it consists of, and when it is acknowledged.
 
 use crate::client::{Error, mlflow::Mlflow, tasks};
 use crate::clock;
@@ -16,12 +16,12 @@ pub fn tag(mark: &Mark) -> &'static str {
     if mark.parts.contains(&Part::Object) { "lifeboat.digest" } else { "lifeboat.value" }
 }
 
-/// The artifact's path, of a subject that lies at `EXPERIMENT/RUN`.
+/// The path of the artifact of a subject with the id `EXPERIMENT/RUN`.
 pub fn artifact(at: &str) -> String {
     format!("{at}/artifacts/mark.bin")
 }
 
-/// A client that writes into one experiment.
+/// A client that writes to one experiment.
 pub struct Client {
     mlflow: Mlflow,
     name: String,
@@ -29,17 +29,17 @@ pub struct Client {
 }
 
 impl Client {
-    /// Of the experiment of that name and id.
+    /// A client for the experiment of this name and id.
     pub fn new(mlflow: Mlflow, name: String, experiment: String) -> Self {
         Self { mlflow, name, experiment: Mutex::new(experiment) }
     }
 
-    /// Writes; answers where the subject lies once all parts are acknowledged.
+    /// Writes a mark; returns the id of its subject when all parts are acknowledged.
     pub async fn write(&self, write: &WriteRequest) -> Result<String, Error> {
         match (write.mark.operation, &write.mark.at) {
             (Operation::Create, _) => self.create(write).await,
             (operation, Some(at)) => self.change(write, operation, at).await.map(|()| at.clone()),
-            (_, None) => Err(Error::new(format!("cannot change `{}`", write.mark.subject), "it lies nowhere")),
+            (_, None) => Err(Error::new(format!("cannot change `{}`", write.mark.subject), "it has no id")),
         }
     }
 
@@ -52,7 +52,7 @@ impl Client {
         });
         let made = self.mlflow.post("runs/create", &body).await;
         if made.as_ref().is_err_and(tasks::missing) {
-            // A restore went back to before the experiment: this write is lost, the next ones need it again.
+            // A restore went back to a time before the experiment: this write is lost, and the next ones need it again.
             self.find_again(&experiment).await;
         }
         let run = tasks::text(&made?["run"]["info"]["run_id"], "runs/create")?;
@@ -68,10 +68,10 @@ impl Client {
     async fn change(&self, write: &WriteRequest, operation: Operation, at: &str) -> Result<(), Error> {
         let (mark, run) = (&write.mark, at.rsplit('/').next().unwrap_or_default());
         let with_object = mark.parts.contains(&Part::Object);
-        // The row goes first: if the run has vanished, no object is written for it.
+        // The row is written first: if the run is gone, no object is written for it.
         if operation == Operation::Delete {
             if with_object {
-                // MLflow answers 200 for what is not there: nobody would delete what he does not see.
+                // MLflow answers 200 to the delete of an artifact that is not there, so the download comes first.
                 self.mlflow.artifact(&artifact(at)).await?;
             }
             self.mlflow.post("runs/delete", &json!({ "run_id": run })).await?;

@@ -1,7 +1,7 @@
-//! The seed: what a platform in use would hold, planted before a drill so that there is something to lose.
+//! The seed: data as in a platform in use, written before a drill so that there is something to lose.
 //!
-//! It is written past MLflow, into its tables and its bucket, because by REST it would take a minute of every drill.
-//! What is planted: `rows`; the artifacts behind it: `objects`; the model and how it was made: `model/`.
+//! It is written directly into MLflow's tables and bucket, because by REST it would take a minute of every drill. `rows`
+//! has the rows, `objects` the artifacts, `model/` the model and how it was made.
 
 mod objects;
 mod rows;
@@ -12,7 +12,7 @@ use rows::SeedSize;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How much was planted.
+/// What the seed consists of, counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seeded {
     /// Experiments.
@@ -36,7 +36,7 @@ impl fmt::Display for Seeded {
 
 /// How much will be planted at a scale, in words.
 pub fn amount(scale: f64) -> String {
-    let Amount { experiments, runs, models, versions } = Amount::at(scale);
+    let SeedSize { experiments, runs, models, versions } = SeedSize::at(scale);
     format!(
         "{} runs in {experiments} experiments and {} versions of {models} models",
         experiments * runs,
@@ -44,7 +44,7 @@ pub fn amount(scale: f64) -> String {
     )
 }
 
-/// Is there a seed already, as in a platform that is used again?
+/// Does the platform have a seed already? One that is used again does.
 pub async fn planted(platform: &dyn Platform) -> Result<bool, Error> {
     let sql = platform.sql()?;
     let client = sql.connect(sql.database()).await?;
@@ -52,15 +52,15 @@ pub async fn planted(platform: &dyn Platform) -> Result<bool, Error> {
     Ok(row.get(0))
 }
 
-/// Plants the seed into a platform that has none and whose schema MLflow has made; a scale of 1 is 50 experiments.
+/// Writes the seed into a platform that has none and in which MLflow has made its schema. A scale of 1 is 50 experiments.
 pub async fn plant(platform: &dyn Platform, scale: f64) -> Result<Seeded, Error> {
-    let what = "cannot plant the seed";
+    let what = "cannot write the seed";
     let sql = platform.sql()?;
     let objects = platform.objects()?;
     let size = SeedSize::at(scale);
     let client = sql.connect(sql.database()).await?;
     client.batch_execute(&size.sql()).await.map_err(|e| Error::caused_by(what, e))?;
-    // As a platform in use would have been long ago; else the server does it itself amid the baseline, and clients wait.
+    // A platform in use was vacuumed long ago. Otherwise the server does it during the baseline, and clients wait.
     client.batch_execute("VACUUM ANALYZE").await.map_err(|e| Error::caused_by(what, e))?;
     let rows = client.query(rows::VERSIONS, &[]).await.map_err(|e| Error::caused_by(what, e))?;
     let versions = rows

@@ -1,7 +1,7 @@
 //! The seed's objects: a real model for each version in production, a note for each other one.
 //!
-//! They go straight into the bucket, under the path that MLflow's proxy would give them: the proxy is the slowest
-//! part of the platform, and what is proved later is reading through it.
+//! They are put straight into the bucket, at the path that MLflow's proxy would use. The proxy is the slowest part of the
+//! platform, and the drill needs it only for reading.
 
 use super::rows::PRODUCTION;
 use crate::client::Error;
@@ -21,7 +21,7 @@ const MODEL: [(&str, &[u8]); 5] = [
 
 const AT_ONCE: usize = 16;
 
-/// Puts the artifacts of all versions (name, version, storage location); answers how many objects they are.
+/// Puts the artifacts of all versions (name, version, storage location); returns the number of objects.
 pub async fn put(objects: &dyn Objects, versions: &[(String, i32, String)]) -> Result<u64, Error> {
     let all: Vec<_> = versions.iter().flat_map(|(name, version, location)| files(name, *version, location)).collect();
     let count = all.len() as u64;

@@ -1,9 +1,9 @@
-//! The seed's rows: one transaction of SQL that writes what thousands of REST calls would.
+//! The seed's rows: one SQL transaction instead of thousands of REST calls.
 //!
 //! Apart because it knows MLflow's tables (as of MLflow 3.17, schema `dc11669786a5`). Ids are digests of texts, so
 //! that the same scale gives the same ids. By REST the same rows take some forty seconds, this way about one.
 
-/// How much is planted, before objects.
+/// The number of rows of the seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeedSize {
     /// Experiments.
@@ -39,7 +39,7 @@ impl SeedSize {
     }
 }
 
-/// The versions and where their artifacts lie: name, version, storage location.
+/// Reads the versions and the locations of their artifacts: name, version, storage location.
 pub const VERSIONS: &str = "SELECT name, version, storage_location FROM model_versions
     WHERE workspace = 'default' AND name LIKE 'seed-model-%' ORDER BY name, version";
 
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_small_scale_still_plants_an_experiment_and_gives_each_version_its_own_run() {
+    fn a_small_scale_still_makes_an_experiment_and_gives_each_version_its_own_run() {
         for scale in [0.0, 0.001, 0.02, 0.1, 1.0, 2.0] {
             let size = SeedSize::at(scale);
             assert!(size.experiments >= 1 && size.models >= 1);
