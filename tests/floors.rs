@@ -1,6 +1,8 @@
-//! Holds the house together: imports point down only, siblings do not import each other, files stay small.
+//! Holds the structure of the code: imports point down only, modules of one floor do not import each other, files stay
+//! small, and each type has a name of its own.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -39,7 +41,7 @@ fn imports_point_down_only() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Who acts in a place asks it for powers, never which one it is.
+/// These modules ask a platform for powers and never depend on a kind of environment.
 const BLIND: &[&str] =
     &["fault", "engine", "workload", "probe", "check", "recovery", "run", "measure", "report", "model"];
 
@@ -94,6 +96,53 @@ fn files_stay_small_and_say_what_they_are() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Names that several types may have. `Args`: each command's arguments. The others still wait for better names.
+const SHARED_NAMES: &[&str] = &["Args"];
+
+#[test]
+fn each_type_has_a_name_of_its_own() {
+    let files = sources(Path::new("src")).into_iter().filter(|path| !path.to_string_lossy().ends_with("_tests.rs"));
+    let texts: Vec<_> = files.map(|path| (path.display().to_string(), fs::read_to_string(&path).unwrap())).collect();
+    let mut shared = shared_names(texts.iter().map(|(file, text)| (file.as_str(), text.as_str())));
+    shared.retain(|name, _| !SHARED_NAMES.contains(&name.as_str()));
+    assert!(shared.is_empty(), "{shared:#?}");
+}
+
+#[test]
+fn two_types_of_one_name_are_seen() {
+    let texts = [
+        ("a.rs", "pub struct Before {\n}\nimpl Iterator for Row {\n    type Item = u8;\n}"),
+        ("b.rs", "pub(super) enum Before {\n}\n#[cfg(test)]\nmod tests {\n    struct Row;\n}"),
+        ("c.rs", "type Row<T> = Vec<T>;\nimpl Iterator for Other {\n    type Item = u8;\n}\n/// The struct Before."),
+    ];
+    assert_eq!(shared_names(texts), BTreeMap::from([("Before".to_owned(), vec!["a.rs", "b.rs"])]));
+}
+
+/// The names that several types have, with the files in which they are declared; tests aside.
+fn shared_names<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, Vec<&'a str>> {
+    let mut names: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (file, text) in texts {
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        code.lines().filter_map(declared).for_each(|name| names.entry(name).or_default().push(file));
+    }
+    names.retain(|_, files| files.len() > 1);
+    names
+}
+
+/// The name of the type that a line declares, if it does. The types of a trait's implementation are indented.
+fn declared(line: &str) -> Option<String> {
+    let indented = line.starts_with(' ');
+    let line = line.trim_start();
+    let line = line.strip_prefix("pub").map_or(line, |rest| {
+        let rest = if rest.starts_with('(') { rest.split_once(')').map_or(rest, |(_, rest)| rest) } else { rest };
+        rest.trim_start()
+    });
+    let (keyword, rest) = line.split_once(' ')?;
+    let declares = matches!(keyword, "struct" | "enum" | "trait" | "union") || keyword == "type" && !indented;
+    let name = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    (declares && name.starts_with(char::is_uppercase)).then_some(name)
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

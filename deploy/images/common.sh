@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What `build`, `engine` and the test cluster share: places, needed programs, folders that must be there.
+# What `build`, `engine` and the test cluster share: folders and needed programs.
 # shellcheck disable=SC2034  # used by the scripts that read this file
 
 say() { printf '%s\n' "$*" >&2; }
@@ -10,7 +10,7 @@ await() { local end=$((SECONDS + $1)); shift; until "$@" >/dev/null 2>&1; do [ $
 # digest FILE...: what the files hold, in sixteen digits
 digest() { cat "$@" | sha256sum | cut -c1-16; }
 
-# The same places that the program `lifeboat` takes.
+# The same folders that the program `lifeboat` uses.
 if [ "$(id -u)" = 0 ]; then
   CACHE=${LIFEBOAT_CACHE:-/var/cache/lifeboat}
   STATE=${LIFEBOAT_STATE:-/var/lib/lifeboat}
@@ -19,7 +19,7 @@ else
   STATE=${LIFEBOAT_STATE:-${XDG_STATE_HOME:-$HOME/.local/state}/lifeboat}
 fi
 
-# need PACKAGE:PROGRAM...: Debian's root gets what lacks installed, anybody else is told its name.
+# need PACKAGE:PROGRAM...: installs missing programs (Debian, as root), otherwise names them and fails.
 need() {
   local pair lacking=()
   for pair; do PATH=$PATH:/usr/sbin:/sbin quiet command -v "${pair#*:}" || [ -e "${pair#*:}" ] || lacking+=("${pair%%:*}"); done
@@ -54,7 +54,7 @@ release_folders() { # USER
     while read -r folder; do
       # `ip netns` mounts its folder on itself
       if [ "$folder" = /run/netns ] && [ -z "$(ls "$folder")" ]; then umount "$folder" || true; fi
-      rmdir "$folder" 2>/dev/null || true # unless somebody else uses it by now
+      rmdir "$folder" 2>/dev/null || true # unless another process uses it by now
     done < <(cat $MADE/made 2>/dev/null)
     rm -rf $MADE
   ) 8</run

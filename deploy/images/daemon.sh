@@ -41,7 +41,7 @@ daemon_stop() { # FOLDER: ends the daemon, its containers and containerd; its da
     for pid in $(find "$group" -name cgroup.procs -exec cat {} + 2>/dev/null || true); do kill -KILL "$pid" 2>/dev/null || true; done
   done
   pid=$(cat "$at/docker.pid" 2>/dev/null) || pid=
-  # The number may be somebody else's by now; ours was started with this folder.
+  # The number may be that of another process by now; ours was started with this folder.
   if [ -n "$pid" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF " $at/"; then
     kill "$pid" || true
     await 30 gone "$pid" || kill -KILL "$pid" || true

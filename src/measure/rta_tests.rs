@@ -174,7 +174,7 @@ proptest! {
         let (low, value, high) = (rta.low.unwrap(), rta.seconds.unwrap(), rta.high.unwrap());
         prop_assert!(low <= value && value <= high, "{rta:?}");
         prop_assert!(high - low <= seconds(every + timeout + 2 * window) + 1e-6, "{rta:?}");
-        // An outage that fits between two questions is seen by nobody; all that was seen is in the band.
+        // No probe sees an outage between two questions; all that probes saw is in the band.
         let hidden = toggles.chunks(2).next_back().is_some_and(|last| last_failed.is_none_or(|at| at < last[0]));
         if !hidden || toggles.len() <= 2 {
             prop_assert!(low <= truth + 1e-6 && truth <= high + 1e-6, "truth {truth}, {rta:?}");
