@@ -7,9 +7,9 @@ use crate::clock::Stopwatch;
 use crate::model::{Answer, Depth, Fact, Line, Phase, Terms};
 use crate::run::Observer;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use parking_lot::Mutex;
 use std::fmt::Write;
 use std::io::{IsTerminal, Write as _};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Prints data, with a line's end; a reader who has gone away is no error.
@@ -81,7 +81,7 @@ impl Console {
 impl Observer for Console {
     fn line(&self, line: &Line) {
         let shown = {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut seen = self.seen.lock();
             seen.take(line);
             self.live.as_ref().map(|bar| (bar, seen.show()))
         };

@@ -10,11 +10,11 @@ use crate::model::Finding;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 
 /// Something that a fault, step or engine may need.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::Display)]
+#[strum(serialize_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub enum Power {
     /// Kill, stop, pause and start a component.
@@ -39,24 +39,6 @@ pub enum Power {
     Cluster,
     /// The power switch and the cable of a node.
     Nodes,
-}
-
-impl fmt::Display for Power {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.pad(match self {
-            Self::Components => "components",
-            Self::Exec => "exec",
-            Self::Network => "network",
-            Self::Memory => "memory",
-            Self::Cpu => "cpu",
-            Self::Disks => "disks",
-            Self::Removal => "removal",
-            Self::Sql => "sql",
-            Self::Objects => "objects",
-            Self::Cluster => "cluster",
-            Self::Nodes => "nodes",
-        })
-    }
 }
 
 impl Power {

@@ -8,11 +8,12 @@ use crate::kind::Kind;
 use crate::model::{Finding, Receipt, Span};
 use crate::node::read;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// The kind `simulated`.
 pub const KIND: Kind<dyn Environment> = Kind {
@@ -97,13 +98,13 @@ struct Pretended {
 
 impl Pretended {
     fn state(&self, component: &str) -> Result<State, Error> {
-        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let states = self.states.lock();
         states.get(component).copied().ok_or_else(|| Error::new(format!("component `{component}`"), "there is none"))
     }
 
     fn change(&self, component: &str, change: impl Fn(&mut State)) -> Result<(), Error> {
         self.state(component)?;
-        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut states = self.states.lock();
         states.entry(component.to_owned()).and_modify(change);
         Ok(())
     }
@@ -135,7 +136,7 @@ impl Components for Pretended {
             let (states, name) = (Arc::clone(&self.states), component.to_owned());
             tokio::spawn(async move {
                 tokio::time::sleep(heals.0).await;
-                let mut states = states.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut states = states.lock();
                 states.entry(name).and_modify(revive);
             });
         }

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The part of a run that begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display)]
+#[strum(serialize_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// The platform is set up and seeded.
@@ -23,19 +24,6 @@ pub enum Phase {
     Verify,
     /// Everything that was created is removed.
     Teardown,
-}
-
-impl std::fmt::Display for Phase {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Provision => "provision",
-            Self::Baseline => "baseline",
-            Self::Disaster => "disaster",
-            Self::Recovery => "recovery",
-            Self::Verify => "verify",
-            Self::Teardown => "teardown",
-        })
-    }
 }
 
 /// What a probe got as an answer.

@@ -3,10 +3,12 @@
 use super::{Period, Span, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// How much of the service an answer proves; each depth is deeper than the one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, strum::Display,
+)]
+#[strum(serialize_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub enum Depth {
     /// It answers at all. MLflow's `/health` stays 200 with its database gone.
@@ -19,18 +21,6 @@ pub enum Depth {
     Artifact,
     /// The model gives the recorded answer.
     Predict,
-}
-
-impl fmt::Display for Depth {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.pad(match self {
-            Self::Health => "health",
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Artifact => "artifact",
-            Self::Predict => "predict",
-        })
-    }
 }
 
 /// What was promised.

@@ -7,7 +7,8 @@ use super::recorder::Recorder;
 use crate::clock::{self, Moment};
 use crate::model::{Answer, Answered, Fact, Watch};
 use crate::probe::Question;
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -34,7 +35,7 @@ impl ProbeState {
 
     /// Have the last `streak` answers of any probe failed, all of them ended at `from` or later?
     pub fn down(&self, from: Moment, streak: usize) -> bool {
-        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = self.answers.lock();
         answers.iter().any(|answers| {
             answers.iter().rev().take_while(|a| matches!(a.answer, Answer::Failed(_)) && a.ended >= from).count()
                 >= streak
@@ -43,17 +44,17 @@ impl ProbeState {
 
     /// The answers of each probe that were asked at `from` or later.
     pub fn since(&self, from: Moment) -> Vec<Vec<Answered>> {
-        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = self.answers.lock();
         answers.iter().map(|answers| answers.iter().filter(|a| a.asked >= from).cloned().collect()).collect()
     }
 
     fn count(&self, each: impl Fn(&[Answered]) -> bool) -> bool {
-        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = self.answers.lock();
         !answers.is_empty() && answers.iter().all(|answers| each(answers))
     }
 
     fn add(&self, answered: Answered) {
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = self.answers.lock();
         let of = &mut answers[answered.probe];
         let at = of.partition_point(|a| a.asked <= answered.asked);
         of.insert(at, answered);

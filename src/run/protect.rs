@@ -4,8 +4,9 @@ use super::recorder::Recorder;
 use crate::environment::Platform;
 use crate::model::{Fact, RecoveryPoint};
 use crate::spec::Protect;
+use parking_lot::Mutex;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
@@ -24,7 +25,7 @@ pub struct Schedule {
 impl Schedule {
     /// The complete recovery points so far, oldest first.
     pub fn points(&self) -> Vec<RecoveryPoint> {
-        self.points.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.points.lock().clone()
     }
 }
 
@@ -62,7 +63,7 @@ pub fn begin(
                 Ok(Err(error)) => (None, Some(error.to_string())),
                 Err(_) => (None, Some("it was not done in time".to_owned())),
             };
-            made.lock().unwrap_or_else(PoisonError::into_inner).extend(point.clone());
+            made.lock().extend(point.clone());
             recorder.append(Fact::BackupEnded { number, point, error });
         }
     });

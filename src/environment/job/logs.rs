@@ -8,11 +8,12 @@ use futures::{AsyncBufRead, AsyncBufReadExt};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use kube::api::LogParams;
 use kube::{Api, ResourceExt};
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -66,7 +67,7 @@ impl Logs {
     pub async fn last(&mut self, within: Duration) -> Option<String> {
         let all = async { while self.tasks.join_next().await.is_some() {} };
         let _ = timeout(within, all).await; // a container that goes on has no end
-        self.book.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.book.last.lock().clone()
     }
 }
 
@@ -100,11 +101,11 @@ async fn lines(stream: impl AsyncBufRead, prefix: &str, book: &Book) {
     let (mut stream, mut line) = (std::pin::pin!(stream), vec![]);
     while stream.read_until(b'\n', &mut line).await.is_ok_and(|bytes| bytes > 0) {
         let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-        if let Some(file) = book.file.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        if let Some(file) = book.file.lock().as_mut() {
             let _ = file.write_all(format!("{prefix} {text}\n").as_bytes()); // a full disk is told by the timeline
         }
         if !text.is_empty() {
-            *book.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+            *book.last.lock() = Some(text);
         }
         line.clear();
     }
@@ -123,7 +124,7 @@ mod tests {
         let book = Book { file: Mutex::new(open(&path).ok()), last: Mutex::default() };
         lines(&b"one\nbroken \xff\n\n"[..], "[p/c]", &book).await;
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "[p/c] one\n[p/c] broken \u{fffd}\n[p/c] \n");
-        assert_eq!(book.last.lock().unwrap().as_deref(), Some("broken \u{fffd}"));
+        assert_eq!(book.last.lock().as_deref(), Some("broken \u{fffd}"));
     }
 
     #[test]

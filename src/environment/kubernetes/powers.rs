@@ -16,7 +16,6 @@ use kube::core::DynamicObject;
 use kube::{Client, ResourceExt};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -29,7 +28,7 @@ impl KubernetesPlatform {
     /// The component's instance that runs, with its pod.
     async fn running(&self, component: &Component) -> Result<Option<(Pod, String)>, Error> {
         let Some(pod) = component.pod().await? else { return Ok(None) };
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = self.ended.lock();
         let instance = component.instance(&pod).filter(|instance| !ended.contains(instance));
         Ok(instance.map(|instance| (pod, instance)))
     }
@@ -83,7 +82,7 @@ impl Components for KubernetesPlatform {
         let _turn = self.signals.lock().await;
         let Some((pod, instance)) = self.running(component).await? else { return Ok(()) };
         self.signal(component, &pod, &instance, Act::Kill).await?;
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).insert(instance);
+        self.ended.lock().insert(instance);
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use crate::clock::Deadline;
 use crate::environment::Journal;
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use rustix::process::Signal;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -18,8 +19,8 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -81,7 +82,7 @@ impl Component {
 
     /// The process that runs, if any.
     pub fn process(&self) -> Option<Born> {
-        let mut state = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.running.lock();
         let (child, born) = state.child.as_mut()?;
         match child.try_wait() {
             Ok(None) => Some(*born),
@@ -177,7 +178,7 @@ impl Component {
             Some(born) if process::frozen(born.pid) => Finding::missed(format!("`{}` is frozen", self.name())),
             Some(_) => Finding::met(),
             None => {
-                let state = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+                let state = self.running.lock();
                 let how = state.ended.as_ref().map(|how| format!(" ({how})")).unwrap_or_default();
                 Finding::missed(format!("`{}` does not run{how}", self.name()))
             }
@@ -194,7 +195,7 @@ impl Component {
         command.env(super::RUN, &self.run).env(COMPONENT, self.name());
         command.stdin(Stdio::null()).stdout(log).stderr(second).process_group(0).current_dir("/");
         let born = {
-            let mut state = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.running.lock();
             let child = command.spawn().map_err(|e| Error::caused_by(what(), e))?;
             let pid = child.id();
             // One that ended at once is still a zombie of ours: its id is not used again before we reap it.
@@ -212,7 +213,7 @@ impl Component {
             let answer = self.program.ready(self.port()).await;
             // Asked after the answer: an answer counts only if ours was there to give it.
             if self.process() != Some(born) {
-                let how = self.running.lock().unwrap_or_else(PoisonError::into_inner).ended.clone().unwrap_or_default();
+                let how = self.running.lock().ended.clone().unwrap_or_default();
                 let log = self.tail(log_from);
                 return Err(self.error("start", format!("it ended ({how}); its log: {log}")).kind(ended_for(&log)));
             }
@@ -321,7 +322,7 @@ mod tests {
             "unlucky"
         }
         fn command(&self, port: u16) -> Command {
-            let mut ports = self.0.lock().unwrap();
+            let mut ports = self.0.lock();
             ports.push(port);
             let mut command = Command::new("sh");
             let first = "echo 'bind: Address already in use' >&2; exit 1";
@@ -348,7 +349,7 @@ mod tests {
         let run = format!("unlucky-{}", std::process::id());
         let component = Component::new(program, &run, logs.path(), Arc::new(Quiet));
         component.start().await.unwrap();
-        let tried = ports.lock().unwrap().clone();
+        let tried = ports.lock().clone();
         assert!(tried.len() == 2 && tried[0] != tried[1] && tried[1] == component.port(), "{tried:?}");
 
         component.stop().await.unwrap();
@@ -356,6 +357,6 @@ mod tests {
         let error = component.start().await.unwrap_err();
         assert!(error.why.contains(&format!("port {} is in use", component.port())), "{error}");
         assert!(error.hint.unwrap().contains("other ports"));
-        assert_eq!(ports.lock().unwrap().len(), 2, "clients know the port, so no other is tried");
+        assert_eq!(ports.lock().len(), 2, "clients know the port, so no other is tried");
     }
 }
