@@ -1,7 +1,8 @@
 //! The ways to the platform, and what becomes of them when the way to the cluster itself is cut.
 
+use super::failures::{a_namespace_that_is_held_is_named, a_quota_is_told, an_interrupted_way_is_bridged};
 use super::fixture::{Fixture, changed, environment, make_run, read_run, served};
-use super::services;
+use crate::services;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
@@ -65,11 +66,11 @@ impl Relay {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forwarded_ports_mend_themselves_and_only_our_own_failures_are_counted() {
+async fn forwarded_ports_mend_themselves_and_what_the_cluster_refuses_is_told() {
     let Some(mut fixture) = Fixture::new("test-forward", "").await else { return };
     let mut relay = Relay::to_the_cluster().await;
     let kubeconfig = relay.kubeconfig();
-    fixture.environment = environment(kubeconfig.path(), "access: forward");
+    fixture.environment = environment(kubeconfig.path(), "access: forward, ready_within: 1m");
     let platform = fixture.provision().await;
     let endpoint = platform.endpoints().mlflow.clone().unwrap();
     assert!(endpoint.starts_with("http://127.0.0.1:"), "{endpoint}");
@@ -89,8 +90,10 @@ async fn forwarded_ports_mend_themselves_and_only_our_own_failures_are_counted()
     relay.cut().await;
     assert!(read_run(&mlflow, &run).await.is_err());
     assert!(platform.tunnel_failures() > before, "that was ours");
-    let _relay = relay.mend().await;
+    let relay = relay.mend().await;
     served(&mlflow, &run).await;
-    assert_eq!(platform.remove().await, Vec::<String>::new());
-    fixture.assert_nothing_left().await;
+
+    let _relay = an_interrupted_way_is_bridged(&*platform, relay).await;
+    a_quota_is_told(&fixture, &*platform).await;
+    a_namespace_that_is_held_is_named(&fixture, &*platform).await;
 }

@@ -3,7 +3,7 @@
 
 use super::access::Relay;
 use super::fixture::{Fixture, changed, environment, with_token};
-use super::services;
+use crate::services;
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy as Policy, ValidatingAdmissionPolicyBinding as Binding,
 };
@@ -12,6 +12,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use lifeboat::client::Error;
+use lifeboat::environment::Platform;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
@@ -106,23 +107,23 @@ async fn a_policy_that_refuses_pods_is_told_in_its_own_words_and_early() {
     assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_quota_is_told_and_an_interrupted_way_to_the_cluster_is_bridged() {
-    let Some(mut fixture) = Fixture::new("test-quota", "").await else { return };
-    let mut relay = Relay::to_the_cluster().await;
-    let kubeconfig = relay.kubeconfig();
-    fixture.environment = environment(kubeconfig.path(), "ready_within: 1m");
-    let platform = fixture.provision().await;
+/// A way to the cluster that is interrupted while a component is killed is bridged.
+pub async fn an_interrupted_way_is_bridged(platform: &dyn Platform, mut relay: Relay) -> Relay {
     let step_context = platform.components().unwrap();
     let before = step_context.instance("mlflow").await.unwrap();
     relay.cut().await;
-    let (killed, _relay) = tokio::join!(step_context.kill("mlflow"), async {
+    let (killed, relay) = tokio::join!(step_context.kill("mlflow"), async {
         tokio::time::sleep(Duration::from_secs(3)).await;
         relay.mend().await
     });
     killed.unwrap();
     assert_ne!(step_context.instance("mlflow").await.unwrap(), before);
+    relay
+}
 
+/// A quota that lets no pod start is told.
+pub async fn a_quota_is_told(fixture: &Fixture, platform: &dyn Platform) {
+    let step_context = platform.components().unwrap();
     let quotas: Api<ResourceQuota> = Api::namespaced(fixture.client.clone(), &fixture.namespace());
     let quota = json!({ "metadata": { "name": "tight" }, "spec": { "hard": { "pods": "1" } } });
     step_context.stop("mlflow").await.unwrap();
@@ -132,14 +133,10 @@ async fn a_quota_is_told_and_an_interrupted_way_to_the_cluster_is_bridged() {
     let error = step_context.start("mlflow").await.unwrap_err();
     assert!(error.why.contains("FailedCreate") && error.why.contains("exceeded quota: tight"), "{error}");
     quotas.delete("tight", &DeleteParams::default()).await.unwrap();
-    assert_eq!(platform.remove().await, Vec::<String>::new());
-    fixture.assert_nothing_left().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_namespace_that_a_finalizer_holds_is_named_with_the_finalizer_and_the_way_out() {
-    let Some(fixture) = Fixture::new("test-stuck", "").await else { return };
-    let platform = fixture.provision().await;
+/// A namespace that a finalizer holds is named with the finalizer and the way out; freed, it goes.
+pub async fn a_namespace_that_is_held_is_named(fixture: &Fixture, platform: &dyn Platform) {
     let maps: Api<ConfigMap> = Api::namespaced(fixture.client.clone(), &fixture.namespace());
     let held = json!({ "metadata": { "name": "held", "finalizers": ["example.org/hold"] } });
     maps.create(&PostParams::default(), &serde_json::from_value(held).unwrap()).await.unwrap();

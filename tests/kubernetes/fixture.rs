@@ -1,8 +1,8 @@
 //! A run's place in the test cluster, without a run: made, asked and looked at by tests.
 #![allow(clippy::disallowed_methods)] // reads the clock itself
 
-use super::notes::Notes;
-use super::services;
+use crate::notes::Notes;
+use crate::services;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
 use kube::api::ListParams;
 use kube::{Api, Client};
@@ -58,6 +58,18 @@ impl Fixture {
             assert!(!claim.starts_with(&self.namespace()), "{claim}");
         }
         assert!(!store::state().join(&self.run_context.run).exists());
+    }
+}
+
+/// Of use only when a test has failed.
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let receipts = self.notes.0.lock().unwrap().clone();
+        let clean = async { self.environment.remove(&self.run_context, &receipts).await };
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(clean));
     }
 }
 

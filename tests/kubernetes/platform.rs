@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods)] // reads the clock itself
 
 use super::fixture::{Fixture, make_run, read_run, served};
+use crate::disks::lost_for_good;
+use crate::strike::{fault, strike};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
@@ -9,6 +11,7 @@ use lifeboat::client::mlflow::Mlflow;
 use lifeboat::client::s3;
 use lifeboat::clock::Clock;
 use lifeboat::engine::ENGINES;
+use lifeboat::environment::Platform;
 use lifeboat::kind::pick;
 use lifeboat::model::Verdict;
 use lifeboat::node;
@@ -60,6 +63,10 @@ async fn a_platform_survives_what_is_done_to_it_and_leaves_nothing() {
     step_context.start("mlflow").await.unwrap();
     read_run(&mlflow, &run).await.unwrap();
 
+    commands(&*platform).await;
+    there_and_back(&*platform, &run).await;
+    lost_claims(&*platform, &mlflow, &run).await;
+
     step_context.pause("postgres").await.unwrap(); // and removed while frozen
     let started = Instant::now();
     assert_eq!(platform.remove().await, Vec::<String>::new());
@@ -70,10 +77,8 @@ async fn a_platform_survives_what_is_done_to_it_and_leaves_nothing() {
     assert_eq!(logs, 3, "each pod's log is kept");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn commands_inside_take_input_and_end_and_a_dump_goes_there_and_back() {
-    let Some(fixture) = Fixture::new("test-exec", "").await else { return };
-    let platform = fixture.provision().await;
+/// Commands inside take input and end.
+async fn commands(platform: &dyn Platform) {
     let inside = platform.exec().unwrap();
     let mut cat = inside.exec("postgres", &["sh", "-c", "cat; echo bad >&2; exit 3"]).await.unwrap();
     let sent = vec![7_u8; 3 << 20];
@@ -92,9 +97,11 @@ async fn commands_inside_take_input_and_end_and_a_dump_goes_there_and_back() {
     assert_eq!(deaf.ended.await.unwrap().code, Some(0));
     let broken = async { while deaf.input.write_all(&sent).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(10), broken).await.expect("writing to what has ended fails");
+}
 
+/// A dump goes there and back.
+async fn there_and_back(platform: &dyn Platform, run: &str) {
     let mlflow = Mlflow::fresh(platform.endpoints().mlflow.as_ref().unwrap(), Duration::from_secs(10)).unwrap();
-    let run = make_run(&mlflow).await;
     let sql = platform.sql().unwrap();
     let client = sql.connect(sql.database()).await.unwrap();
     client
@@ -106,20 +113,42 @@ async fn commands_inside_take_input_and_end_and_a_dump_goes_there_and_back() {
         pick("engine", ENGINES, &node::parse("builtin: { postgres: logical }").unwrap(), &mut vec![]).unwrap().it;
     let repository = tempfile::tempdir().unwrap();
     let started = Instant::now();
-    let point = engine.backup(&*platform, repository.path(), "one", &Clock::start()).await.unwrap();
+    let point = engine.backup(platform, repository.path(), "one", &Clock::start()).await.unwrap();
     println!("a dump of about 40 MB took {:.1} s", started.elapsed().as_secs_f64());
     let client = sql.connect(sql.database()).await.unwrap();
     client.batch_execute("DELETE FROM runs CASCADE; DROP TABLE ballast").await.unwrap_err();
     client.batch_execute("DROP TABLE ballast; UPDATE runs SET name = 'changed'").await.unwrap();
     drop(client);
     let started = Instant::now();
-    let finding = engine.restore(&*platform, repository.path(), &point).await;
+    let finding = engine.restore(platform, repository.path(), &point).await;
     assert_eq!(finding.verdict, Verdict::Met, "{finding:?}");
     println!("its restore took {:.1} s: {:?}", started.elapsed().as_secs_f64(), finding.figures);
-    served(&mlflow, &run).await;
-    assert_eq!(read_run(&mlflow, &run).await.unwrap()["run"]["info"]["run_name"], "x");
-    assert_eq!(platform.remove().await, Vec::<String>::new());
-    fixture.assert_nothing_left().await;
+    served(&mlflow, run).await;
+    assert_eq!(read_run(&mlflow, run).await.unwrap()["run"]["info"]["run_name"], "x");
+}
+
+/// Disks are lost one after the other, and each comes back empty with its pod.
+async fn lost_claims(platform: &dyn Platform, mlflow: &Mlflow, run: &str) {
+    assert!(platform.removal().is_err(), "its pods are deleted by a fault of their own");
+    assert_eq!(fault("disk-lost: { component: mlflow }").intend(platform).await.unwrap_err().why, "it has none");
+
+    let (step_context, disks) = (platform.components().unwrap(), platform.disks().unwrap());
+    for component in ["s3", "postgres"] {
+        let before = disks.disks(component).await.unwrap();
+        assert_eq!(before.len(), 1, "{before:?}");
+        let instance = step_context.instance(component).await.unwrap().unwrap();
+        strike(platform, &format!("disk-lost: {{ component: {component} }}")).await;
+        step_context.start(component).await.unwrap();
+        assert_ne!(step_context.instance(component).await.unwrap(), Some(instance));
+        if component == "postgres" {
+            lost_for_good(platform, &before).await;
+        }
+    }
+    let buckets = platform.objects().unwrap().s3().list_buckets().send().await.unwrap();
+    assert!(buckets.buckets().is_empty(), "{buckets:?}");
+    step_context.stop("mlflow").await.unwrap();
+    step_context.start("mlflow").await.unwrap();
+    assert!(read_run(mlflow, run).await.is_err(), "it was on the disk that was lost");
 }
 
 #[tokio::test(flavor = "multi_thread")]

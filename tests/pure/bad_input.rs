@@ -1,7 +1,5 @@
 //! Wrong files: every problem at once, at its line, with the nearest word; and the files we ship are right.
 
-#![allow(clippy::unwrap_used)]
-
 use lifeboat::{plan, spec};
 use std::fs;
 use std::path::{Path, PathBuf};

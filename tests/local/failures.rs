@@ -1,18 +1,9 @@
 //! What may go wrong around a drill: each told with what to do about it, and nothing lost or left.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "support/binary.rs"]
-mod binary;
-
-use binary::{Home, root, stderr};
+use crate::binary::{Home, root, stderr};
 use rustix::process::Signal;
 use std::fs;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
-
-/// Two platforms at once would be too much for small machines.
-static PLATFORM: Mutex<()> = Mutex::new(());
 
 /// Runs a script in a world of its own, where it may mount; none where that is not allowed.
 fn world(home: &Home, script: &str) -> Option<std::process::Output> {
@@ -54,7 +45,6 @@ fn packages_that_cannot_be_had_are_told_with_the_way_to_a_mirror() {
 
 #[test]
 fn a_live_run_is_left_alone_and_an_interrupted_one_undoes_everything() {
-    let _alone = PLATFORM.lock().unwrap_or_else(PoisonError::into_inner);
     let home = Home::new(None);
     let mut live = home.drill();
     let run = live.run();
@@ -77,7 +67,6 @@ fn a_live_run_is_left_alone_and_an_interrupted_one_undoes_everything() {
 
 #[test]
 fn an_interrupt_of_the_tear_down_leaves_what_is_left_to_cleanup() {
-    let _alone = PLATFORM.lock().unwrap_or_else(PoisonError::into_inner);
     let home = Home::new(None);
     let mut live = home.drill();
     let run = live.run();

@@ -3,8 +3,6 @@
 //!
 //! The watch runs in a process of its own (this test, started again), so that it can be stopped by SIGSTOP in the
 //! middle while the service goes on. Both read the same monotonic clock.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
-
 use async_trait::async_trait;
 use lifeboat::clock::{Clock, Moment, wall};
 use lifeboat::measure::measure;
@@ -202,7 +200,7 @@ fn measured(lines: &[Line], service: usize, truth: &Truth, origin: f64) -> Obser
 fn start(ports: &[u16], folder: &Path) -> (Child, f64, BufReader<std::process::ChildStdout>) {
     let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "harness_process", "--nocapture"])
+        .args(["--exact", "truth::harness_process", "--nocapture"])
         .env("TRUTH_PORTS", ports.join(","))
         .env("TRUTH_FOLDER", folder)
         .stdin(Stdio::piped())

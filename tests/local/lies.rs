@@ -1,10 +1,5 @@
 //! Whole drills on the real local platform whose recovery is a lie: none may end met, and each says why in a sentence.
 //! Beside them one that must: a backup of the ruins is never what is restored.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-#[allow(dead_code)] // only where PostgreSQL's tools are
-mod support;
-
 use lifeboat::model::report::Report;
 use lifeboat::model::{RecoveryPoint, Verdict};
 use serde_json::json;
@@ -97,7 +92,7 @@ impl Drill {
     }
 
     fn try_to(&self) -> Result<Report, String> {
-        let mut path = vec![support::newest()];
+        let mut path = vec![crate::postgres::newest()];
         path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
         command.args(["run", "--json"]).arg(self.write()).arg("--reports").arg(self.folder.path().join("reports"));

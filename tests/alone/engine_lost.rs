@@ -4,14 +4,8 @@
 //! Apart because every other test on that engine would be hit too: the programs of tests run one after the other. Only on
 //! an engine that `deploy/images/engine` has started, since nobody else's is ours to stop.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-#[path = "support/binary.rs"]
-mod binary;
-#[path = "support/services.rs"]
-mod services;
-
-use binary::{Home, stderr};
+use crate::binary::{Home, stderr};
+use crate::services;
 use std::fs;
 use std::path::Path;
 use std::process::Command;

@@ -1,9 +1,6 @@
 //! The built-in engine and the faults of the database, against a real PostgreSQL.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
+use crate::postgres::Server;
 use lifeboat::clock::Clock;
 use lifeboat::engine::{ENGINES, Engine};
 use lifeboat::fault::{FAULTS, Fault};
@@ -13,7 +10,6 @@ use lifeboat::node::parse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use support::Server;
 
 fn chosen<T: ?Sized>(kinds: &'static [Kind<T>], text: &str) -> Arc<T> {
     let mut problems = vec![];

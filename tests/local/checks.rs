@@ -1,15 +1,11 @@
 //! The checks that ask SQL, each seen to go red, against a real PostgreSQL.
-#![allow(clippy::unwrap_used, missing_docs)]
-
-mod support;
-
+use crate::postgres::Server;
 use lifeboat::check::{CHECKS, Check};
 use lifeboat::environment::{Platform, Sql};
 use lifeboat::kind::pick;
 use lifeboat::model::{Finding, Verdict};
 use lifeboat::node::parse;
 use std::sync::Arc;
-use support::Server;
 
 /// The columns that the check reads, without the foreign keys that a restore may lose.
 const TABLES: &str = "

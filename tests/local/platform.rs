@@ -1,10 +1,6 @@
 //! The local platform for real: set up, hurt in every way, removed; and removed when its maker is gone.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-#[path = "support/notes.rs"]
-mod notes;
-
+use crate::notes::Notes;
 use lifeboat::check::CHECKS;
 use lifeboat::client::mlflow::Mlflow;
 use lifeboat::client::{Error, process, s3, tasks};
@@ -13,7 +9,6 @@ use lifeboat::kind::pick;
 use lifeboat::model::Verdict;
 use lifeboat::workload::seed;
 use lifeboat::{node, store};
-use notes::Notes;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,21 +109,19 @@ async fn a_platform_survives_what_is_done_to_it_and_leaves_nothing() {
     let dump = sql.tool("pg_dump", &["--schema-only"]).await.unwrap().finish().await.unwrap();
     assert!(dump.0.success() && dump.1.len() > 1000, "{}", dump.0);
 
+    what_the_registry_says_and_the_bucket_holds_are_compared_by_name(&*platform).await;
     step_context.pause("postgres").await.unwrap(); // and removed while frozen
     assert_eq!(platform.remove().await, Vec::<String>::new());
     assert_eq!(platform.remove().await, Vec::<String>::new());
     fixture.assert_nothing_left();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_the_registry_says_and_the_bucket_holds_are_compared_by_name() {
-    let fixture = Fixture::new("test-registry");
-    let platform = fixture.provision().await;
-    seed::plant(&*platform, 0.1).await.unwrap();
+async fn what_the_registry_says_and_the_bucket_holds_are_compared_by_name(platform: &dyn Platform) {
+    seed::plant(platform, 0.1).await.unwrap();
     let check = pick("check", CHECKS, &node::parse("registry-artifacts").unwrap(), &mut vec![]).unwrap().it;
-    let planted = check.plant(&*platform, "run").await.unwrap();
+    let planted = check.plant(platform, "run").await.unwrap();
     let reason = async || {
-        let finding = check.verify(&*platform, &planted).await;
+        let finding = check.verify(platform, &planted).await;
         (finding.verdict, finding.reason.unwrap_or_default())
     };
     assert_eq!(reason().await, (Verdict::Met, String::new()));
@@ -156,8 +149,6 @@ async fn what_the_registry_says_and_the_bucket_holds_are_compared_by_name() {
     assert_eq!(reason().await.0, Verdict::Unknown, "what cannot be looked at is never met");
     client.batch_execute("DROP TABLE registered_model_aliases").await.unwrap();
     assert_eq!(reason().await.1, "the table `registered_model_aliases` is gone");
-    assert_eq!(platform.remove().await, Vec::<String>::new());
-    fixture.assert_nothing_left();
 }
 
 const KEPT: &str = "drill: kept\nscenario: ./nothing.yaml\nenvironment: { local: { keep: true } }\nscale: 0.02\n\

@@ -1,20 +1,14 @@
 //! The identity lock on a standing platform in a real cluster: what was not opted in, or is not what was meant, is refused
 //! with 7 and not touched; what was is broken, mended and left standing.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-#[path = "support/notes.rs"]
-mod notes;
-#[path = "support/services.rs"]
-mod services;
-
+use crate::notes::Notes;
+use crate::services;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use lifeboat::environment::{Environment, Platform, RunContext, kubernetes};
 use lifeboat::model::{Fact, Phase};
 use lifeboat::{node, store};
-use notes::Notes;
 use serde_json::json;
 use std::fs;
 use std::path::PathBuf;

@@ -1,13 +1,11 @@
 //! SIGKILL at random moments of a real drill, then `lifeboat cleanup`: nothing may be left of it, all of a live run beside
 //! it, and the next drill is met.
 //!
-//! In each environment. `LIFEBOAT_TEST_KILLS` sets how many moments; `make test-full` takes ten.
+//! In each environment, by the groups of tests. `LIFEBOAT_TEST_KILLS` sets how many moments; `make test-full` takes ten.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+#![allow(dead_code)] // each group takes its own environment
 
-#[path = "support/services.rs"]
-mod services;
-
+use super::services;
 use kube::Client;
 use lifeboat::client::process::Born;
 use lifeboat::model::{Fact, Phase};
@@ -27,19 +25,19 @@ const DROP: &str = "scenario: drop\nfaults: [database-drop: { component: postgre
     recovery:\n- stop: { component: mlflow }\n- restore: { component: postgres }\n- start: { component: mlflow }\n";
 
 /// Where drills happen, and how one sees what they leave there.
-enum Target {
+pub enum Target {
     Processes,
     Engine(Docker),
     Cluster(Client),
 }
 
-struct Site {
+pub struct Site {
     folder: tempfile::TempDir,
     target: Target,
 }
 
 impl Site {
-    fn new(target: Target, environment: &str) -> Self {
+    pub fn new(target: Target, environment: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("killed.yaml"), format!("{DRILL}environment: {environment}\n")).unwrap();
         fs::write(folder.path().join("drop.yaml"), DROP).unwrap();
@@ -141,7 +139,7 @@ impl Drop for Live {
 }
 
 /// Kills runs of a drill, each at a moment of its own.
-async fn kill_at_random(site: Site, kills: u32) {
+pub async fn kill_at_random(site: Site, kills: u32) {
     let began = Instant::now();
     site.succeeds(&["run", "killed.yaml"]);
     let whole = began.elapsed();
@@ -170,22 +168,4 @@ async fn kill_at_random(site: Site, kills: u32) {
     for folder in store::runs(&site.reports()) {
         assert_eq!(site.left(&folder).await, Vec::<String>::new());
     }
-}
-
-#[tokio::test]
-async fn whenever_it_is_killed_cleanup_leaves_no_process_and_no_folder() {
-    kill_at_random(Site::new(Target::Processes, "{ local: {} }"), 2).await;
-}
-
-#[tokio::test]
-async fn whenever_it_is_killed_cleanup_leaves_nothing_on_a_container_engine() {
-    let Some(docker) = services::engine().await else { return };
-    kill_at_random(Site::new(Target::Engine(docker), "{ containers: { images: built } }"), 1).await;
-}
-
-#[tokio::test]
-async fn whenever_it_is_killed_cleanup_leaves_nothing_in_a_cluster() {
-    let (Some(client), Some(kubeconfig)) = (services::cluster().await, services::kubeconfig()) else { return };
-    let environment = format!("{{ kubernetes: {{ images: built, kubeconfig: {} }} }}", kubeconfig.display());
-    kill_at_random(Site::new(Target::Cluster(client), &environment), 1).await;
 }

@@ -5,27 +5,15 @@
 //! without either this says so and passes, unless `LIFEBOAT_TEST_CLUSTER=require`. In a program of its own: no other
 //! test may need the nodes meanwhile.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
-
-#[path = "support/fixture.rs"]
-mod fixture;
-#[path = "support/notes.rs"]
-mod notes;
-#[path = "support/services.rs"]
-mod services;
-#[path = "support/steps.rs"]
-mod steps;
-#[path = "support/strike.rs"]
-mod strike;
-
-use fixture::Fixture;
+use crate::fixture::Fixture;
+use crate::services;
+use crate::steps::mend;
+use crate::strike::{onset, strike};
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, ResourceExt};
 use lifeboat::environment::cluster;
 use serde_json::json;
 use std::time::{Duration, Instant};
-use steps::mend;
-use strike::{onset, strike};
 
 /// the cluster itself force-deletes the pods of a node that was deleted, but not before.
 const QUARANTINE: Duration = Duration::from_secs(40);

@@ -2,20 +2,14 @@
 //!
 //! Without an engine these tests say so and pass; `LIFEBOAT_TEST_CONTAINERS=require` makes them fail instead.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
-
-#[path = "support/notes.rs"]
-mod notes;
-#[path = "support/services.rs"]
-mod services;
-
+use crate::notes::Notes;
+use crate::services;
 use lifeboat::client::mlflow::Mlflow;
 use lifeboat::client::s3;
 use lifeboat::environment::{Environment, Platform, RunContext, containers};
 use lifeboat::model::{Receipt, Verdict};
 use lifeboat::node;
 use lifeboat::workload::seed;
-use notes::Notes;
 use serde_json::json;
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
@@ -150,6 +144,8 @@ async fn a_platform_survives_what_is_done_to_it_and_leaves_nothing() {
     step_context.start("mlflow").await.unwrap();
     mlflow.get("runs/get", &[("run_id", &run)]).await.unwrap();
 
+    what_is_inside_can_be_controlled(&fixture, &*platform).await;
+
     step_context.pause("postgres").await.unwrap(); // and removed while frozen
     let began = Instant::now();
     assert_eq!(platform.remove().await, Vec::<String>::new());
@@ -161,13 +157,11 @@ async fn a_platform_survives_what_is_done_to_it_and_leaves_nothing() {
     assert!(fixture.folder.path().join("logs/mlflow.log").metadata().unwrap().len() > 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn commands_networks_and_memory_can_be_controlled() {
-    let Some(fixture) = Fixture::new("test-step_context").await else { return };
-    let platform = fixture.provision().await;
-    commands(&*platform).await;
-    cables(&*platform).await;
-    memory(&*platform).await;
+/// Commands, networks and memory; and what dies by itself comes back.
+async fn what_is_inside_can_be_controlled(fixture: &Fixture, platform: &dyn Platform) {
+    commands(platform).await;
+    cables(platform).await;
+    memory(platform).await;
     let shown = Command::new("docker").args(["inspect", &format!("{}-postgres", fixture.run_context.run)]).output();
     if let Ok(shown) = shown {
         let passfile = std::fs::read_to_string(platform.endpoints().passfile.as_ref().unwrap()).unwrap();
@@ -183,8 +177,6 @@ async fn commands_networks_and_memory_can_be_controlled() {
         assert!(Instant::now() < deadline, "it did not come back");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!(platform.remove().await, Vec::<String>::new());
-    fixture.assert_nothing_left().await;
 }
 
 async fn commands(platform: &dyn Platform) {

@@ -1,7 +1,5 @@
 //! Artifacts deleted and undeleted on the real local platform: what comes back, what stays deleted, what is refused;
 //! and whole drills, with the way back and without it.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
-
 use async_trait::async_trait;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use futures::{StreamExt, stream};
@@ -109,6 +107,13 @@ impl Fixture {
         step.carry_out(&context).await
     }
 
+    /// Takes away what one case has left, with all its versions.
+    async fn empty(&self) {
+        let doomed: Vec<_> = self.versions().await.into_iter().map(|it| (it.key, Some(it.id))).collect();
+        let objects = self.objects();
+        assert_eq!(versions::delete(objects.s3(), objects.bucket(), &doomed).await.unwrap(), []);
+    }
+
     async fn end(self) {
         assert_eq!(self.platform.remove().await, Vec::<String>::new());
     }
@@ -135,8 +140,17 @@ fn set(paths: &[&str]) -> BTreeSet<String> {
 const A_WHILE: Duration = Duration::from_millis(200);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_disaster_deleted_comes_back_and_what_users_deleted_does_not() {
-    let fixture = Fixture::new("test-undelete").await;
+async fn what_is_deleted_comes_back_as_far_as_it_can() {
+    let fixture = Fixture::new("test-artifacts").await;
+    what_the_disaster_deleted_comes_back_and_what_users_deleted_does_not(&fixture).await;
+    fixture.empty().await;
+    an_object_whose_versions_were_purged_is_named_and_the_others_come_back(&fixture).await;
+    fixture.empty().await;
+    what_could_not_be_undeleted_or_is_not_there_is_never_deleted(&fixture).await;
+    fixture.end().await;
+}
+
+async fn what_the_disaster_deleted_comes_back_and_what_users_deleted_does_not(fixture: &Fixture) {
     fixture.put(["1/before", "1/drawn", "1/again", "1/after", "2/other"].map(str::to_owned)).await;
     fixture.delete("1/before").await;
     tokio::time::sleep(A_WHILE).await;
@@ -153,12 +167,9 @@ async fn what_the_disaster_deleted_comes_back_and_what_users_deleted_does_not() 
     assert_eq!(fixture.paths().await, set(&["1/drawn", "1/again", "1/after", "1/new", "2/other"]));
     let again = fixture.carry_out(&*undelete("undelete"), window).await;
     assert_eq!(again.verdict, Verdict::Missed, "there is nothing left to do: {again:?}");
-    fixture.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_object_whose_versions_were_purged_is_named_and_the_others_come_back() {
-    let fixture = Fixture::new("test-purged").await;
+async fn an_object_whose_versions_were_purged_is_named_and_the_others_come_back(fixture: &Fixture) {
     fixture.put((0..20).map(|n| format!("1/{n:02}"))).await;
     let everything = fault("artifacts-deleted: {}");
     let (receipt, window) = fixture.strike(&*everything).await;
@@ -175,12 +186,9 @@ async fn an_object_whose_versions_were_purged_is_named_and_the_others_come_back(
     }
     let finding = everything.confirm(&*fixture.platform, &receipt).await;
     assert_eq!(finding.verdict, Verdict::Missed, "what is back is not gone any more");
-    fixture.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_could_not_be_undeleted_or_is_not_there_is_never_deleted() {
-    let fixture = Fixture::new("test-refused").await;
+async fn what_could_not_be_undeleted_or_is_not_there_is_never_deleted(fixture: &Fixture) {
     let objects = fixture.objects();
     let refused = async |text: &str| fault(text).intend(&*fixture.platform).await.unwrap_err().to_string();
     let why = refused("artifacts-deleted: {}").await;
@@ -204,11 +212,10 @@ async fn what_could_not_be_undeleted_or_is_not_there_is_never_deleted() {
     request.send().await.unwrap();
     let why = refused("artifacts-deleted: {}").await;
     assert!(why.contains("keeps no versions"), "{why}");
-    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement: cargo test --test artifacts -- --ignored --nocapture"]
+#[ignore = "a measurement: cargo test --test local -- --ignored --nocapture"]
 async fn ten_thousand_objects_are_deleted_and_undeleted() {
     let fixture = Fixture::new("test-speed").await;
     let count = 10_000;

@@ -3,24 +3,15 @@
 //!
 //! Without an engine or a cluster these tests say so and pass, unless they are required.
 
-#![allow(clippy::unwrap_used, missing_docs)]
-
-#[path = "support/fixture.rs"]
-mod fixture;
-#[path = "support/notes.rs"]
-mod notes;
-#[path = "support/services.rs"]
-mod services;
-#[path = "support/strike.rs"]
-mod strike;
-
-use fixture::Fixture;
+use crate::disks::lost_for_good;
+use crate::fixture::Fixture;
+use crate::services;
+use crate::strike::{fault, strike};
 use lifeboat::client::mlflow::Mlflow;
 use lifeboat::environment::Platform;
 use lifeboat::model::Verdict;
 use serde_json::json;
 use std::time::Duration;
-use strike::{fault, strike};
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::models::VolumeCreateRequest;
 use testcontainers::bollard::query_parameters::RemoveVolumeOptions;
@@ -38,24 +29,6 @@ fn client(platform: &dyn Platform) -> Mlflow {
 
 async fn reads(platform: &dyn Platform, run: &str) -> bool {
     client(platform).get("runs/get", &[("run_id", run)]).await.is_ok()
-}
-
-async fn tables(platform: &dyn Platform) -> i64 {
-    let sql = platform.sql().unwrap();
-    let client = sql.connect(sql.database()).await.unwrap();
-    let count = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'";
-    client.query_one(count, &[]).await.unwrap().get(0)
-}
-
-/// What was lost is another one by now, and what it held is gone; the old one's name does no more harm.
-async fn lost_for_good(platform: &dyn Platform, before: &[String]) {
-    assert_eq!(tables(platform).await, 0, "the server is empty");
-    let disks = platform.disks().unwrap();
-    let now = disks.disks("postgres").await.unwrap();
-    assert!(now.len() == before.len() && now.iter().all(|disk| !before.contains(disk)), "{before:?} {now:?}");
-    disks.lose("postgres", before).await.unwrap();
-    assert_eq!(disks.disks("postgres").await.unwrap(), now, "another disk was lost than the one that was meant");
-    assert_eq!(tables(platform).await, 0, "and the server lives");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,36 +148,4 @@ async fn somebody_elses(platform: &dyn Platform, docker: &Docker, run: &str) {
     assert_eq!(disks.disks("s3").await.unwrap(), foreign);
     docker.remove_volume(&name, None::<RemoveVolumeOptions>).await.unwrap();
     platform.components().unwrap().start("s3").await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lost_claim_comes_back_empty_with_its_pod() {
-    let (Some(kubeconfig), Some(client)) = (services::kubeconfig(), services::cluster().await) else { return };
-    let environment = format!("kubernetes: {{ kubeconfig: {}, images: built }}", kubeconfig.display());
-    let fixture = Fixture::new("test-disks", &environment);
-    let platform = fixture.provision().await;
-    let platform = platform.as_ref();
-    let run = make_run(platform).await;
-    assert!(platform.removal().is_err(), "its pods are deleted by a fault of their own");
-    assert_eq!(fault("disk-lost: { component: mlflow }").intend(platform).await.unwrap_err().why, "it has none");
-
-    let (step_context, disks) = (platform.components().unwrap(), platform.disks().unwrap());
-    for component in ["s3", "postgres"] {
-        let before = disks.disks(component).await.unwrap();
-        assert_eq!(before.len(), 1, "{before:?}");
-        let instance = step_context.instance(component).await.unwrap().unwrap();
-        strike(platform, &format!("disk-lost: {{ component: {component} }}")).await;
-        step_context.start(component).await.unwrap();
-        assert_ne!(step_context.instance(component).await.unwrap(), Some(instance));
-        if component == "postgres" {
-            lost_for_good(platform, &before).await;
-        }
-    }
-    let buckets = platform.objects().unwrap().s3().list_buckets().send().await.unwrap();
-    assert!(buckets.buckets().is_empty(), "{buckets:?}");
-    step_context.stop("mlflow").await.unwrap();
-    step_context.start("mlflow").await.unwrap();
-    assert!(!reads(platform, &run).await, "it was on the disk that was lost");
-    assert_eq!(platform.remove().await, Vec::<String>::new());
-    assert_eq!(services::in_cluster(&client, fixture.run()).await, Vec::<String>::new());
 }

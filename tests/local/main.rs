@@ -1,0 +1,23 @@
+//! The local platform, and what acts on it: real servers as processes of this machine.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+
+#[path = "../support/binary.rs"]
+mod binary;
+#[path = "../support/killed.rs"]
+mod killed;
+#[path = "../support/notes.rs"]
+mod notes;
+#[path = "../support/postgres.rs"]
+mod postgres;
+#[path = "../support/services.rs"]
+mod services;
+
+mod artifacts;
+mod checks;
+mod cleanup;
+mod engine;
+mod failures;
+mod install;
+mod lies;
+mod platform;
