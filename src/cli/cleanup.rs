@@ -1,7 +1,9 @@
 //! `lifeboat cleanup`: removes what dead runs left behind, with nothing but their folders.
 
-use super::console::Console;
-use super::{Answer, Failure, exit, find_run, run_name};
+use super::find::{Reports, find_run, run_name};
+use super::progress::Progress;
+use super::talk::Talk;
+use super::{Answer, Failure, exit};
 use crate::model::{Fact, Line};
 use crate::store;
 use std::path::{Path, PathBuf};
@@ -12,9 +14,14 @@ use std::sync::Arc;
 pub(super) struct Args {
     /// A run's folder or name; without it all dead runs that did not clean up
     run: Option<String>,
+    #[command(flatten)]
+    talk: Talk,
+    #[command(flatten)]
+    reports: Reports,
 }
 
-pub(super) async fn main(args: &Args, reports: &Path) -> Answer {
+pub(super) async fn main(args: &Args) -> Answer {
+    let reports = args.reports.folder.as_path();
     let (folders, mut left) = match &args.run {
         Some(run) => (vec![find_run(reports, run)?], vec![]),
         None => unclean(reports),
@@ -25,8 +32,10 @@ pub(super) async fn main(args: &Args, reports: &Path) -> Answer {
             let hint = "stop it with Ctrl-C: it cleans up itself".to_owned();
             return Err(Failure::Usage(format!("the run `{name}` is still going on"), Some(hint)));
         }
-        eprintln!("cleaning up after {name}");
-        match crate::run::cleanup(folder, Arc::new(Console::plain())).await {
+        if !args.talk.quiet {
+            eprintln!("cleaning up after {name}");
+        }
+        match crate::run::cleanup(folder, Arc::new(Progress::plain(args.talk))).await {
             Ok(things) => left.extend(things.into_iter().map(|thing| format!("{name}: {thing}"))),
             Err(error) => left.push(format!("{name}: {error}")),
         }

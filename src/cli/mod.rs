@@ -1,29 +1,38 @@
-//! The commands: one file each. Here: the words they share, where runs are found, and the one place that prints
-//! errors and chooses the exit code.
+//! The commands: one file each. Here: the command line, and what a plan's survey says against a drill.
 
+mod acts;
 mod check;
 mod cleanup;
 mod completions;
 mod console;
+mod failure;
+mod find;
+mod help;
 mod kinds;
+mod live_line;
+mod man;
 mod new;
 mod plan;
+mod pointers;
+mod progress;
 mod report;
 mod run;
 mod runs;
 mod schema;
 mod series;
+mod settings;
+mod talk;
 
 use crate::client::Error;
 use crate::environment::Survey;
 use crate::model::report::Report;
-use crate::node::nearest;
 use crate::report::Format;
-use crate::spec::Wrong;
-use crate::store;
 use clap::{Parser, Subcommand};
-use std::path::{Path, PathBuf};
+use console::Colour;
+use failure::complain;
 use std::process::ExitCode;
+
+pub(crate) use failure::Failure;
 
 /// A report as bytes, in a format.
 fn rendered(format: &Format, report: &Report) -> Result<Vec<u8>, Error> {
@@ -52,65 +61,53 @@ pub mod exit {
 
 /// Rehearse the loss of an ML platform and prove how long it was gone and what was lost.
 #[derive(Debug, Parser)]
-#[command(name = "lifeboat", version, after_help = EXITS)]
+#[command(name = "lifeboat", version, after_help = help::ALL)]
 struct Cli {
-    /// Where runs are kept
-    #[arg(long, global = true, value_name = "DIR", default_value = "reports", env = "LIFEBOAT_REPORTS")]
-    reports: PathBuf,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value = "auto", hide_possible_values = true)]
+    color: Colour,
     #[command(subcommand)]
     command: Command,
 }
 
-const EXITS: &str = "Exit codes: 0 met, 2 wrong file or usage, 3 missed, 4 unknown, 5 the harness failed, \
-    6 something was left behind, 7 refused by a guard, 130 interrupted and undone";
-
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Carry out a drill
+    #[command(after_help = help::RUN)]
     Run(run::Args),
-    /// Carry out several drills and keep a table of what they came to
+    /// Carry out several drills and keep a table of their results
+    #[command(after_help = help::SERIES)]
     Series(series::Args),
-    /// Show what a drill would do; changes nothing
+    /// Show what a drill would do; change nothing
+    #[command(after_help = help::PLAN)]
     Plan(plan::Args),
     /// Check drill and scenario files
+    #[command(after_help = help::CHECK)]
     Check(check::Args),
     /// Write a commented first drill or scenario
+    #[command(after_help = help::NEW)]
     New(new::Args),
-    /// List what files may name, or show one in full
+    /// List what files may name, or explain one of them
+    #[command(after_help = help::KINDS)]
     Kinds(kinds::Args),
     /// Print JSON Schemas
+    #[command(after_help = help::SCHEMA)]
     Schema(schema::Args),
     /// Judge a run again from its timeline
+    #[command(after_help = help::REPORT)]
     Report(report::Args),
     /// List the runs
-    Runs,
+    #[command(after_help = help::RUNS)]
+    Runs(runs::Args),
     /// Remove what dead runs left behind
+    #[command(after_help = help::CLEANUP)]
     Cleanup(cleanup::Args),
     /// Print a shell's completions
+    #[command(after_help = help::COMPLETIONS)]
     Completions(completions::Args),
-}
-
-/// Why a command came to nothing.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// Files that cannot be used as they are.
-    Wrong(Wrong),
-    /// What was asked for cannot be done; and what to do about it.
-    Usage(String, Option<String>),
-    /// The harness failed.
-    Error(Error),
-}
-
-impl From<Wrong> for Failure {
-    fn from(wrong: Wrong) -> Self {
-        Self::Wrong(wrong)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
+    /// Write the manual pages
+    #[command(after_help = help::MAN, hide = true)]
+    Man(man::Args),
 }
 
 /// What a command answers: its exit code.
@@ -118,11 +115,15 @@ pub(crate) type Answer = Result<u8, Failure>;
 
 /// The program.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse(); // wrong usage ends here, with 2
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return ExitCode::from(pointers::answer(&error)),
+    };
+    console::set_colour(cli.color);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let answer = match runtime {
         Ok(runtime) => {
-            let answer = runtime.block_on(command(cli));
+            let answer = runtime.block_on(command(cli.command));
             runtime.shutdown_background(); // a slow answer that nobody waits for must not hold the program up
             answer
         }
@@ -131,37 +132,23 @@ pub fn main() -> ExitCode {
     ExitCode::from(answer.unwrap_or_else(|failure| complain(&failure)))
 }
 
-async fn command(Cli { reports, command }: Cli) -> Answer {
+async fn command(command: Command) -> Answer {
     match command {
-        Command::Run(args) => run::main(args, &reports).await,
-        Command::Series(args) => series::main(&args, &reports).await,
+        Command::Run(args) => run::main(&args).await,
+        Command::Series(args) => series::main(&args).await,
         Command::Plan(args) => plan::main(&args).await,
         Command::Check(args) => Ok(check::main(&args)),
         Command::New(args) => new::main(&args),
         Command::Kinds(args) => kinds::main(&args),
         Command::Schema(args) => schema::main(&args),
-        Command::Report(args) => report::main(&args, &reports),
-        Command::Runs => Ok(runs::main(&reports)),
-        Command::Cleanup(args) => cleanup::main(&args, &reports).await,
+        Command::Report(args) => report::main(&args),
+        Command::Runs(args) => runs::main(&args),
+        Command::Cleanup(args) => cleanup::main(&args).await,
         Command::Completions(args) => Ok(completions::main(&args)),
+        Command::Man(args) => man::main(&args),
     }
 }
 
-/// Says once what went wrong, and answers the exit code for it.
-fn complain(failure: &Failure) -> u8 {
-    let (code, text, hint) = match failure {
-        Failure::Wrong(wrong) => {
-            eprintln!("{wrong}");
-            return exit::USAGE;
-        }
-        Failure::Usage(text, hint) => (exit::USAGE, text.clone(), hint.as_ref()),
-        Failure::Error(error) => (exit::FAILED, format!("{}: {}", error.what, error.why), error.hint.as_ref()),
-    };
-    eprintln!("error: {text}");
-    if let Some(hint) = hint {
-        eprintln!("hint: {hint}");
-    }
-    code
 }
 
 /// Says what stands against a drill, if anything: then nothing was touched, and this is the exit code.
@@ -176,32 +163,6 @@ fn objection(survey: &Survey) -> Option<u8> {
     };
     eprintln!("nothing was touched");
     Some(code)
-}
-
-/// Finds a run's folder: a path, a drill (its latest run), `DRILL/latest`, `DRILL/RUN`, or a run's name.
-fn find_run(reports: &Path, run: &str) -> Result<PathBuf, Failure> {
-    let is_run = |path: &PathBuf| path.join(store::TIMELINE).is_file();
-    let given = [PathBuf::from(run), reports.join(run), reports.join(run).join("latest")];
-    if let Some(path) = given.into_iter().find(is_run) {
-        return path
-            .canonicalize()
-            .map_err(|e| Error::caused_by(format!("cannot open `{}`", path.display()), e).into());
-    }
-    let all = store::runs(reports);
-    let found = all.iter().find(|path| run_name(path) == run || path.file_name().is_some_and(|name| name == run));
-    if let Some(path) = found {
-        return Ok(path.clone());
-    }
-    let names: Vec<_> = all.iter().map(|path| run_name(path)).collect();
-    let near = nearest(run, names.iter().map(String::as_str));
-    let hint = near.map_or_else(|| "there are no runs yet".into(), |near| format!("did you mean `{near}`?"));
-    Err(Failure::Usage(format!("there is no run `{run}` under `{}`", reports.display()), Some(hint)))
-}
-
-/// A run's name, from its folder.
-fn run_name(folder: &Path) -> String {
-    let name = |path: Option<&Path>| path.and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
-    format!("{}-{}", name(folder.parent()), name(Some(folder)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `lifeboat plan`: what a drill would do, and whether the environment would let it; changes nothing.
 
 use super::console::{out, width};
+use super::find::find_drill;
 use super::{Answer, exit};
 use crate::client::Error;
 use crate::environment::{Inventory, Power, Survey};
@@ -19,7 +20,7 @@ use textwrap::{Options, fill};
 /// What `plan` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The drill's file
+    /// The drill: a file, or the name of one in `drills`
     drill: PathBuf,
     /// Another environment than the drill names: a kind, with or without settings, such as `containers` or
     /// `containers: { images: built }`; settings of the same kind go before the drill's own
@@ -34,7 +35,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn main(args: &Args) -> Answer {
-    let mut plan = plan::load_in(&args.drill, args.environment.as_deref())?;
+    let mut plan = plan::load_in(&find_drill(&args.drill)?, args.environment.as_deref())?;
     if args.yaml {
         out(plan.yaml());
         return Ok(exit::MET);

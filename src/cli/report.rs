@@ -1,11 +1,14 @@
 //! `lifeboat report`: judges a run again from its timeline, so that a better measure re-judges history.
 
 use super::console::{out, width};
-use super::{Answer, exit, find_run, rendered};
+use super::find::{Reports, find_run};
+use super::run::code;
+use super::{Answer, rendered};
 use crate::client::Error;
 use crate::measure::measure;
+use crate::model::Fact;
+use crate::run::Outcome;
 use crate::{report, store};
-use std::path::Path;
 
 /// What `report` takes.
 #[derive(Debug, clap::Args)]
@@ -15,6 +18,8 @@ pub(super) struct Args {
     /// How to show it
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+    #[command(flatten)]
+    reports: Reports,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -24,18 +29,19 @@ enum Format {
     Table,
 }
 
-pub(super) fn main(args: &Args, reports: &Path) -> Answer {
-    let folder = find_run(reports, &args.run)?;
+pub(super) fn main(args: &Args) -> Answer {
+    let folder = find_run(&args.reports.folder, &args.run)?;
     let what = || format!("cannot read the timeline in `{}`", folder.display());
     let lines = store::read_timeline(&folder).map_err(|error| Error::caused_by(what(), error))?;
     if lines.is_empty() {
         return Err(Error::new(what(), "the run ended before its first line").into());
     }
+    let interrupted = lines.iter().any(|line| line.fact == Fact::Interrupted);
     let judged = measure(&lines);
     match args.format {
         Format::Json => out(rendered(&report::json::FORMAT, &judged)?),
         Format::Markdown => out(rendered(&report::markdown::FORMAT, &judged)?),
         Format::Table => out(report::table::render(&judged, width())),
     }
-    Ok(exit::MET)
+    Ok(code(&Outcome { report: judged, folder, interrupted }))
 }

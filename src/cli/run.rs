@@ -1,6 +1,9 @@
 //! `lifeboat run`: plan, ask the environment, carry out, show what it means.
 
-use super::console::{Console, out, width};
+use super::console::{out, width};
+use super::find::{Reports, find_drill};
+use super::progress::Progress;
+use super::talk::Talk;
 use super::{Answer, Failure, exit, objection, rendered};
 use crate::model::Verdict;
 use crate::plan::{self, Plan};
@@ -12,7 +15,7 @@ use std::sync::Arc;
 /// What `run` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The drill's file
+    /// The drill: its file, or its name
     drill: PathBuf,
     /// Another environment than the drill names: a kind, with or without settings, such as `containers` or
     /// `containers: { images: built }`; settings of the same kind go before the drill's own
@@ -21,6 +24,10 @@ pub(super) struct Args {
     /// Print the report as JSON, and nothing else, on standard output
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    talk: Talk,
+    #[command(flatten)]
+    reports: Reports,
 }
 
 /// How an attempt to carry out a drill ended.
@@ -31,16 +38,29 @@ pub(super) enum Ending {
     Done(Box<Outcome>),
 }
 
+/// How a drill is carried out, beside what its plan says.
+#[derive(Clone, Copy)]
+pub(super) struct Setting<'a> {
+    /// Where runs are kept.
+    pub(super) reports: &'a Path,
+    /// How much is said.
+    pub(super) talk: Talk,
+    /// Its number in a series, for the live line; empty outside of one.
+    pub(super) number: &'a str,
+}
+
 /// Asks the environment, carries a plan out; what was left behind is said.
-pub(super) async fn carry_out(mut plan: Plan, reports: &Path) -> Result<Ending, Failure> {
+pub(super) async fn carry_out(mut plan: Plan, setting: Setting<'_>) -> Result<Ending, Failure> {
     if let Some(code) = objection(&plan::survey(&mut plan).await) {
         return Ok(Ending::Refused(code));
     }
-    let console = Arc::new(Console::new(&plan.terms));
-    let outcome = crate::run::run(plan, reports, console.clone()).await;
-    console.finish();
+    let progress = Arc::new(Progress::new(&plan, setting.talk, setting.number));
+    let outcome = crate::run::run(plan, setting.reports, progress.clone()).await;
+    progress.finish();
     let outcome = outcome?;
-    eprintln!("kept in {}", outcome.folder.display());
+    if !setting.talk.quiet {
+        eprintln!("kept in {}", outcome.folder.display());
+    }
     if !outcome.report.left.is_empty() {
         for thing in &outcome.report.left {
             eprintln!("left behind: {thing}");
@@ -50,9 +70,10 @@ pub(super) async fn carry_out(mut plan: Plan, reports: &Path) -> Result<Ending, 
     Ok(Ending::Done(Box::new(outcome)))
 }
 
-pub(super) async fn main(args: Args, reports: &Path) -> Answer {
-    let plan = plan::load_in(&args.drill, args.environment.as_deref())?;
-    let outcome = match carry_out(plan, reports).await? {
+pub(super) async fn main(args: &Args) -> Answer {
+    let plan = plan::load_in(&find_drill(&args.drill)?, args.environment.as_deref())?;
+    let setting = Setting { reports: &args.reports.folder, talk: args.talk, number: "" };
+    let outcome = match carry_out(plan, setting).await? {
         Ending::Refused(code) => return Ok(code),
         Ending::Done(outcome) => outcome,
     };
@@ -65,7 +86,7 @@ pub(super) async fn main(args: Args, reports: &Path) -> Answer {
 }
 
 /// Something left behind matters more than any verdict, and an interrupted run has none.
-fn code(outcome: &Outcome) -> u8 {
+pub(super) fn code(outcome: &Outcome) -> u8 {
     if !outcome.report.left.is_empty() {
         return exit::LEFT;
     }

@@ -3,20 +3,22 @@
 //! The table is rewritten after every run, so that an interrupted series leaves what it has. Rows of other drills and
 //! other places stay in it: so one table grows from several series.
 
-use super::console::out;
-use super::run::{Ending, carry_out};
+use super::console::{out, width};
+use super::find::{Reports, find_drill};
+use super::run::{Ending, Setting, carry_out};
+use super::talk::Talk;
 use super::{Answer, Failure, exit};
 use crate::client::Error;
 use crate::measure::series;
 use crate::model::Verdict;
-use crate::model::report::Report;
+use crate::model::report::{Measurement, Report};
 use crate::model::series::Row;
 use crate::plan;
+use crate::report::columns::table;
+use crate::report::words;
 use crate::spec::Wrong;
 use std::fs;
 use std::path::{Path, PathBuf};
-use tabled::builder::Builder;
-use tabled::settings::Style;
 
 /// The file of the table, beside the runs.
 const TABLE: &str = "drills.json";
@@ -24,7 +26,7 @@ const TABLE: &str = "drills.json";
 /// What `series` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The drills' files, in the order in which they are carried out
+    /// The drills, by their files or names, in the order in which they are carried out
     #[arg(required = true)]
     drills: Vec<PathBuf>,
     /// Another environment than the drills name; settings of the same kind go before the drill's own
@@ -33,13 +35,18 @@ pub(super) struct Args {
     /// How often each drill is carried out
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     times: u32,
+    #[command(flatten)]
+    talk: Talk,
+    #[command(flatten)]
+    reports: Reports,
 }
 
-pub(super) async fn main(args: &Args, reports: &Path) -> Answer {
-    let environment = args.environment.as_deref();
+pub(super) async fn main(args: &Args) -> Answer {
+    let (environment, reports) = (args.environment.as_deref(), args.reports.folder.as_path());
+    let drills = args.drills.iter().map(|drill| find_drill(drill)).collect::<Result<Vec<_>, _>>()?;
     let mut wrong = Wrong::default();
     let mut plans = vec![];
-    for drill in &args.drills {
+    for drill in &drills {
         match plan::load_in(drill, environment) {
             Ok(plan) => plans.push(plan),
             Err(theirs) => wrong.files.extend(theirs.files),
@@ -48,11 +55,18 @@ pub(super) async fn main(args: &Args, reports: &Path) -> Answer {
     if !wrong.files.is_empty() {
         return Err(wrong.into());
     }
-    let (mut code, mut rows) = (exit::MET, vec![]);
+    let (mut code, mut rows, mut number) = (exit::MET, vec![], 0);
+    let all = plans.len() * args.times as usize;
     for plan in &plans {
         let mut done: Vec<Report> = vec![];
-        for _ in 0..args.times {
-            match carry_out(plan.clone(), reports).await? {
+        for time in 1..=args.times {
+            number += 1;
+            if !args.talk.quiet {
+                eprintln!("run {number} of {all}: {} {time}/{}", plan.terms.drill, args.times);
+            }
+            let of_all = format!("{number}/{all}");
+            let setting = Setting { reports, talk: args.talk, number: &of_all };
+            match carry_out(plan.clone(), setting).await? {
                 Ending::Refused(refused) => return Ok(refused),
                 Ending::Done(outcome) => {
                     code = code.max(severity(&outcome.report));
@@ -64,9 +78,9 @@ pub(super) async fn main(args: &Args, reports: &Path) -> Answer {
             }
             keep(reports, series::row(&done).as_ref())?;
         }
-        rows.extend(series::row(&done));
+        rows.extend(series::row(&done).map(|row| shown(&row, &done)));
     }
-    out(shown(&rows));
+    out(table(&["drill", "environment", "runs", "RTA", "RPA", "verdict", "expected"], rows, width()));
     Ok(code)
 }
 
@@ -97,24 +111,27 @@ fn keep(reports: &Path, row: Option<&Row>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn shown(rows: &[Row]) -> String {
-    let mut table = Builder::default();
-    table.push_record(["drill", "environment", "runs", "RTA", "RPA", "verdict", "expected"]);
-    for row in rows {
-        let seconds = |value: Option<f64>| value.map_or_else(|| "unknown".to_owned(), |s| format!("{s:.1} s"));
-        let runs = row.runs.len().to_string();
-        let (verdict, expected) = (row.verdict.to_string(), row.expected.to_string());
-        table.push_record([
-            row.drill.clone(),
-            row.environment.clone(),
-            runs,
-            seconds(row.rta_s),
-            seconds(row.rpa_s),
-            verdict,
-            expected,
-        ]);
-    }
-    table.build().with(Style::blank()).to_string()
+/// A row for people; where a time is not known, the largest low end of its runs is told.
+fn shown(row: &Row, reports: &[Report]) -> Vec<String> {
+    let time = |value: Option<f64>, runs: &[&Measurement]| {
+        let low = runs.iter().filter(|run| run.seconds.is_none()).filter_map(|run| run.low).max_by(f64::total_cmp);
+        match (value, low) {
+            (Some(seconds), _) => words::time(seconds),
+            (None, Some(low)) => words::low_end(low),
+            (None, None) => "unknown".to_owned(),
+        }
+    };
+    let rta: Vec<_> = reports.iter().filter_map(series::judged).map(|(_, time)| time).collect();
+    let rpa: Vec<_> = reports.iter().map(|report| &report.measurements.rpa.strict).collect();
+    vec![
+        row.drill.clone(),
+        row.environment.clone(),
+        row.runs.len().to_string(),
+        time(row.rta_s, &rta),
+        time(row.rpa_s, &rpa),
+        row.verdict.to_string(),
+        row.expected.to_string(),
+    ]
 }
 
 #[cfg(test)]

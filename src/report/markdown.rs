@@ -2,7 +2,8 @@
 //!
 //! Apart from the terminal's table because a file has no width and names everything.
 
-use super::{Format, Unrendered, count, seconds, verdict, with_band};
+use super::words::{self, count, exact, promised, verdict, with_band};
+use super::{Format, Unrendered};
 use crate::model::report::{Measurement, Report};
 use std::fmt::Write;
 
@@ -28,11 +29,12 @@ pub fn render(report: &Report) -> Result<Vec<u8>, Unrendered> {
 
 fn head(report: &Report) -> String {
     let Report { drill, scenario, about, run, environment, began, seconds, plan, version, .. } = report;
+    let (began, took) = (words::date(began), words::time(*seconds));
     let mut text = format!("# {drill}: {}\n\n", report.verdict);
     if !about.is_empty() {
         let _ = write!(text, "{about}\n\n"); // writing to a string cannot fail
     }
-    let _ = writeln!(text, "Run `{run}` of scenario `{scenario}` on `{environment}`, begun {began}, {seconds:.1} s.");
+    let _ = writeln!(text, "Run `{run}` of scenario `{scenario}` on `{environment}`, begun {began}, {took}.");
     let _ = writeln!(text, "Plan `{plan}`, Lifeboat {version}.");
     if !report.left.is_empty() {
         let _ = writeln!(text, "\n**Left behind** (`lifeboat cleanup {run}`):\n");
@@ -43,14 +45,14 @@ fn head(report: &Report) -> String {
 
 fn objectives(report: &Report) -> String {
     let row = |what: String, m: &Measurement| {
-        vec![what, with_band(m), seconds(m.objective), verdict(m.verdict), m.reason.clone().unwrap_or_default()]
+        vec![what, with_band(m), promised(m.objective), verdict(m.verdict), m.reason.clone().unwrap_or_default()]
     };
     let rta = report.measurements.rta.iter().map(|(depth, m)| row(format!("Recovery time at `{depth}`"), m));
     let rpa = &report.measurements.rpa;
     let rows: Vec<_> = rta.chain([row("Recovery point".into(), &rpa.strict)]).collect();
     let mut text = section("Objectives", &["What", "Actual (band)", "Objective", "Verdict", "Why"], &rows);
     if let Some(newest) = rpa.newest_survivor {
-        let _ = writeln!(text, "\nThe newest surviving write is {newest:.2} s older than the disaster.");
+        let _ = writeln!(text, "\nThe newest surviving write is {} older than the disaster.", words::time(newest));
     }
     text
 }
@@ -85,7 +87,7 @@ fn steps(report: &Report) -> String {
     let row = |s: &crate::model::report::StepReport| {
         let took = s.end.map(|end| end - s.begin);
         let (why, figures) = (s.reason.clone().unwrap_or_default(), figures(&s.figures));
-        vec![s.id.clone(), s.kind.clone(), seconds(Some(s.begin)), seconds(took), s.verdict.to_string(), why, figures]
+        vec![s.id.clone(), s.kind.clone(), exact(s.begin), took.map_or_else(|| "–".to_owned(), exact), s.verdict.to_string(), why, figures]
     };
     let columns = ["Step", "Kind", "Began", "Took", "Verdict", "Why", "Figures"];
     section("Steps", &columns, &report.steps.iter().map(row).collect::<Vec<_>>())
@@ -101,16 +103,16 @@ fn course(report: &Report) -> String {
     let phases: Vec<_> = report
         .phases
         .iter()
-        .map(|p| vec![p.name.clone(), seconds(Some(p.begin)), seconds(Some(p.end - p.begin))])
+        .map(|p| vec![p.name.clone(), exact(p.begin), exact(p.end - p.begin)])
         .collect();
     let mut moments: Vec<_> = report.moments.iter().collect();
     moments.sort_by(|a, b| a.1.total_cmp(b.1));
-    let moments: Vec<_> = moments.iter().map(|(name, at)| vec![name.replace('_', " "), seconds(Some(**at))]).collect();
+    let moments: Vec<_> = moments.iter().map(|(name, at)| vec![name.replace('_', " "), exact(**at)]).collect();
     let probe = |p: &crate::model::report::ProbeFigures| {
         let ms = |ms: f64| format!("{ms:.1} ms");
         let answers = [p.served, p.failed, p.unasked].map(|n| n.to_string());
         let baseline = p.baseline_p99_ms.map_or_else(|| "–".to_owned(), ms);
-        [vec![p.depth.to_string(), format!("{} s", p.every)], answers.to_vec(), vec![ms(p.late_p99_ms), baseline]]
+        [vec![p.depth.to_string(), promised(Some(p.every))], answers.to_vec(), vec![ms(p.late_p99_ms), baseline]]
             .concat()
     };
     let probes: Vec<_> = report.probes.iter().map(probe).collect();
@@ -128,15 +130,15 @@ fn course(report: &Report) -> String {
 
 fn backups(report: &Report) -> String {
     let row = |p: &crate::model::RecoveryPoint| {
-        let bytes = p.bytes.map_or_else(|| "–".to_owned(), |bytes| bytes.to_string());
-        vec![p.id.clone(), seconds(Some(p.snapshot.seconds())), p.taken_at.to_string(), bytes]
+        let bytes = p.bytes.map_or_else(|| "–".to_owned(), words::bytes);
+        vec![p.id.clone(), exact(p.snapshot.seconds()), words::date(&p.taken_at.to_string()), bytes]
     };
     let rows: Vec<_> = report.points.iter().map(row).collect();
     section("Recovery points", &["Point", "Snapshot", "Wall time", "Bytes"], &rows)
 }
 
 fn notes(report: &Report) -> String {
-    let rows: Vec<_> = report.notes.iter().map(|note| vec![seconds(Some(note.at)), note.text.clone()]).collect();
+    let rows: Vec<_> = report.notes.iter().map(|note| vec![exact(note.at), note.text.clone()]).collect();
     section("Notes", &["At", "What"], &rows)
 }
 
@@ -151,7 +153,7 @@ fn caveats(report: &Report) -> String {
 
 fn losses(report: &Report) -> String {
     let row = |loss: &crate::model::report::Loss| {
-        vec![format!("{:?}", loss.kind).to_lowercase(), loss.name.clone(), seconds(Some(loss.at))]
+        vec![format!("{:?}", loss.kind).to_lowercase(), loss.name.clone(), exact(loss.at)]
     };
     let rows: Vec<_> = report.losses.iter().map(row).collect();
     section("Losses", &["Kind", "Name", "Acknowledged at"], &rows)

@@ -3,9 +3,11 @@
 //! Rules. A format is pure and computes no number of its own. It never shows unknown as met. Every file names all losses;
 //! only the terminal may shorten the list, and says so.
 
+pub mod columns;
 pub mod json;
 pub mod markdown;
 pub mod table;
+pub mod words;
 
 use crate::model::report::Report;
 
@@ -35,31 +37,6 @@ pub struct Unrendered {
     pub format: &'static str,
     /// Why.
     pub why: String,
-}
-
-/// Seconds as text, or a dash.
-fn seconds(value: Option<f64>) -> String {
-    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2} s"))
-}
-
-/// A measurement with its band as text: `3.21 s (3.16 to 3.26)`.
-fn with_band(value: &crate::model::report::Measurement) -> String {
-    let end = |end: Option<f64>, open: &str| end.map_or_else(|| open.to_owned(), |end| format!("{end:.2}"));
-    match (value.seconds, value.low, value.high) {
-        (None, None, _) => "not measured".to_owned(),
-        (None, Some(low), _) => format!("at least {low:.2} s"),
-        (Some(s), low, high) => format!("{s:.2} s ({} to {})", end(low, "?"), end(high, "open")),
-    }
-}
-
-/// A verdict as text, or a dash if there is no objective.
-fn verdict(verdict: Option<crate::model::Verdict>) -> String {
-    verdict.map_or_else(|| "–".to_owned(), |verdict| verdict.to_string())
-}
-
-/// A count as text, or `unknown`.
-fn count(count: Option<u64>) -> String {
-    count.map_or_else(|| "unknown".to_owned(), |count| count.to_string())
 }
 
 #[cfg(test)]
@@ -125,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_console_begins_with_the_verdict_and_names_ten_losses_and_the_rest_by_number() {
-        let text = table::render(&report(), 100);
+        let text = anstream::adapter::strip_str(&table::render(&report(), 100)).to_string();
         assert!(text.lines().next().unwrap().contains("UNKNOWN"), "{text}");
         assert!(text.contains("3.21 s (3.16 to 3.26)") && text.contains("and 15 more, see report.md"), "{text}");
         assert!(text.contains("mark 10") && !text.contains("mark 11"));

@@ -2,18 +2,17 @@
 //!
 //! Apart from the formats because it is not a file: it may leave out what a file has.
 
-use super::{count, seconds, verdict, with_band};
+use super::columns::{NARROWEST, table};
+use super::words::{self, count, promised, time, time_or_dash, verdict, with_band};
 use crate::model::Verdict;
 use crate::model::report::{Measurement, Report};
-use tabled::builder::Builder;
-use tabled::settings::{Style, Width};
 
 /// The number of losses that are named here; the files name all.
 const LOSSES: usize = 10;
 
 /// The report as lines of at most `width` characters.
 pub fn render(report: &Report, width: usize) -> String {
-    let width = width.max(40);
+    let width = width.max(NARROWEST);
     let mut blocks = vec![head(report, width), objectives(report, width), writes(report, width)];
     blocks.extend([checks(report, width), steps(report, width)]);
     let skipped = report.skipped.iter().map(|step| format!("{}: {}", step.id, step.reason));
@@ -26,17 +25,19 @@ pub fn render(report: &Report, width: usize) -> String {
 }
 
 fn head(report: &Report, width: usize) -> String {
-    let verdict = report.verdict.to_string().to_uppercase();
-    let mut lines = vec![format!("{verdict}  {} ({:.1} s, run {})", report.drill, report.seconds, report.run)];
+    let took = time(report.seconds);
+    let mut lines = vec![format!("{}  {} ({took}, run {})", report.verdict, report.drill, report.run)];
     for judgement in report.judgements.iter().filter(|judgement| judgement.verdict != Verdict::Met) {
         let reason = judgement.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         lines.push(format!("  {} {}{reason}", judgement.what, judgement.verdict));
     }
-    lines.iter().map(|line| wrapped(line, "    ", width)).collect::<Vec<_>>().join("\n")
+    let text = lines.iter().map(|line| wrapped(line, "    ", width)).collect::<Vec<_>>().join("\n");
+    let word = report.verdict.to_string(); // it begins the first line; only its colour is new, so that lines still fit
+    text.replacen(&word, &words::painted(&word.to_uppercase()), 1)
 }
 
 fn objectives(report: &Report, width: usize) -> String {
-    let row = |what: String, m: &Measurement| vec![what, with_band(m), seconds(m.objective), verdict(m.verdict)];
+    let row = |what: String, m: &Measurement| vec![what, with_band(m), promised(m.objective), verdict(m.verdict)];
     let rta = report.measurements.rta.iter().map(|(depth, m)| row(format!("recovery time, {depth}"), m));
     let rows = rta.chain([row("recovery point".into(), &report.measurements.rpa.strict)]).collect();
     table(&["what", "actual", "objective", "verdict"], rows, width)
@@ -61,7 +62,7 @@ fn checks(report: &Report, width: usize) -> String {
 
 fn steps(report: &Report, width: usize) -> String {
     let row = |step: &crate::model::report::StepReport| {
-        let took = seconds(step.end.map(|end| end - step.begin));
+        let took = time_or_dash(step.end.map(|end| end - step.begin));
         vec![step.id.clone(), took, step.verdict.to_string(), step.reason.clone().unwrap_or_default()]
     };
     table(&["step", "took", "verdict", "why"], report.steps.iter().map(row).collect(), width)
@@ -81,20 +82,6 @@ fn losses(report: &Report, width: usize) -> String {
 fn list(title: &str, items: impl Iterator<Item = String>, width: usize) -> String {
     let items: Vec<_> = items.map(|item| wrapped(&format!("- {item}"), "  ", width)).collect();
     if items.is_empty() { String::new() } else { format!("{title}\n{}", items.join("\n")) }
-}
-
-/// A table without a frame, or nothing if it has no rows.
-fn table(columns: &[&str], rows: Vec<Vec<String>>, width: usize) -> String {
-    if rows.is_empty() {
-        return String::new();
-    }
-    let mut builder = Builder::default();
-    builder.push_record(columns.iter().copied());
-    rows.into_iter().for_each(|row| builder.push_record(row));
-    let mut table = builder.build();
-    table.with(Style::psql()).with(Width::wrap(width).keep_words(true));
-    let text = table.to_string();
-    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 /// A sentence over several lines; the later ones are indented.

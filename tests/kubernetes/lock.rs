@@ -75,7 +75,7 @@ impl Standing {
 
     fn start(&self, command: &str, drill: &str, environment: &str) -> Child {
         let mut lifeboat = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
-        lifeboat.args([command, drill, "--reports", "reports", "--environment", environment]);
+        lifeboat.args([command, drill, "--environment", environment]).env("LIFEBOAT_REPORTS", "reports");
         lifeboat.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         lifeboat.spawn().unwrap()
     }

@@ -1,0 +1,113 @@
+//! What stands below the options in each command's help: examples, and exit codes where they matter.
+
+pub(super) const ALL: &str = "\
+Begin here, without any set-up:
+  lifeboat run first           a drill on a simulated platform, done in seconds
+
+Then:
+  lifeboat kinds               what drill and scenario files may name
+  lifeboat plan database-drop  what a drill would do, without doing it
+  lifeboat run database-drop   a drill on a real platform, set up on this machine
+
+Exit codes:
+  0 met or nothing wrong   2 wrong file or usage   3 missed        4 unknown
+  5 Lifeboat failed        6 something left behind 7 refused by a guard
+  130 interrupted and undone";
+
+pub(super) const RUN: &str = "\
+A drill is a file, or a name: `database-drop` is `drills/database-drop.yaml`.
+
+Examples:
+  lifeboat run first
+  lifeboat run drills/database-drop.yaml --environment containers
+  lifeboat run -q --json database-drop >report.json
+
+Exit codes:
+  0 met, 2 wrong file or usage, 3 missed, 4 unknown, 5 Lifeboat failed,
+  6 something was left behind (`lifeboat cleanup RUN`), 7 refused by a guard, 130 interrupted and undone";
+
+pub(super) const SERIES: &str = "\
+The table of all series is kept in `drills.json` in the folder of the runs.
+
+Examples:
+  lifeboat series first
+  lifeboat series --times 3 database-drop mlflow-crash
+
+Exit codes:
+  0 every run came to the verdict that its drill is written for, 2 wrong file or usage, 3 a run did not,
+  4 unknown, 5 Lifeboat failed, 6 something was left behind, 7 refused by a guard, 130 interrupted and undone";
+
+pub(super) const PLAN: &str = "\
+Nothing is changed, on this machine or elsewhere.
+
+Examples:
+  lifeboat plan drills/database-drop.yaml
+  lifeboat plan drills/mlflow-crash.yaml --environment 'containers: { images: built }'
+
+Exit codes:
+  0 it could be run, 2 something is in its way, 7 a guard would refuse it";
+
+pub(super) const NEW: &str = "\
+An existing file is never overwritten.
+
+Examples:
+  lifeboat new scenario my-outage
+  lifeboat new drill my-outage && lifeboat run my-outage
+
+Exit codes:
+  0 written, 2 wrong usage or the file is there already";
+
+pub(super) const CHECK: &str = "\
+Examples:
+  lifeboat check drills
+  lifeboat check - <drills/mlflow-crash.yaml
+  lifeboat check --json drills/*.yaml
+  lifeboat check drills/mlflow-crash.yaml --environment kubernetes
+
+Exit codes:
+  0 all files are right, 2 a file is wrong";
+
+pub(super) const KINDS: &str = "\
+Examples:
+  lifeboat kinds
+  lifeboat kinds kill
+  lifeboat kinds kill --json";
+
+pub(super) const SCHEMA: &str = "\
+Examples:
+  lifeboat schema drill >drill.schema.json
+  lifeboat schema report";
+
+pub(super) const REPORT: &str = "\
+Examples:
+  lifeboat report database-drop                     its latest run
+  lifeboat report database-drop --format markdown
+  lifeboat report reports/database-drop/latest --format json
+
+Exit codes are those of `lifeboat run`:
+  0 met, 2 there is no such run, 3 missed, 4 unknown, 5 the run cannot be read,
+  6 something was left behind, 7 refused by a guard, 130 interrupted and undone";
+
+pub(super) const RUNS: &str = "\
+Examples:
+  lifeboat runs
+  lifeboat runs database-drop --verdict missed
+  lifeboat runs --reports elsewhere --json";
+
+pub(super) const CLEANUP: &str = "\
+Examples:
+  lifeboat cleanup
+  lifeboat cleanup database-drop/latest
+
+Exit codes:
+  0 all is gone, 2 there is no such run or it still goes on, 5 Lifeboat failed, 6 something was left behind";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  lifeboat completions bash >~/.local/share/bash-completion/completions/lifeboat
+  lifeboat completions zsh >~/.zfunc/_lifeboat";
+
+pub(super) const MAN: &str = "\
+Examples:
+  lifeboat man ~/.local/share/man/man1
+  lifeboat man | man -l -";
