@@ -16,7 +16,7 @@ BUILT_CLUSTER = kubernetes: { images: built, kubeconfig: $(shell tests/cluster/c
 	power_off: 'tests/cluster/cluster node kill $$LIFEBOAT_NODE', power_on: 'tests/cluster/cluster node up $$LIFEBOAT_NODE', \
 	cut_off: 'tests/cluster/cluster node cut $$LIFEBOAT_NODE', connect: 'tests/cluster/cluster node heal $$LIFEBOAT_NODE' } }
 
-.PHONY: help build drill drills drills-containers drills-cluster test test-full lint bench clean \
+.PHONY: help build install man drill drills drills-containers drills-cluster test test-full lint bench clean \
 	images engine-up engine-down cluster-up cluster-status cluster-down
 
 help: ## list the targets
@@ -24,6 +24,12 @@ help: ## list the targets
 
 build: ## build the release binary, target/release/lifeboat
 	$(CARGO) build --release --locked
+
+install: ## put `lifeboat` on the PATH, in Cargo's folder of programs
+	$(CARGO) install --path . --locked
+
+man: ## write the manual pages into target/man
+	$(CARGO) run --quiet --locked -- man target/man
 
 drill: build ## set up the embedded platform and run the main drill, ending in a report
 	$(BIN) run drills/database-drop.yaml

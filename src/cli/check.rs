@@ -2,6 +2,7 @@
 
 use super::console::out;
 use super::exit;
+use super::find::find_drill;
 use crate::node::Problem;
 use crate::plan;
 use crate::spec::{Wrong, WrongFile};
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// What `check` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Drill or scenario files, folders of them, or `-` for standard input; a drill is checked together with its
+    /// Drill or scenario files, names of drills, folders, or `-` for standard input; a drill is checked together with its
     /// scenario
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -29,7 +30,7 @@ pub(super) struct Args {
 pub(super) fn main(args: &Args) -> u8 {
     let mut checked = vec![];
     for path in &args.files {
-        match within(path) {
+        match within(&find_drill(path).unwrap_or_else(|_| path.clone())) {
             Ok(files) => checked.extend(files.into_iter().map(|file| {
                 let wrong = check(&file, args.environment.as_deref()).err();
                 (file, wrong)

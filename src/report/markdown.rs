@@ -87,7 +87,15 @@ fn steps(report: &Report) -> String {
     let row = |s: &crate::model::report::StepReport| {
         let took = s.end.map(|end| end - s.begin);
         let (why, figures) = (s.reason.clone().unwrap_or_default(), figures(&s.figures));
-        vec![s.id.clone(), s.kind.clone(), exact(s.begin), took.map_or_else(|| "–".to_owned(), exact), s.verdict.to_string(), why, figures]
+        vec![
+            s.id.clone(),
+            s.kind.clone(),
+            exact(s.begin),
+            took.map_or_else(|| "–".to_owned(), exact),
+            s.verdict.to_string(),
+            why,
+            figures,
+        ]
     };
     let columns = ["Step", "Kind", "Began", "Took", "Verdict", "Why", "Figures"];
     section("Steps", &columns, &report.steps.iter().map(row).collect::<Vec<_>>())
@@ -100,11 +108,8 @@ fn skipped(report: &Report) -> String {
 
 /// The course of the run: phases, moments, probes.
 fn course(report: &Report) -> String {
-    let phases: Vec<_> = report
-        .phases
-        .iter()
-        .map(|p| vec![p.name.clone(), exact(p.begin), exact(p.end - p.begin)])
-        .collect();
+    let phases: Vec<_> =
+        report.phases.iter().map(|p| vec![p.name.clone(), exact(p.begin), exact(p.end - p.begin)]).collect();
     let mut moments: Vec<_> = report.moments.iter().collect();
     moments.sort_by(|a, b| a.1.total_cmp(b.1));
     let moments: Vec<_> = moments.iter().map(|(name, at)| vec![name.replace('_', " "), exact(**at)]).collect();
