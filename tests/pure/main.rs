@@ -5,4 +5,5 @@
 mod bad_input;
 mod floors;
 mod order;
+mod screens;
 mod truth;
