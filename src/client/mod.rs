@@ -2,6 +2,7 @@
 
 pub mod containers;
 mod error;
+pub mod kubernetes;
 pub mod mlflow;
 pub mod ports;
 pub mod postgres;
@@ -15,4 +16,4 @@ pub mod versions;
 
 pub use error::{Error, ErrorKind, chain};
 pub use running::{Ended, Running};
-pub use until::{Overdue, until};
+pub use until::{Overdue, until, until_none};

@@ -1,12 +1,11 @@
 //! Waits for something outside: asks again and again until the answer is yes or the time is over.
 //!
 //! Apart because every loop that waits needs the same three things: an end, a pause, and the reason why it is not so
-//! yet. Kube's own `await_condition` has none of the last: it also needs the right to watch, and it ends at the first
-//! error of the API, which is what a disaster brings.
+//! yet. Kube's `await_condition` is not used: it knows no reason, needs the right to watch, and ends at the first error
+//! of the API, which a disaster is sure to bring.
 
 use crate::model::Span;
 use std::fmt;
-use std::future::Future;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -50,6 +49,31 @@ where
     answer.ok_or(Overdue { within, reason })
 }
 
+/// As [`until`], for a look that answers what is still in the way: `None` ends the waiting, and so does an error.
+pub async fn until_none<R, E, F>(
+    within: Duration,
+    every: Duration,
+    mut look: impl FnMut() -> F,
+) -> Result<Result<(), Overdue<R>>, E>
+where
+    F: Future<Output = Result<Option<R>, E>>,
+{
+    let looked = until(within, every, || {
+        let look = look();
+        async {
+            match look.await {
+                Ok(None) => Ok(Ok(())),
+                Ok(Some(reason)) => Err(reason),
+                Err(error) => Ok(Err(error)),
+            }
+        }
+    });
+    match looked.await {
+        Ok(ended) => ended.map(Ok),
+        Err(late) => Ok(Err(late)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +97,14 @@ mod tests {
         assert_eq!(until(SECOND, TENTH, || async { Ok::<_, String>(7) }).await, Ok(7));
         let hangs = until::<(), String, _>(SECOND, TENTH, std::future::pending).await;
         assert_eq!(hangs.map_err(|late| late.to_string()), Err("not within 1s: no answer".into()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_in_the_way_and_an_error_end_the_waiting() {
+        assert_eq!(until_none(SECOND, TENTH, || async { Ok::<Option<u8>, String>(None) }).await, Ok(Ok(())));
+        assert_eq!(until_none(SECOND, TENTH, || async { Err::<Option<u8>, _>("broken") }).await, Err("broken"));
+        let late = until_none(SECOND, TENTH, || async { Ok::<_, String>(Some(7)) }).await;
+        assert_eq!(late, Ok(Err(Overdue { within: SECOND, reason: Some(7) })));
     }
 
     #[tokio::test(start_paused = true)]

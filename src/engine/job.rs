@@ -1,15 +1,16 @@
 //! The engine of those whose backups are jobs in a cluster: some that back up, and some that restore.
 //!
-//! Where the backups lie, the jobs know: all of them are told the point's name in `$LIFEBOAT_POINT`, so that a restore
-//! finds what its backup left. Several jobs that follow each other are one point, complete when the last has ended.
-//! Nothing is known of a job's snapshot but that it was taken while the job ran: the point's is dated at the end of the
-//! last one, and how far apart the jobs' snapshots lie, at least and at most, is told with each restore.
+//! Only the jobs know where their backups are. All of them get the point's name in `$LIFEBOAT_POINT`, so that a restore
+//! finds what its backup left. Several jobs that follow each other make one point, complete when the last has ended.
+//! A job's snapshot was taken at some moment while the job ran; the point's is dated at the end of the last job. How far
+//! apart the jobs' snapshots may be is a figure of each restore.
 
 use super::Engine;
 use crate::client::Error;
+use crate::client::kubernetes::RUN;
+use crate::client::kubernetes::job::{self, JobManifest, JobRequest, five_minutes};
 use crate::clock::{self, Clock, Moment};
-use crate::environment::job::{self, JobRequest, Manifest, five_minutes};
-use crate::environment::{Permission, Platform, Power, RUN};
+use crate::environment::{Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, RecoveryPoint, Span, Verdict};
 use crate::node::read;
@@ -28,32 +29,33 @@ pub const KIND: Kind<dyn Engine> = Kind {
     about: "Backs up and restores by jobs of your own in the cluster, from manifests or as your CronJobs start them.",
     example: "job: { backup: [{ cron_job: classic-dump }, { cron_job: classic-artifacts, delay: 20s }], \
               restore: { cron_job: classic-restore } }",
-    schema: |g| g.subschema_for::<Jobs>(),
-    parse: |n, p| read::<Jobs>(n, p).map(|k| Box::new(k) as _),
+    schema: |g| g.subschema_for::<JobEngine>(),
+    parse: |n, p| read::<JobEngine>(n, p).map(|k| Box::new(k) as _),
 };
 
 /// Backs up and restores by jobs.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Jobs {
+#[schemars(rename = "Jobs")]
+struct JobEngine {
     /// Takes a backup under the name `$LIFEBOAT_POINT`; must not be complete before the backup is.
-    backup: Several,
+    backup: JobSequence,
     /// Restores the backup of the name `$LIFEBOAT_POINT`.
-    restore: Several,
+    restore: JobSequence,
 }
 
 /// One job, or several that follow each other.
 #[derive(Debug)]
-struct Several(Vec<Stage>);
+struct JobSequence(Vec<SequencedJob>);
 
 /// A job of several.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "JobOfSeveral")]
-struct StageFile {
+struct SequencedJobFile {
     /// The file with the job's manifest, from the working directory; this or `cron_job`.
     #[serde(default)]
-    manifest: Option<Manifest>,
+    manifest: Option<JobManifest>,
     /// The `CronJob` in the platform's namespace of which one job is to be started, suspended or not.
     #[serde(default)]
     cron_job: Option<String>,
@@ -66,8 +68,8 @@ struct StageFile {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(try_from = "StageFile")]
-struct Stage {
+#[serde(try_from = "SequencedJobFile")]
+struct SequencedJob {
     job: JobRequest,
     delay: Span,
 }
@@ -76,40 +78,40 @@ fn none() -> Span {
     Span::seconds(0)
 }
 
-impl TryFrom<StageFile> for Stage {
+impl TryFrom<SequencedJobFile> for SequencedJob {
     type Error = String;
-    fn try_from(StageFile { manifest, cron_job, within, delay }: StageFile) -> Result<Self, String> {
+    fn try_from(SequencedJobFile { manifest, cron_job, within, delay }: SequencedJobFile) -> Result<Self, String> {
         Ok(Self { job: JobRequest::of(manifest, cron_job, within)?, delay })
     }
 }
 
-impl<'de> Deserialize<'de> for Several {
+impl<'de> Deserialize<'de> for JobSequence {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader)
+        deserializer.deserialize_any(JobSequenceVisitor)
     }
 }
 
-/// Reads either form; serde's own way for that would swallow what is wrong inside of it.
-struct Reader;
+/// Reads either form; serde's untagged enums would hide what is wrong inside.
+struct JobSequenceVisitor;
 
-impl<'de> Visitor<'de> for Reader {
-    type Value = Several;
+impl<'de> Visitor<'de> for JobSequenceVisitor {
+    type Value = JobSequence;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("a job or a list of jobs")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Several, A::Error> {
-        Stage::deserialize(MapAccessDeserializer::new(map)).map(|stage| Several(vec![stage]))
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<JobSequence, A::Error> {
+        SequencedJob::deserialize(MapAccessDeserializer::new(map)).map(|job| JobSequence(vec![job]))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Several, A::Error> {
-        let stages = Vec::deserialize(SeqAccessDeserializer::new(list))?;
-        if stages.is_empty() { Err(serde::de::Error::custom("no job is in the list")) } else { Ok(Several(stages)) }
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<JobSequence, A::Error> {
+        let jobs = Vec::deserialize(SeqAccessDeserializer::new(list))?;
+        if jobs.is_empty() { Err(serde::de::Error::custom("no job is in the list")) } else { Ok(JobSequence(jobs)) }
     }
 }
 
-impl JsonSchema for Several {
+impl JsonSchema for JobSequence {
     fn inline_schema() -> bool {
         true
     }
@@ -117,45 +119,45 @@ impl JsonSchema for Several {
         "Jobs".into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let one = generator.subschema_for::<StageFile>();
+        let one = generator.subschema_for::<SequencedJobFile>();
         json_schema!({ "anyOf": [one, { "type": "array", "minItems": 1, "items": one }] })
     }
 }
 
 /// When a job of a point ran.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Ran {
+struct JobRun {
     name: String,
     began: Moment,
     ended: Moment,
 }
 
-impl Several {
+impl JobSequence {
     /// Runs them one after the other; when each ran, or why one did not end well.
-    async fn run(&self, platform: &dyn Platform, point: &str, clock: &Clock) -> Result<Vec<Ran>, Finding> {
+    async fn run(&self, platform: &dyn Platform, point: &str, clock: &Clock) -> Result<Vec<JobRun>, Finding> {
         let cluster = platform.cluster().map_err(|error| Finding::unknown(error.to_string()))?;
         let mut all = vec![];
-        for Stage { job, delay } in &self.0 {
+        for SequencedJob { job, delay } in &self.0 {
             tokio::time::sleep(delay.0).await;
             let began = clock.now();
-            let finding = job::run(cluster, job, &[("LIFEBOAT_POINT", point)]).await;
+            let finding = job::run(cluster.namespace(), &cluster.logs(), job, &[("LIFEBOAT_POINT", point)]).await;
             if finding.verdict != Verdict::Met {
                 return Err(finding);
             }
-            all.push(Ran { name: job.name(), began, ended: clock.now() });
+            all.push(JobRun { name: job.name(), began, ended: clock.now() });
         }
         Ok(all)
     }
 }
 
 #[async_trait]
-impl Engine for Jobs {
+impl Engine for JobEngine {
     fn needs(&self) -> &'static [Power] {
         &[Power::Cluster]
     }
 
     fn permissions(&self) -> Vec<Permission> {
-        self.backup.0.iter().chain(&self.restore.0).flat_map(|stage| stage.job.permissions()).collect()
+        self.backup.0.iter().chain(&self.restore.0).flat_map(|job| job.job.permissions()).collect()
     }
 
     async fn backup(
@@ -166,12 +168,12 @@ impl Engine for Jobs {
         clock: &Clock,
     ) -> Result<RecoveryPoint, Error> {
         // Where the jobs keep their backups there may be those of other runs.
-        let run = platform.cluster()?.labels().remove(RUN).unwrap_or_default();
+        let run = platform.cluster()?.namespace().labels.get(RUN).cloned().unwrap_or_default();
         let id = format!("{run}-{id}");
         let all = self.backup.run(platform, &id, clock).await;
         let all = all.map_err(|finding| Error::new("the backup", finding.reason.unwrap_or_default()))?;
         let (snapshot, taken_at) = (clock.now(), clock::wall());
-        let path = book(repository, &id);
+        let path = record_path(repository, &id);
         let cannot = |e: &dyn fmt::Display| Error::new(format!("cannot write `{}`", path.display()), e);
         let text = serde_json::to_vec(&all).map_err(|e| cannot(&e))?;
         tokio::fs::write(&path, text).await.map_err(|e| cannot(&e))?;
@@ -181,21 +183,21 @@ impl Engine for Jobs {
     async fn restore(&self, platform: &dyn Platform, repository: &Path, point: &RecoveryPoint) -> Finding {
         let restored = self.restore.run(platform, &point.id, &Clock::start()).await;
         let finding = restored.map_or_else(|missed| missed, |_| Finding::met());
-        let all = tokio::fs::read(book(repository, &point.id)).await.unwrap_or_default();
-        let all: Vec<Ran> = serde_json::from_slice(&all).unwrap_or_default(); // then nothing is said of it
+        let all = tokio::fs::read(record_path(repository, &point.id)).await.unwrap_or_default();
+        let all: Vec<JobRun> = serde_json::from_slice(&all).unwrap_or_default(); // then nothing is said of it
         skew(&all).into_iter().fold(finding, |finding, (name, apart)| finding.figure(name, apart))
     }
 }
 
-/// Where it is written when the jobs of a point ran.
-fn book(repository: &Path, id: &str) -> PathBuf {
+/// The file that records when the jobs of a point ran.
+fn record_path(repository: &Path, id: &str) -> PathBuf {
     repository.join(format!("{id}.json"))
 }
 
 /// How far the snapshot of each later job may lie from that of the first, from the least to the most.
-fn skew(all: &[Ran]) -> Vec<(String, String)> {
+fn skew(all: &[JobRun]) -> Vec<(String, String)> {
     let Some((first, later)) = all.split_first() else { return vec![] };
-    let apart = |other: &Ran| {
+    let apart = |other: &JobRun| {
         let (least, most) = (other.began.since(first.ended), other.ended.since(first.began));
         (format!("skew of {} and {}", first.name, other.name), format!("{least:.1} s to {most:.1} s"))
     };
@@ -208,9 +210,9 @@ mod tests {
     use super::*;
     use crate::node::parse;
 
-    fn jobs(text: &str) -> Result<Jobs, String> {
+    fn jobs(text: &str) -> Result<JobEngine, String> {
         let mut problems = vec![];
-        read::<Jobs>(&parse(text).unwrap(), &mut problems).ok_or_else(|| {
+        read::<JobEngine>(&parse(text).unwrap(), &mut problems).ok_or_else(|| {
             problems
                 .iter()
                 .map(|problem| format!("{} {problem}", problem.position.unwrap().line))
@@ -241,7 +243,7 @@ mod tests {
 
     #[test]
     fn the_skew_reaches_from_the_gap_between_two_jobs_to_all_of_their_time() {
-        let ran = |name: &str, began: f64, ended: f64| Ran {
+        let ran = |name: &str, began: f64, ended: f64| JobRun {
             name: name.into(),
             began: Moment::at(began),
             ended: Moment::at(ended),

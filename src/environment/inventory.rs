@@ -1,6 +1,6 @@
 //! What a place has and what it allows: found by asking, told by `lifeboat plan`, and what faults aim at.
 
-use super::COMPONENT;
+use crate::client::kubernetes::COMPONENT;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -54,41 +54,6 @@ impl Inventory {
     /// The things of a kind.
     pub fn kind(&self, kind: &str) -> impl Iterator<Item = &Thing> {
         self.things.iter().filter(move |thing| thing.kind == kind)
-    }
-}
-
-/// An act on a kind of thing that a place may have to allow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Permission {
-    /// The act: `get`, `list`, `create`, `delete`, `patch` …
-    pub verb: &'static str,
-    /// The group of the thing's kind; empty for the core's.
-    pub group: &'static str,
-    /// The kind, in the plural, with a part of it behind a slash: `pods`, `pods/exec`.
-    pub resource: &'static str,
-    /// Is it asked for outside of the platform's namespace?
-    pub everywhere: bool,
-}
-
-impl Permission {
-    /// An act inside the platform's namespace.
-    pub const fn within(verb: &'static str, group: &'static str, resource: &'static str) -> Self {
-        Self { verb, group, resource, everywhere: false }
-    }
-
-    /// An act on a thing that belongs to no namespace, or to another.
-    pub const fn everywhere(verb: &'static str, group: &'static str, resource: &'static str) -> Self {
-        Self { verb, group, resource, everywhere: true }
-    }
-}
-
-impl std::fmt::Display for Permission {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "{} {}", self.verb, self.resource)?;
-        if !self.group.is_empty() {
-            write!(f, ".{}", self.group)?;
-        }
-        if self.everywhere { f.write_str(" of the cluster") } else { Ok(()) }
     }
 }
 

@@ -4,24 +4,22 @@
 //! thing it creates; `open` finds what receipts name and creates nothing; `remove` may be called after any
 //! prefix of `provision`, and twice: already gone is success.
 
-pub mod cluster;
 pub mod containers;
 pub mod images;
 mod inventory;
-pub mod job;
 pub mod kubernetes;
 pub mod local;
-pub mod manifest;
 mod power;
 pub mod simulated;
 pub mod stack;
 pub mod tools;
 
-pub use inventory::{Inventory, Permission, Survey, Thing};
+pub use inventory::{Inventory, Survey, Thing};
 pub use power::{
-    COMPONENT, Cluster, Components, Cpu, CpuUse, Disks, Exec, Memory, MemoryUse, Network, Nodes, Objects, Power, RUN,
-    Removal, Sql,
+    Cluster, Components, Cpu, CpuUse, Disks, Exec, Memory, MemoryUse, Network, Nodes, Objects, Power, Removal, Sql,
 };
+
+pub use crate::client::kubernetes::Permission;
 
 use crate::client::Error;
 use crate::kind::Kind;

@@ -5,11 +5,12 @@
 //! whatever needs it long before.
 
 use super::stack;
+use crate::client::kubernetes::NamespaceClient;
 use crate::client::{Error, Running};
 use crate::model::Finding;
 use async_trait::async_trait;
+use kube::core::DynamicObject;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Something that a fault, step or engine may need.
@@ -173,22 +174,13 @@ pub trait Objects: Send + Sync {
     }
 }
 
-/// The label with the name of the run that something was made for.
-pub const RUN: &str = "lifeboat.dev/run";
-/// The label that says to which component a workload and its pods belong.
-pub const COMPONENT: &str = "app.kubernetes.io/component";
-
 /// A cluster's API, as seen from the platform's namespace.
 pub trait Cluster: Send + Sync {
-    /// The client.
-    fn client(&self) -> kube::Client;
-    /// The platform's namespace.
-    fn namespace(&self) -> &str;
+    /// The platform's namespace, with the client that reaches it.
+    fn namespace(&self) -> &NamespaceClient;
     /// All that makes up the platform's namespace, in the order in which it can be created: the namespace itself,
-    /// then secrets, config maps, claims, services and workloads; what the namespace holds is made anew from this.
-    fn manifests(&self) -> &[kube::core::DynamicObject];
-    /// The labels of whatever is made in it for the run.
-    fn labels(&self) -> BTreeMap<String, String>;
+    /// then secrets, config maps, claims, services and workloads. A lost namespace is created anew from this.
+    fn manifests(&self) -> &[DynamicObject];
     /// The run's folder of logs.
     fn logs(&self) -> PathBuf;
 }

@@ -1,10 +1,11 @@
 //! The fault that deletes a secret or a config map, or gives one of its keys another value.
 //!
-//! Pods that run do not notice: they read it when they start. A scenario that wants an outage ends them too.
+//! Running pods do not notice: they read it when they start. A scenario that wants an outage ends them too.
 
 use super::{Fault, Nature, recall};
 use crate::client::Error;
-use crate::environment::{Cluster, Inventory, Permission, Platform, Power, cluster};
+use crate::client::kubernetes::{NamespaceClient, cannot, why};
+use crate::environment::{Inventory, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::read;
@@ -88,12 +89,12 @@ impl ConfigKind {
         }
     }
 
-    fn api(self, cluster: &dyn Cluster) -> Api<DynamicObject> {
+    fn api(self, namespace: &NamespaceClient) -> Api<DynamicObject> {
         let resource = match self {
             Self::Secret => ApiResource::erase::<Secret>(&()),
             Self::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
         };
-        Api::namespaced_with(cluster.client(), cluster.namespace(), &resource)
+        namespace.dynamic(&resource)
     }
 }
 
@@ -126,10 +127,10 @@ impl Fault for ConfigLost {
     }
     async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error> {
         let what = format!("cannot lose the {} `{}`", self.kind.words(), self.name);
-        let api = self.kind.api(platform.cluster()?);
-        let there = api.get_metadata(&self.name).await.map_err(cluster::cannot(&what))?;
+        let api = self.kind.api(platform.cluster()?.namespace());
+        let there = api.get_metadata(&self.name).await.map_err(cannot(&what))?;
         if let Some((key, _)) = &self.change {
-            let now = api.get(&self.name).await.map_err(cluster::cannot(&what))?;
+            let now = api.get(&self.name).await.map_err(cannot(&what))?;
             if now.data.pointer("/data").and_then(|data| data.get(key)).is_none() {
                 return Err(Error::new(what, format!("it has no key `{key}`")));
             }
@@ -140,18 +141,18 @@ impl Fault for ConfigLost {
     }
     async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
         let lost = recall::<LostConfig>(receipt)?;
-        let api = lost.kind.api(platform.cluster()?);
+        let api = lost.kind.api(platform.cluster()?.namespace());
         let what = format!("cannot lose the {} `{}`", lost.kind.words(), lost.name);
         let Some((key, value)) = &self.change else {
             let this = Preconditions { uid: Some(lost.uid), resource_version: None };
             let deleted = api.delete(&lost.name, &DeleteParams::default().preconditions(this)).await;
-            return deleted.map(drop).map_err(cluster::cannot(what));
+            return deleted.map(drop).map_err(cannot(what));
         };
         let data = if lost.kind == ConfigKind::Secret { "stringData" } else { "data" };
-        // The version makes the API refuse if somebody else was faster.
+        // With the version the API refuses if somebody else has changed it meanwhile.
         let patch = json!({ "metadata": { "resourceVersion": lost.version }, data: { key: value } });
         let patched = api.patch(&lost.name, &PatchParams::default(), &Patch::Merge(patch)).await;
-        patched.map(drop).map_err(cluster::cannot(what))
+        patched.map(drop).map_err(cannot(what))
     }
     async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {
         let (cluster, lost) = match (platform.cluster(), recall::<LostConfig>(receipt)) {
@@ -159,8 +160,8 @@ impl Fault for ConfigLost {
             (Err(error), _) | (_, Err(error)) => return Finding::unknown(error.to_string()),
         };
         let named = format!("the {} `{}`", lost.kind.words(), lost.name);
-        match lost.kind.api(cluster).get_metadata_opt(&lost.name).await {
-            Err(error) => Finding::unknown(format!("cannot read {named}: {}", cluster::why(&error))),
+        match lost.kind.api(cluster.namespace()).get_metadata_opt(&lost.name).await {
+            Err(error) => Finding::unknown(format!("cannot read {named}: {}", why(&error))),
             Ok(None) => Finding::met(),
             Ok(Some(now)) if now.uid().as_ref() != Some(&lost.uid) => Finding::met(),
             Ok(Some(now)) if lost.altered.is_some() && now.resource_version().as_ref() != Some(&lost.version) => {
@@ -170,7 +171,7 @@ impl Fault for ConfigLost {
         }
     }
     async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
-        Ok(()) // damage: only recovery mends it
+        Ok(()) // damage: only recovery repairs it
     }
 }
 

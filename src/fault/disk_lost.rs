@@ -5,7 +5,7 @@
 
 use super::{Fault, Nature, recall};
 use crate::client::Error;
-use crate::environment::cluster::LOSING_A_DISK;
+use crate::client::kubernetes::permission::LOSING_A_DISK;
 use crate::environment::{Inventory, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};

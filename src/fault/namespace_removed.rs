@@ -1,18 +1,19 @@
 //! The fault that deletes the platform's whole namespace: the wrong context, the wrong script.
 //!
-//! It has taken effect when the namespace is gone, or going with nothing in it that is not: from then on nobody comes
-//! back by himself. That the last container has ended is not waited for; its service is gone before it.
+//! It has taken effect when the namespace is gone, or being deleted with all its pods: from then on nothing comes back
+//! by itself. The end of the last container is not waited for; its service is gone before it.
 
 use super::{CONFIRM, Fault, Nature, recall};
 use crate::client::Error;
-use crate::environment::{Inventory, Permission, Platform, Power, cluster};
+use crate::client::kubernetes::{cannot, pods};
+use crate::environment::{Inventory, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::read;
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, Preconditions};
+use kube::api::{DeleteParams, Preconditions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -59,10 +60,10 @@ impl Fault for NamespaceRemoved {
         vec![known.unwrap_or_else(all)]
     }
     async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error> {
-        let cluster = platform.cluster()?;
-        let namespace = cluster.namespace().to_owned();
+        let cluster = platform.cluster()?.namespace();
+        let namespace = cluster.name.clone();
         let what = format!("cannot delete the namespace `{namespace}`");
-        let there = Api::<Namespace>::all(cluster.client()).get(&namespace).await.map_err(cluster::cannot(&what))?;
+        let there = cluster.everywhere::<Namespace>().get(&namespace).await.map_err(cannot(&what))?;
         if there.metadata.deletion_timestamp.is_some() {
             return Err(Error::new(what, "it is being deleted already"));
         }
@@ -72,8 +73,8 @@ impl Fault for NamespaceRemoved {
         let RemovedNamespace { namespace, uid } = recall(receipt)?;
         let this = Preconditions { uid: Some(uid), resource_version: None };
         let how = DeleteParams::background().preconditions(this);
-        let deleted = Api::<Namespace>::all(platform.cluster()?.client()).delete(&namespace, &how).await;
-        deleted.map(drop).map_err(cluster::cannot(format!("cannot delete the namespace `{namespace}`")))
+        let deleted = platform.cluster()?.namespace().everywhere::<Namespace>().delete(&namespace, &how).await;
+        deleted.map(drop).map_err(cannot(format!("cannot delete the namespace `{namespace}`")))
     }
     async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {
         match gone(platform, receipt).await {
@@ -82,22 +83,23 @@ impl Fault for NamespaceRemoved {
         }
     }
     fn confirmed_within(&self) -> Duration {
-        CONFIRM * 3 // its controller comes to the pods when it comes to them
+        CONFIRM * 3 // its controller deletes the pods at its own pace
     }
     async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
-        Ok(()) // damage: only recovery mends it
+        Ok(()) // damage: only recovery repairs it
     }
 }
 
 async fn gone(platform: &dyn Platform, receipt: &Receipt) -> Result<Finding, Error> {
-    let (cluster, RemovedNamespace { namespace, uid }) = (platform.cluster()?, recall::<RemovedNamespace>(receipt)?);
-    let there = Api::<Namespace>::all(cluster.client()).get_opt(&namespace).await;
-    let there = there.map_err(cluster::cannot(format!("cannot read the namespace `{namespace}`")))?;
+    let cluster = platform.cluster()?.namespace();
+    let RemovedNamespace { namespace, uid } = recall(receipt)?;
+    let there = cluster.everywhere::<Namespace>().get_opt(&namespace).await;
+    let there = there.map_err(cannot(format!("cannot read the namespace `{namespace}`")))?;
     let Some(there) = there.filter(|it| it.uid().as_ref() == Some(&uid)) else { return Ok(Finding::met()) };
     if there.metadata.deletion_timestamp.is_none() {
         return Ok(Finding::missed(format!("the namespace `{namespace}` is still there")));
     }
-    let pods = cluster::pods(cluster, "").await?;
-    let living: Vec<_> = pods.iter().filter(|pod| cluster::lives(pod)).map(ResourceExt::name_any).collect();
+    let pods = pods::list(cluster, "").await?;
+    let living: Vec<_> = pods.iter().filter(|pod| pods::lives(pod)).map(ResourceExt::name_any).collect();
     Ok(if living.is_empty() { Finding::met() } else { Finding::missed(format!("still there: {}", living.join(", "))) })
 }

@@ -1,18 +1,18 @@
-//! The fault that takes a machine of the cluster away, by its power switch or its cable, until it is lifted.
+//! The fault that takes a node of the cluster away, by its power switch or its network cable, until it is lifted.
 //!
-//! That it took effect is seen by the API no longer reaching the node's agent; the node's own condition stays `Ready` for a
-//! grace period of the cluster (40 s and more by default), which would make the moment of the disaster a guess.
+//! It took effect when the API no longer reaches the node's agent. The node's own condition stays `Ready` for a grace
+//! period of the cluster (40 s and more by default), so it cannot date the onset.
 
 use super::{Fault, Nature, recall};
 use crate::client::Error;
-use crate::environment::{COMPONENT, Cluster, Inventory, Permission, Platform, Power, cluster};
+use crate::client::kubernetes::{COMPONENT, NamespaceClient, cannot, nodes, pods};
+use crate::environment::{Inventory, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt, Verdict};
 use crate::node::read;
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
-use kube::api::Api;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -36,16 +36,16 @@ struct NodeLost {
     carries: String,
     /// The component, or a list of them, of which none does; nothing is spared if nothing is said.
     #[serde(default)]
-    spares: Spared,
+    spares: SparedComponents,
     /// What happens to it; `power` if nothing is said.
     #[serde(default)]
-    how: How,
+    how: NodeLoss,
 }
 
 /// One component or several.
 #[derive(Debug, Default, Deserialize)]
 #[serde(from = "OneOrMore")]
-struct Spared(Vec<String>);
+struct SparedComponents(Vec<String>);
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "expected a component or a list of components")]
@@ -54,7 +54,7 @@ enum OneOrMore {
     More(Vec<String>),
 }
 
-impl From<OneOrMore> for Spared {
+impl From<OneOrMore> for SparedComponents {
     fn from(written: OneOrMore) -> Self {
         match written {
             OneOrMore::One(component) => Self(vec![component]),
@@ -63,7 +63,7 @@ impl From<OneOrMore> for Spared {
     }
 }
 
-impl JsonSchema for Spared {
+impl JsonSchema for SparedComponents {
     fn inline_schema() -> bool {
         true
     }
@@ -78,11 +78,12 @@ impl JsonSchema for Spared {
 /// What happens to a node.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-enum How {
-    /// Its power goes: all that runs on it ends at once.
+#[schemars(rename = "How")]
+enum NodeLoss {
+    /// Its power is cut: all that runs on it ends at once.
     #[default]
     Power,
-    /// Its cable is pulled: all that runs on it goes on, reached by nobody.
+    /// Its network is cut: all that runs on it goes on, and nothing reaches it.
     Cable,
 }
 
@@ -91,15 +92,15 @@ enum How {
 struct LostNodes {
     node: String,
     uid: String,
-    how: How,
-    pods: Vec<Carried>,
+    how: NodeLoss,
+    pods: Vec<CarriedPod>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Carried {
+struct CarriedPod {
     name: String,
     uid: String,
-    /// How long it stays on a node that cannot be reached; for ever, if it does not say.
+    /// After how many seconds it leaves a node that cannot be reached; never, if it does not say.
     tolerates_seconds: Option<i64>,
 }
 
@@ -128,21 +129,21 @@ impl Fault for NodeLost {
         vec![format!("1 node, the first that carries {}{but}", self.carries)]
     }
     async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error> {
-        let cluster = platform.cluster()?;
-        let all = cluster::pods(cluster, "").await?;
+        let namespace = platform.cluster()?.namespace();
+        let all = pods::list(namespace, "").await?;
         let node = &choose(&self.carries, &self.spares.0, &all)?;
-        let there = Api::<Node>::all(cluster.client()).get(node).await;
-        let uid = there.map_err(cluster::cannot(format!("cannot read the node `{node}`")))?.uid().unwrap_or_default();
-        let reached = cluster::reaches(cluster, node).await;
+        let there = namespace.everywhere::<Node>().get(node).await;
+        let uid = there.map_err(cannot(format!("cannot read the node `{node}`")))?.uid().unwrap_or_default();
+        let reached = nodes::reaches(&namespace.client, node).await;
         if reached.verdict != Verdict::Met {
             let why = reached.reason.unwrap_or_default();
-            return Err(Error::new(format!("whether `{node}` is lost could not be seen"), why));
+            return Err(Error::new(format!("nobody could see whether `{node}` is lost"), why));
         }
         let on_it = |pod: &&Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref()) == Some(node);
-        let carried = |pod: &Pod| Carried {
+        let carried = |pod: &Pod| CarriedPod {
             name: pod.name_any(),
             uid: pod.uid().unwrap_or_default(),
-            tolerates_seconds: cluster::tolerates(pod),
+            tolerates_seconds: pods::tolerates(pod),
         };
         let pods = all.iter().filter(on_it).map(carried).collect();
         Ok(Receipt(serde_json::json!(LostNodes { node: node.clone(), uid, how: self.how, pods })))
@@ -150,8 +151,8 @@ impl Fault for NodeLost {
     async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
         let (nodes, lost) = (platform.nodes()?, recall::<LostNodes>(receipt)?);
         match lost.how {
-            How::Power => nodes.power_off(&lost.node).await,
-            How::Cable => nodes.cut_off(&lost.node).await,
+            NodeLoss::Power => nodes.power_off(&lost.node).await,
+            NodeLoss::Cable => nodes.cut_off(&lost.node).await,
         }
     }
     async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {
@@ -159,36 +160,37 @@ impl Fault for NodeLost {
             (Ok(cluster), Ok(lost)) => (cluster, lost),
             (Err(error), _) | (_, Err(error)) => return Finding::unknown(error.to_string()),
         };
-        let reached = cluster::reaches(cluster, &lost.node).await;
+        let reached = nodes::reaches(&cluster.namespace().client, &lost.node).await;
         match reached.verdict {
             Verdict::Met => Finding::missed(format!("`{}` is still reached", lost.node)),
             Verdict::Unknown => reached,
             Verdict::Missed => {
-                let stays = |pod: &Carried| pod.tolerates_seconds.map_or("for ever".into(), |s| format!("{s} s"));
+                let stays = |pod: &CarriedPod| pod.tolerates_seconds.map_or("for ever".into(), |s| format!("{s} s"));
                 let finding = Finding { reason: reached.reason, ..Finding::met() }.figure("node", &lost.node);
                 lost.pods.iter().fold(finding, |f, pod| f.figure(format!("{} tolerates", pod.name), stays(pod)))
             }
         }
     }
     async fn lift(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
-        let (nodes, cluster, lost) = (platform.nodes()?, platform.cluster()?, recall::<LostNodes>(receipt)?);
+        let (nodes, namespace, lost) =
+            (platform.nodes()?, platform.cluster()?.namespace(), recall::<LostNodes>(receipt)?);
         match lost.how {
-            How::Power => nodes.power_on(&lost.node).await?,
-            How::Cable => nodes.connect(&lost.node).await?,
+            NodeLoss::Power => nodes.power_on(&lost.node).await?,
+            NodeLoss::Cable => nodes.connect(&lost.node).await?,
         }
-        back(cluster, &lost).await
+        is_back(namespace, &lost).await
     }
 }
 
-/// Waits until the node is reached and ready. Whoever calls bounds the time.
-async fn back(cluster: &dyn Cluster, lost: &LostNodes) -> Result<(), Error> {
-    let api = Api::<Node>::all(cluster.client());
+/// Waits until the node is reached and ready. The caller bounds the time.
+async fn is_back(namespace: &NamespaceClient, lost: &LostNodes) -> Result<(), Error> {
+    let api = namespace.everywhere::<Node>();
     loop {
         let node = api.get_opt(&lost.node).await;
-        match node.map_err(cluster::cannot(format!("cannot read the node `{}`", lost.node)))? {
-            Some(node) if !cluster::ready(&node) => {}
-            Some(_) if cluster::reaches(cluster, &lost.node).await.verdict == Verdict::Met => return Ok(()),
-            None if lost.how == How::Cable => {
+        match node.map_err(cannot(format!("cannot read the node `{}`", lost.node)))? {
+            Some(node) if !nodes::ready(&node) => {}
+            Some(_) if nodes::reaches(&namespace.client, &lost.node).await.verdict == Verdict::Met => return Ok(()),
+            None if lost.how == NodeLoss::Cable => {
                 let why = "it was deleted meanwhile, and its agent makes its node only when it starts";
                 return Err(Error::new(format!("the node `{}`", lost.node), why).hint("restart its agent"));
             }
@@ -198,12 +200,12 @@ async fn back(cluster: &dyn Cluster, lost: &LostNodes) -> Result<(), Error> {
     }
 }
 
-/// The first node by name that carries the one component and none of the others. A component of which nobody can say
-/// where it is cannot be spared.
+/// The first node by name that carries the one component and none of the spared ones. A component whose node is not
+/// known cannot be spared.
 fn choose(carried: &str, spared: &[String], pods: &[Pod]) -> Result<String, Error> {
     let of = |component: &str| {
         let its = |pod: &&Pod| pod.labels().get(COMPONENT).is_some_and(|it| it == component);
-        let nodes = cluster::carriers(pods.iter().filter(its));
+        let nodes = pods::nodes_of(pods.iter().filter(its));
         let none = || Error::new("cannot choose a node", format!("no pod of `{component}` is on any"));
         if nodes.is_empty() { Err(none()) } else { Ok(nodes) }
     };
@@ -231,7 +233,7 @@ mod tests {
         );
         let two = "{ carries: mlflow, spares: [postgres, s3], how: cable }";
         assert_eq!(aims(two), ["1 node, the first that carries mlflow and not postgres, s3"]);
-        assert_eq!(lost(two).how, How::Cable);
+        assert_eq!(lost(two).how, NodeLoss::Cable);
         for wrong in ["{ carries: mlfow }", "{ carries: mlflow, spares: db }", "{ carries: mlflow, spares: mlflow }"] {
             assert!(aims(wrong).is_empty(), "{wrong}");
         }

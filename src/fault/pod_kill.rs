@@ -1,11 +1,12 @@
-//! The fault that deletes pods: a crash that the cluster's controllers are there to mend.
+//! The fault that deletes pods: a crash that the cluster's controllers repair.
 //!
-//! The draw is by the order of the pods' names, so that it can be told and repeated; the receipt holds each pod's
-//! uid, so that a pod that came in its place is never taken for the one that was meant.
+//! Pods are chosen in the order of their names, so that the choice can be shown and repeated. The receipt holds each
+//! pod's UID, so that a pod that replaced it is never mistaken for it.
 
 use super::{CONFIRM, Fault, Nature, recall};
 use crate::client::Error;
-use crate::environment::{COMPONENT, Inventory, Permission, Platform, Power, cluster};
+use crate::client::kubernetes::{COMPONENT, cannot, pods, says};
+use crate::environment::{Inventory, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt, Span};
 use crate::node::read;
@@ -13,7 +14,7 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, Preconditions};
+use kube::api::{DeleteParams, Preconditions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -43,8 +44,8 @@ struct PodKillFile {
     /// What share of them, rounded up.
     #[schemars(range(min = 1, max = 100))]
     percent: Option<usize>,
-    /// How long they may take to end in good order. With none, the default, the API force-deletes them and their
-    /// node ends them a little later without anybody's eye on it: a component with a disk is better given a second.
+    /// How long they may take to end in good order. With none, the default, the API force-deletes them, and their
+    /// node ends them a little later unseen: give a component with a disk at least a second.
     #[serde(default = "none")]
     grace: Span,
 }
@@ -57,12 +58,12 @@ fn none() -> Span {
 #[serde(try_from = "PodKillFile")]
 struct PodKill {
     labels: BTreeMap<String, String>,
-    share: Share,
+    share: PodShare,
     grace: Span,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Share {
+enum PodShare {
     Count(usize),
     Percent(usize),
 }
@@ -78,10 +79,10 @@ impl TryFrom<PodKillFile> for PodKill {
         };
         let share = match (written.count, written.percent) {
             (Some(_), Some(_)) => return Err("`count` and `percent` cannot both say how many".into()),
-            (None, Some(percent @ 1..=100)) => Share::Percent(percent),
+            (None, Some(percent @ 1..=100)) => PodShare::Percent(percent),
             (None, Some(percent)) => return Err(format!("`percent` is from 1 to 100, not {percent}")),
             (Some(0), None) => return Err("`count: 0` would hit nothing".into()),
-            (count, None) => Share::Count(count.unwrap_or(1)),
+            (count, None) => PodShare::Count(count.unwrap_or(1)),
         };
         Ok(Self { labels, share, grace: written.grace })
     }
@@ -98,14 +99,23 @@ fn labels(selector: &str) -> Result<BTreeMap<String, String>, String> {
     selector.split(',').map(label).collect()
 }
 
-impl Share {
-    /// How many of so many; none if there are not enough.
+impl PodShare {
+    /// How many of so many; `None` if there are not enough.
     fn of(self, all: usize) -> Option<usize> {
         let share = match self {
             Self::Count(count) => count,
             Self::Percent(percent) => (all * percent).div_ceil(100),
         };
         (share > 0 && share <= all).then_some(share)
+    }
+}
+
+impl std::fmt::Display for PodShare {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Percent(percent) => write!(f, "{percent} %"),
+        }
     }
 }
 
@@ -149,12 +159,12 @@ impl Fault for PodKill {
     }
     async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error> {
         let selector = self.selector();
-        let mut pods = cluster::pods(platform.cluster()?, &selector).await?;
-        pods.retain(cluster::lives);
+        let mut pods = pods::list(platform.cluster()?.namespace(), &selector).await?;
+        pods.retain(pods::lives);
         let all = pods.len();
         let Some(share) = self.share.of(all) else {
             let why =
-                if all == 0 { "there is none".into() } else { format!("{:?} of {all} cannot be had", self.share) };
+                if all == 0 { "there is none".into() } else { format!("{} of {all} is not possible", self.share) };
             return Err(Error::new(format!("cannot delete pods `{selector}`"), why));
         };
         pods.truncate(share);
@@ -163,16 +173,14 @@ impl Fault for PodKill {
         Ok(Receipt(serde_json::json!(KilledPods { pods: pods.iter().map(named).collect(), grace_seconds })))
     }
     async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
-        let (cluster, killed) = (platform.cluster()?, recall::<KilledPods>(receipt)?);
-        let api: Api<Pod> = Api::namespaced(cluster.client(), cluster.namespace());
+        let killed = recall::<KilledPods>(receipt)?;
+        let api = platform.cluster()?.namespace().api::<Pod>();
         let deleted = killed.pods.iter().map(async |NamedPod { name, uid }| {
             let this = Preconditions { uid: Some(uid.clone()), resource_version: None };
             let how = DeleteParams::default().grace_period(killed.grace_seconds).preconditions(this);
             match api.delete(name, &how).await {
-                Err(error) if !cluster::says(&error, 404) => {
-                    Err(cluster::cannot(format!("cannot delete `{name}`"))(error))
-                }
-                _ => Ok(()), // gone already: its uid is looked for in any case
+                Err(error) if !says(&error, 404) => Err(cannot(format!("cannot delete `{name}`"))(error)),
+                _ => Ok(()), // gone already: `confirm` looks for its UID in any case
             }
         });
         join_all(deleted).await.into_iter().collect()
@@ -188,24 +196,23 @@ impl Fault for PodKill {
         CONFIRM.saturating_add(self.grace.0)
     }
     async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
-        Ok(()) // damage: only recovery mends it
+        Ok(()) // damage: only recovery repairs it
     }
 }
 
 /// Those of the pods that still run.
 async fn left(platform: &dyn Platform, receipt: &Receipt) -> Result<Vec<String>, Error> {
     let killed = recall::<KilledPods>(receipt)?;
-    let cluster = platform.cluster()?;
-    let api: Api<Pod> = Api::namespaced(cluster.client(), cluster.namespace());
+    let api = platform.cluster()?.namespace().api::<Pod>();
     let look = killed.pods.iter().map(async |NamedPod { name, uid }| {
-        let pod = api.get_opt(name).await.map_err(cluster::cannot(format!("cannot read `{name}`")))?;
+        let pod = api.get_opt(name).await.map_err(cannot(format!("cannot read `{name}`")))?;
         Ok(pod.filter(|pod| pod.uid().as_ref() == Some(uid) && runs(pod)).map(|_| name.clone()))
     });
     let looked: Result<Vec<_>, _> = join_all(look).await.into_iter().collect();
     Ok(looked?.into_iter().flatten().collect())
 }
 
-/// Is it not about to go, or does one of its containers not know yet?
+/// Is it not being deleted, or does one of its containers still run?
 fn runs(pod: &Pod) -> bool {
     let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
     let running = |it: &k8s_openapi::api::core::v1::ContainerStatus| {
@@ -241,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_are_drawn_in_the_order_of_their_names() {
+    fn pods_are_chosen_in_the_order_of_their_names() {
         let aims = |text| kill(text).unwrap().targets(&place());
         assert_eq!(aims("{ component: mlflow }"), ["1 of 2 pods: m-1"]);
         assert_eq!(aims("{ component: mlflow, percent: 51 }"), ["2 of 2 pods: m-1, m-2"]);
@@ -252,10 +259,10 @@ mod tests {
 
     #[test]
     fn a_share_is_rounded_up_and_never_none_of_some() {
-        assert_eq!(Share::Percent(1).of(10), Some(1));
-        assert_eq!(Share::Percent(50).of(3), Some(2));
-        assert_eq!(Share::Percent(100).of(0), None);
-        assert_eq!(Share::Count(2).of(1), None);
+        assert_eq!(PodShare::Percent(1).of(10), Some(1));
+        assert_eq!(PodShare::Percent(50).of(3), Some(2));
+        assert_eq!(PodShare::Percent(100).of(0), None);
+        assert_eq!(PodShare::Count(2).of(1), None);
     }
 
     #[test]
@@ -276,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_goes_runs_until_its_containers_have_ended() {
+    fn a_pod_that_is_deleted_runs_until_its_containers_have_ended() {
         let pod = |deleted: bool, state: &str| -> Pod {
             let mut pod = json!({ "metadata": { "name": "x" }, "status": { "containerStatuses": [
                 { "name": "x", "image": "x", "imageID": "x", "ready": false, "restartCount": 0, "state": { state: {"exitCode": 0} } }] } });

@@ -1,15 +1,15 @@
 //! The steps for nodes: drain a node, delete it, or uncordon it.
 //!
-//! Only the platform's own pods are moved: whatever else runs on the node belongs to somebody else. A pod on a node
-//! that is dead cannot be evicted, because nobody is there to end it; it is forgotten instead, once the cluster itself
-//! calls the node lost. Not earlier: until then the cluster sends the platform's requests to that node.
+//! Only the platform's own pods are moved: whatever else runs on the node belongs to somebody else. A pod on a lost node
+//! cannot be evicted, because nothing is there to end it. It is force-deleted instead, but only when the cluster itself
+//! calls the node lost: until then the cluster sends the platform's requests to that node.
 
-use super::rollout::{finding, two_minutes};
+use super::rollout::{LOOK, finding, two_minutes};
 use super::text::Text;
-use super::until::until;
 use super::{Step, StepContext};
-use crate::client::Error;
-use crate::environment::{Cluster, Permission, Power, cluster};
+use crate::client::kubernetes::{NamespaceClient, cannot, nodes, of_component, pods, says, why};
+use crate::client::{Error, until};
+use crate::environment::{Permission, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Span};
 use crate::node::read;
@@ -23,8 +23,8 @@ use serde::Deserialize;
 /// `drain: { carries: mlflow }`
 pub const DRAIN: Kind<dyn Step> = Kind {
     name: "drain",
-    about: "Closes a node for new pods until the drill's end, and moves the platform's pods off it, as far as disruption \
-            budgets allow; they are forgotten where the cluster calls the node lost.",
+    about: "Cordons a node until the drill's end, and evicts the platform's pods from it as far as disruption budgets \
+            allow; force-deletes them if the cluster calls the node lost.",
     example: "drain: { carries: mlflow }",
     schema: |g| g.subschema_for::<DrainFile>(),
     parse: |n, p| read::<Drain>(n, p).map(|k| Box::new(k) as _),
@@ -43,13 +43,13 @@ pub const DELETE: Kind<dyn Step> = Kind {
 /// `uncordon: { node: node2 }`
 pub const UNCORDON: Kind<dyn Step> = Kind {
     name: "uncordon",
-    about: "Opens a node for new pods again, before the drill's end.",
+    about: "Uncordons a node, so that it takes new pods again before the drill's end.",
     example: "uncordon: { node: '${steps.drain-mlflow.outputs.node}' }",
     schema: |g| g.subschema_for::<Uncordon>(),
     parse: |n, p| read::<Uncordon>(n, p).map(|k| Box::new(k) as _),
 };
 
-/// Empties a node. Its output: `node`, the node's name.
+/// Drains a node. Its output: `node`, the node's name.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Drain")]
@@ -66,7 +66,7 @@ struct DrainFile {
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "DrainFile")]
 struct Drain {
-    which: Which,
+    which: NodeChoice,
     within: Span,
 }
 
@@ -78,7 +78,7 @@ struct DeleteNode {
     node: Text,
 }
 
-/// Opens a node again.
+/// Uncordons a node.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Uncordon {
@@ -88,7 +88,7 @@ struct Uncordon {
 
 /// Which node is meant.
 #[derive(Debug)]
-enum Which {
+enum NodeChoice {
     Named(Text),
     Carries(String),
 }
@@ -96,11 +96,11 @@ enum Which {
 impl TryFrom<DrainFile> for Drain {
     type Error = String;
     fn try_from(DrainFile { node, carries, within }: DrainFile) -> Result<Self, String> {
-        Ok(Self { which: Which::of(node, carries)?, within })
+        Ok(Self { which: NodeChoice::of(node, carries)?, within })
     }
 }
 
-impl Which {
+impl NodeChoice {
     fn of(node: Option<Text>, carries: Option<String>) -> Result<Self, String> {
         match (node, carries) {
             (Some(node), None) => Ok(Self::Named(node)),
@@ -117,16 +117,16 @@ impl Which {
         if let Self::Named(node) = self { vec![("node", node)] } else { vec![] }
     }
 
-    async fn find(&self, cluster: &dyn Cluster, context: &StepContext<'_>) -> Result<String, Error> {
+    async fn find(&self, namespace: &NamespaceClient, context: &StepContext<'_>) -> Result<String, Error> {
         let component = match self {
             Self::Named(node) => return Ok(node.plain(context.outputs)),
             Self::Carries(component) => component,
         };
-        let carriers = cluster::carriers(&cluster::pods(cluster, &cluster::of_component(component)).await?);
-        let api = Api::<Node>::all(cluster.client());
+        let carriers = pods::nodes_of(&pods::list(namespace, &of_component(component)).await?);
+        let api = namespace.everywhere::<Node>();
         for name in &carriers {
-            let node = api.get_opt(name).await.map_err(cluster::cannot(format!("cannot read the node `{name}`")))?;
-            if !node.is_some_and(|node| cluster::ready(&node)) {
+            let node = api.get_opt(name).await.map_err(cannot(format!("cannot read the node `{name}`")))?;
+            if !node.is_some_and(|node| nodes::ready(&node)) {
                 return Ok(name.clone());
             }
         }
@@ -160,32 +160,32 @@ impl Step for Drain {
     }
     async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
         let found = async {
-            let cluster = context.platform.cluster()?;
-            Ok::<_, Error>((cluster, self.which.find(cluster, context).await?))
+            let namespace = context.platform.cluster()?.namespace();
+            Ok::<_, Error>((namespace, self.which.find(namespace, context).await?))
         };
-        let (cluster, node) = match found.await {
+        let (namespace, node) = match found.await {
             Ok(found) => found,
             Err(error) => return Finding::missed(error.to_string()),
         };
         let drained = async {
-            cluster::cordon(cluster, &node).await?;
-            let emptied = until(self.within, || empty(cluster, &node)).await;
-            emptied.map_err(|why| Error::new(format!("the node `{node}` is not empty"), why))
+            nodes::cordon(namespace, &node).await?;
+            let emptied = until(self.within.0, LOOK, || empty(namespace, &node)).await;
+            emptied.map_err(|late| Error::new(format!("the node `{node}` is not empty"), late))
         };
         finding(drained.await).figure("node", node)
     }
 }
 
-/// Is no pod of the platform left on the node? Asks each that is to go, and says whom it waits for.
-async fn empty(cluster: &dyn Cluster, name: &str) -> Result<(), String> {
-    let api: Api<Pod> = Api::namespaced(cluster.client(), cluster.namespace());
-    let mut pods = cluster::pods(cluster, "").await.map_err(|error| error.to_string())?;
-    pods.retain(|pod| goes(pod, name));
+/// Is no pod of the platform left on the node? Evicts each that is, and says which it waits for.
+async fn empty(namespace: &NamespaceClient, name: &str) -> Result<(), String> {
+    let api: Api<Pod> = namespace.api();
+    let mut pods = pods::list(namespace, "").await.map_err(|error| error.to_string())?;
+    pods.retain(|pod| is_to_move(pod, name));
     if pods.is_empty() {
         return Ok(());
     }
-    let node = Api::<Node>::all(cluster.client()).get_opt(name).await.map_err(|error| cluster::why(&error))?;
-    let dead = !node.is_some_and(|node| cluster::ready(&node));
+    let node = namespace.everywhere::<Node>().get_opt(name).await.map_err(|error| why(&error))?;
+    let dead = !node.is_some_and(|node| nodes::ready(&node));
     let mut reasons = vec![];
     for pod in &pods {
         let (name, leaving) = (pod.name_any(), pod.metadata.deletion_timestamp.is_some());
@@ -195,7 +195,7 @@ async fn empty(cluster: &dyn Cluster, name: &str) -> Result<(), String> {
             (false, true) => Ok(()),
         };
         match asked {
-            Err(error) if !cluster::says(&error, 404) => reasons.push(format!("`{name}`: {}", cluster::why(&error))),
+            Err(error) if !says(&error, 404) => reasons.push(format!("`{name}`: {}", why(&error))),
             _ => reasons.push(format!("`{name}` has not ended")),
         }
     }
@@ -207,16 +207,16 @@ async fn force_delete(api: &Api<Pod>, pod: &Pod) -> kube::Result<()> {
     let this = Preconditions { uid: pod.uid(), resource_version: None };
     let at_once = DeleteParams::default().grace_period(0).preconditions(this);
     match api.delete(&pod.name_any(), &at_once).await {
-        Err(error) if cluster::says(&error, 404) => Ok(()),
+        Err(error) if says(&error, 404) => Ok(()),
         other => other.map(drop),
     }
 }
 
-/// Is it on the node, and to be moved? A `DaemonSet`'s pod would come back at once; one that has ended holds nobody up.
-fn goes(pod: &Pod, node: &str) -> bool {
+/// Is it on the node, and to be moved? A `DaemonSet`'s pod would come back at once; one that has ended is in nobody's way.
+fn is_to_move(pod: &Pod, node: &str) -> bool {
     let on_it = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(node);
     let stays = pod.owner_references().iter().any(|owner| owner.kind == "DaemonSet" || owner.kind == "Node");
-    on_it && !stays && (cluster::lives(pod) || pod.metadata.deletion_timestamp.is_some())
+    on_it && !stays && (pods::lives(pod) || pod.metadata.deletion_timestamp.is_some())
 }
 
 #[async_trait]
@@ -233,10 +233,10 @@ impl Step for DeleteNode {
     async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
         let deleted = async {
             let name = self.node.plain(context.outputs);
-            let nodes = Api::<Node>::all(context.platform.cluster()?.client());
+            let nodes = context.platform.cluster()?.namespace().everywhere::<Node>();
             match nodes.delete(&name, &DeleteParams::default()).await {
-                Err(error) if cluster::says(&error, 404) => Ok(()),
-                other => other.map(drop).map_err(cluster::cannot(format!("cannot delete the node `{name}`"))),
+                Err(error) if says(&error, 404) => Ok(()),
+                other => other.map(drop).map_err(cannot(format!("cannot delete the node `{name}`"))),
             }
         };
         finding(deleted.await)
@@ -255,11 +255,11 @@ impl Step for Uncordon {
         vec![("node", &self.node)]
     }
     async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
-        let opened = async {
+        let uncordoned = async {
             let name = self.node.plain(context.outputs);
-            cluster::uncordon(&context.platform.cluster()?.client(), &name).await
+            nodes::uncordon(&context.platform.cluster()?.namespace().client, &name).await
         };
-        finding(opened.await)
+        finding(uncordoned.await)
     }
 }
 
@@ -289,17 +289,17 @@ mod tests {
     }
 
     #[test]
-    fn a_daemons_pod_and_one_that_has_ended_are_left() {
+    fn a_pod_of_a_daemon_set_and_one_that_has_ended_are_left() {
         let pod = |node: &str, owner: &str, phase: &str| -> Pod {
             let owners = json!([{ "apiVersion": "x", "kind": owner, "name": "x", "uid": "x" }]);
             let pod = json!({ "metadata": { "name": "x", "ownerReferences": owners },
                 "spec": { "nodeName": node, "containers": [] }, "status": { "phase": phase } });
             serde_json::from_value(pod).unwrap()
         };
-        assert!(goes(&pod("n", "ReplicaSet", "Running"), "n"));
-        assert!(goes(&pod("n", "ReplicaSet", "Pending"), "n"));
-        assert!(!goes(&pod("other", "ReplicaSet", "Running"), "n"));
-        assert!(!goes(&pod("n", "DaemonSet", "Running"), "n"));
-        assert!(!goes(&pod("n", "Job", "Succeeded"), "n"));
+        assert!(is_to_move(&pod("n", "ReplicaSet", "Running"), "n"));
+        assert!(is_to_move(&pod("n", "ReplicaSet", "Pending"), "n"));
+        assert!(!is_to_move(&pod("other", "ReplicaSet", "Running"), "n"));
+        assert!(!is_to_move(&pod("n", "DaemonSet", "Running"), "n"));
+        assert!(!is_to_move(&pod("n", "Job", "Succeeded"), "n"));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::text::Text;
 use super::{Step, StepContext};
-use crate::environment::job::{self, JobRequest, Manifest, five_minutes};
+use crate::client::kubernetes::job::{self, JobManifest, JobRequest, five_minutes};
 use crate::environment::{Permission, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Span};
@@ -18,7 +18,7 @@ pub const KIND: Kind<dyn Step> = Kind {
     about: "Runs a job of your own in the cluster, from a manifest or as one of your CronJobs would start it.",
     example: "job: { cron_job: nightly-restore, within: 2m }",
     schema: |g| g.subschema_for::<JobFile>(),
-    parse: |n, p| read::<Job>(n, p).map(|k| Box::new(k) as _),
+    parse: |n, p| read::<JobStep>(n, p).map(|k| Box::new(k) as _),
 };
 
 /// Runs a job to its end.
@@ -28,7 +28,7 @@ pub const KIND: Kind<dyn Step> = Kind {
 struct JobFile {
     /// The file with the job's manifest, from the working directory; this or `cron_job`.
     #[serde(default)]
-    manifest: Option<Manifest>,
+    manifest: Option<JobManifest>,
     /// The `CronJob` in the platform's namespace of which one job is to be started, suspended or not.
     #[serde(default)]
     cron_job: Option<String>,
@@ -42,25 +42,25 @@ struct JobFile {
 
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "JobFile")]
-struct Job {
-    asked: JobRequest,
+struct JobStep {
+    request: JobRequest,
     env: BTreeMap<String, Text>,
 }
 
-impl TryFrom<JobFile> for Job {
+impl TryFrom<JobFile> for JobStep {
     type Error = String;
     fn try_from(JobFile { manifest, cron_job, within, env }: JobFile) -> Result<Self, String> {
-        Ok(Self { asked: JobRequest::of(manifest, cron_job, within)?, env })
+        Ok(Self { request: JobRequest::of(manifest, cron_job, within)?, env })
     }
 }
 
 #[async_trait]
-impl Step for Job {
+impl Step for JobStep {
     fn needs(&self) -> &'static [Power] {
         &[Power::Cluster]
     }
     fn permissions(&self) -> Vec<Permission> {
-        self.asked.permissions()
+        self.request.permissions()
     }
     fn texts(&self) -> Vec<(&'static str, &Text)> {
         self.env.values().map(|text| ("env", text)).collect()
@@ -69,7 +69,7 @@ impl Step for Job {
         let env: Vec<_> = self.env.iter().map(|(name, text)| (name.as_str(), text.plain(context.outputs))).collect();
         let env: Vec<_> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
         match context.platform.cluster() {
-            Ok(cluster) => job::run(cluster, &self.asked, &env).await,
+            Ok(cluster) => job::run(cluster.namespace(), &cluster.logs(), &self.request, &env).await,
             Err(error) => Finding::unknown(error.to_string()),
         }
     }
@@ -81,9 +81,9 @@ mod tests {
     use super::*;
     use crate::node::parse;
 
-    fn job(text: &str) -> Result<Job, String> {
+    fn job(text: &str) -> Result<JobStep, String> {
         let mut problems = vec![];
-        read::<Job>(&parse(text).unwrap(), &mut problems).ok_or_else(|| {
+        read::<JobStep>(&parse(text).unwrap(), &mut problems).ok_or_else(|| {
             let told = problems.iter().map(|problem| format!("{} {problem}", problem.position.unwrap().line));
             told.collect::<Vec<_>>().join("\n")
         })
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn one_way_of_saying_which_job_is_needed_and_a_bad_manifest_is_told_at_its_line() {
         let theirs = job("{ cron_job: theirs, within: 1m, env: { POINT: '${steps.restore.outputs.point}' } }").unwrap();
-        assert_eq!((theirs.asked.name().as_str(), theirs.texts().len()), ("theirs", 1));
+        assert_eq!((theirs.request.name().as_str(), theirs.texts().len()), ("theirs", 1));
         assert!(theirs.permissions().contains(&Permission::within("get", "batch", "cronjobs")));
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("job.yaml");

@@ -14,7 +14,6 @@ pub mod restore;
 pub mod rollout;
 pub mod text;
 pub mod undelete;
-pub mod until;
 pub mod wait_for;
 
 use crate::engine::Engine;

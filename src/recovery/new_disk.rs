@@ -4,7 +4,7 @@
 
 use super::{Step, StepContext};
 use crate::client::Error;
-use crate::environment::cluster::LOSING_A_DISK;
+use crate::client::kubernetes::permission::LOSING_A_DISK;
 use crate::environment::{Permission, Power};
 use crate::kind::Kind;
 use crate::model::Finding;

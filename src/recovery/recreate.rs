@@ -1,15 +1,14 @@
-//! The step that makes the platform's namespace anew, or what is missing in it, from the place's own manifests.
+//! The step that recreates the platform's namespace, or what is missing in it, from the environment's manifests.
 //!
 //! It restores no data: databases come back empty, and a server that finds its database empty may fill it and serve
-//! it as if it were whole (MLflow does, seen with 3.17). Whoever must not serve before the restore is held back.
+//! it as if it were whole (MLflow does, seen with 3.17). A component that must not serve before the restore is held back.
 
-use super::rollout::{rolled_out, two_minutes};
-use super::until::until;
+use super::rollout::{LOOK, rolled_out, two_minutes};
 use super::{Step, StepContext};
-use crate::client::Error;
-use crate::clock::Stopwatch;
-use crate::environment::cluster::{self, Workload};
-use crate::environment::{COMPONENT, Cluster, Permission, Power};
+use crate::client::kubernetes::{COMPONENT, NamespaceClient, WorkloadResource, says, why};
+use crate::client::{Error, until};
+use crate::clock::Clock;
+use crate::environment::{Cluster, Permission, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Span};
 use crate::node::read;
@@ -25,19 +24,19 @@ use serde_json::Value;
 /// `recreate-namespace: { hold: [mlflow] }`
 pub const KIND: Kind<dyn Step> = Kind {
     name: "recreate-namespace",
-    about: "Makes the platform's namespace, or what is missing in it, anew and empty of data, and waits until it is ready.",
+    about: "Recreates the platform's namespace, or what is missing in it, without its data, and waits until it is ready.",
     example: "recreate-namespace: { hold: [mlflow] }",
     schema: |g| g.subschema_for::<RecreateNamespace>(),
     parse: |n, p| read::<RecreateNamespace>(n, p).map(|k| Box::new(k) as _),
 };
 
-/// Makes the namespace anew. What is there already is put right and stays: so a lost secret is mended, too. Its
-/// outputs are its parts, so that what the cluster took is told from what the creating took:
+/// Recreates the namespace. What exists is kept and corrected, so this also brings back a lost secret. Its outputs are
+/// the times of its parts, so that deletion, creation and start can be told apart:
 /// `seconds_waiting_for_deletion`, `seconds_creating` and `seconds_until_ready`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RecreateNamespace {
-    /// Components that get no pods yet, so that nobody serves before the restore; `start` or `scale` brings them.
+    /// Components that get no pods yet, so that they do not serve before the restore; `start` or `scale` starts them.
     #[serde(default)]
     hold: Vec<String>,
     /// How long to wait for the old one's end, and again for the readiness of the new one; 2 minutes each if nothing
@@ -72,7 +71,7 @@ impl Step for RecreateNamespace {
             Err(error) => return Finding::unknown(error.to_string()),
         };
         if cluster.manifests().is_empty() {
-            let why = "only its owner knows what a standing platform is made of: apply the owner's manifests in a `command` step";
+            let why = "only its owner has the manifests of a standing platform: apply them in a `command` step";
             return Finding::missed(why);
         }
         let known = |held: &&String| cluster.manifests().iter().any(|it| workload_of(it) == Some(held.as_str()));
@@ -92,34 +91,36 @@ impl Step for RecreateNamespace {
 impl RecreateNamespace {
     /// Each part's time goes onto `laps` as it ends.
     async fn make(&self, cluster: &dyn Cluster, laps: &mut Vec<f64>) -> Result<(), Error> {
-        let mut stopwatch = Stopwatch::start();
-        let gone = until(self.within, || going(cluster)).await;
-        gone.map_err(|why| Error::new(format!("the old namespace `{}` is not gone", cluster.namespace()), why))?;
-        laps.push(stopwatch.lap());
+        let (clock, namespace) = (Clock::start(), cluster.namespace());
+        let gone = until(self.within.0, LOOK, || is_gone(namespace)).await;
+        gone.map_err(|late| Error::new(format!("the old namespace `{}` is not gone", namespace.name), late))?;
+        laps.push(clock.now().seconds());
+        let clock = Clock::start();
         for manifest in cluster.manifests() {
             let manifest = bare(manifest, &self.hold);
             let named = format!("{} `{}`", kind(&manifest), manifest.name_any());
-            let applied = until(self.within, || apply(cluster, &manifest)).await;
-            let applied = applied.map_err(|why| Error::new(format!("cannot create the {named}"), why))?;
+            let applied = until(self.within.0, LOOK, || apply(namespace, &manifest)).await;
+            let applied = applied.map_err(|late| Error::new(format!("cannot create the {named}"), late))?;
             applied.map_err(|why| Error::new(format!("cannot create the {named}"), why))?;
         }
-        laps.push(stopwatch.lap());
+        laps.push(clock.now().seconds());
+        let clock = Clock::start();
         let components = cluster.manifests().iter().filter_map(workload_of);
         let components = components.filter(|component| !self.hold.iter().any(|held| held == component));
         let ready = components.map(async |component| {
-            let workload = Workload::of(cluster, component).await?;
+            let workload = WorkloadResource::of(namespace, component).await?;
             rolled_out(&workload, self.within).await
         });
         futures::future::try_join_all(ready).await?;
-        laps.push(stopwatch.lap());
+        laps.push(clock.now().seconds());
         Ok(())
     }
 }
 
-/// Is the namespace not on its way out? While it is, whose finalizers it waits for.
-async fn going(cluster: &dyn Cluster) -> Result<(), String> {
-    let there = Api::<Namespace>::all(cluster.client()).get_opt(cluster.namespace()).await;
-    let Some(there) = there.map_err(|error| cluster::why(&error))? else { return Ok(()) };
+/// Is the old namespace gone, or not being deleted at all? If it still is, the finalizers it waits for.
+async fn is_gone(namespace: &NamespaceClient) -> Result<(), String> {
+    let there = namespace.everywhere::<Namespace>().get_opt(&namespace.name).await;
+    let Some(there) = there.map_err(|error| why(&error))? else { return Ok(()) };
     if there.metadata.deletion_timestamp.is_none() { Ok(()) } else { Err(held_up(&there)) }
 }
 
@@ -142,26 +143,26 @@ fn held_up(namespace: &Namespace) -> String {
 }
 
 /// Applies a manifest; the inner answer is the API's last word, the outer one says to try again.
-async fn apply(cluster: &dyn Cluster, manifest: &DynamicObject) -> Result<Result<(), String>, String> {
+async fn apply(namespace: &NamespaceClient, manifest: &DynamicObject) -> Result<Result<(), String>, String> {
     let types = manifest.types.clone().unwrap_or_default();
     let Ok(known) = GroupVersionKind::try_from(&types) else {
         return Ok(Err(format!("`{}` is no version of an API", types.api_version)));
     };
     let resource = ApiResource::from_gvk(&known);
     let api: Api<DynamicObject> = if manifest.metadata.namespace.is_some() {
-        Api::namespaced_with(cluster.client(), cluster.namespace(), &resource)
+        namespace.dynamic(&resource)
     } else {
-        Api::all_with(cluster.client(), &resource)
+        Api::all_with(namespace.client.clone(), &resource)
     };
     let how = PatchParams::apply("lifeboat").force();
     match api.patch(&manifest.name_any(), &how, &Patch::Apply(manifest)).await {
         Ok(_) => Ok(Ok(())),
-        Err(error) if [409, 429, 503, 504].iter().any(|code| cluster::says(&error, *code)) => Err(cluster::why(&error)),
-        Err(error) => Ok(Err(cluster::why(&error))),
+        Err(error) if [409, 429, 503, 504].iter().any(|code| says(&error, *code)) => Err(why(&error)),
+        Err(error) => Ok(Err(why(&error))),
     }
 }
 
-/// The manifest without what the API itself writes, and with no pods for whoever is held back.
+/// The manifest without what the API itself writes, and with no pods for a component that is held back.
 fn bare(manifest: &DynamicObject, hold: &[String]) -> DynamicObject {
     let mut bare = manifest.clone();
     let meta = &mut bare.metadata;
@@ -177,7 +178,7 @@ fn bare(manifest: &DynamicObject, hold: &[String]) -> DynamicObject {
     bare
 }
 
-/// A null says nothing, and the API refuses it where a kind does not know the key.
+/// Removes nulls: they mean nothing, and the API refuses one under a key that a kind does not know.
 fn without_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {

@@ -1,10 +1,9 @@
-//! The steps that change how a component's pods run: all of them anew, or another number of them.
+//! The steps that change a component's pods: replace all of them, or change their number.
 
-use super::until::until;
 use super::{Step, StepContext};
-use crate::client::Error;
-use crate::environment::cluster::{self, Workload};
-use crate::environment::{Cluster, Permission, Power};
+use crate::client::kubernetes::{self, NamespaceClient, WorkloadResource, of_component, pods};
+use crate::client::{Error, until};
+use crate::environment::{Permission, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Span};
 use crate::node::read;
@@ -12,6 +11,10 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
+use std::time::Duration;
+
+/// The pause between two looks at the cluster.
+pub(super) const LOOK: Duration = Duration::from_millis(100);
 
 /// `rollout-restart: { component: mlflow }`
 pub const RESTART: Kind<dyn Step> = Kind {
@@ -80,7 +83,7 @@ impl Step for RolloutRestart {
     }
     async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
         let restarted = async {
-            let workload = Workload::of(context.platform.cluster()?, &self.component).await?;
+            let workload = WorkloadResource::of(context.platform.cluster()?.namespace(), &self.component).await?;
             workload.restart().await?;
             rolled_out(&workload, self.within).await
         };
@@ -101,32 +104,32 @@ impl Step for Scale {
     }
     async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
         let scaled = async {
-            let cluster = context.platform.cluster()?;
-            let workload = Workload::of(cluster, &self.component).await?;
-            workload.change(json!({ "spec": { "replicas": self.replicas } })).await?;
+            let namespace = context.platform.cluster()?.namespace();
+            let workload = WorkloadResource::of(namespace, &self.component).await?;
+            workload.patch(json!({ "spec": { "replicas": self.replicas } })).await?;
             rolled_out(&workload, self.within).await?;
-            if self.replicas == 0 { nothing_left(cluster, &self.component, self.within).await } else { Ok(()) }
+            if self.replicas == 0 { no_pod_left(namespace, &self.component, self.within).await } else { Ok(()) }
         };
         finding(scaled.await)
     }
 }
 
-/// Waits until all that was asked of the workload has happened.
-pub(super) async fn rolled_out(workload: &Workload, within: Span) -> Result<(), Error> {
+/// Waits until the rollout of a workload is over.
+pub(super) async fn rolled_out(workload: &WorkloadResource, within: Span) -> Result<(), Error> {
     let look = || async {
-        let now = workload.look().await.map_err(|error| error.to_string())?;
-        cluster::rolled_out(&now)
+        let now = workload.read().await.map_err(|error| error.to_string())?;
+        kubernetes::rolled_out(&now)
     };
-    until(within, look).await.map_err(|why| Error::new(workload.to_string(), why))
+    until(within.0, LOOK, look).await.map_err(|late| Error::new(workload.to_string(), late))
 }
 
-/// A workload counts a pod as gone when it is told to go; whoever wants it stopped must see its end.
-async fn nothing_left(cluster: &dyn Cluster, component: &str, within: Span) -> Result<(), Error> {
+/// Waits until a component has no pod. Its workload counts a pod as gone already when it is told to end.
+async fn no_pod_left(namespace: &NamespaceClient, component: &str, within: Span) -> Result<(), Error> {
     let look = || async {
-        let pods = cluster::pods(cluster, &cluster::of_component(component)).await.map_err(|e| e.to_string())?;
+        let pods = pods::list(namespace, &of_component(component)).await.map_err(|e| e.to_string())?;
         if pods.is_empty() { Ok(()) } else { Err(format!("{} pods have not ended", pods.len())) }
     };
-    until(within, look).await.map_err(|why| Error::new(format!("`{component}`"), why))
+    until(within.0, LOOK, look).await.map_err(|late| Error::new(format!("`{component}`"), late))
 }
 
 /// Met, or missed for the error's reason.

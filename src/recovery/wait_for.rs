@@ -1,12 +1,13 @@
-//! The step that waits until a component is alive, or until a thing of the cluster says that a condition holds.
+//! The step that waits until a component is alive, or until an object of the cluster says that a condition holds.
 //!
-//! A condition is the cluster's word only. A pod that is called ready and does not serve is not recovered: that is
-//! for the probes to judge.
+//! A condition is the cluster's opinion only. A pod that is called ready and does not serve is not recovered: the probes
+//! judge that.
 
-use super::until::until;
+use super::rollout::LOOK;
 use super::{Step, StepContext};
-use crate::client::Error;
-use crate::environment::{Cluster, Components, Permission, Power, cluster};
+use crate::client::kubernetes::{NamespaceClient, why};
+use crate::client::{Error, until};
+use crate::environment::{Components, Permission, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Span, Verdict};
 use crate::node::read;
@@ -35,8 +36,8 @@ pub const KIND: Kind<dyn Step> = Kind {
 struct WaitForFile {
     /// The component.
     healthy: Option<String>,
-    /// A condition in the cluster's own words: `Available`, `Ready`, `Complete`. It is no proof that anybody is
-    /// served, which the probes judge, and right after a loss it may still be the one of before.
+    /// A condition as the cluster names it: `Available`, `Ready`, `Complete`. It does not prove that clients are
+    /// served, which the probes judge, and right after a loss it may still be the old one.
     condition: Option<String>,
     /// Whose condition: `deployment/NAME`, `pod/NAME`, `job/NAME` or `node/NAME`.
     of: Option<String>,
@@ -59,12 +60,12 @@ struct WaitFor {
 #[derive(Debug)]
 enum Awaited {
     Healthy(String),
-    Condition { condition: String, of: Of, name: String },
+    Condition { condition: String, of: ConditionedObject, name: String },
 }
 
 /// What can have conditions.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Of {
+enum ConditionedObject {
     Deployment,
     Pod,
     Job,
@@ -78,11 +79,10 @@ impl TryFrom<WaitForFile> for WaitFor {
         let what = match (written.healthy, written.condition, written.of) {
             (Some(component), None, None) => Awaited::Healthy(component),
             (None, Some(condition), Some(of)) => {
-                let wrong =
-                    || format!("`{of}` is nothing with conditions, such as deployment/mlflow, pod/x, job/x, node/x");
+                let wrong = || format!("`{of}` has no conditions; name a deployment/mlflow, pod/x, job/x or node/x");
                 let (kind, name) = of.split_once('/').filter(|(_, name)| !name.is_empty()).ok_or_else(wrong)?;
                 let name = name.to_owned();
-                Awaited::Condition { condition, of: Of::named(kind).ok_or_else(wrong)?, name }
+                Awaited::Condition { condition, of: ConditionedObject::named(kind).ok_or_else(wrong)?, name }
             }
             _ => return Err("exactly one of `healthy` and `condition` with `of` says what to wait for".into()),
         };
@@ -90,7 +90,7 @@ impl TryFrom<WaitForFile> for WaitFor {
     }
 }
 
-impl Of {
+impl ConditionedObject {
     fn named(kind: &str) -> Option<Self> {
         match kind {
             "deployment" => Some(Self::Deployment),
@@ -110,14 +110,14 @@ impl Of {
         }
     }
 
-    fn api(self, cluster: &dyn Cluster) -> Api<DynamicObject> {
+    fn api(self, namespace: &NamespaceClient) -> Api<DynamicObject> {
         let resource = match self {
             Self::Deployment => ApiResource::erase::<Deployment>(&()),
             Self::Pod => ApiResource::erase::<Pod>(&()),
             Self::Job => ApiResource::erase::<Job>(&()),
-            Self::Node => return Api::all_with(cluster.client(), &ApiResource::erase::<Node>(&())),
+            Self::Node => return Api::all_with(namespace.client.clone(), &ApiResource::erase::<Node>(&())),
         };
-        Api::namespaced_with(cluster.client(), cluster.namespace(), &resource)
+        namespace.dynamic(&resource)
     }
 }
 
@@ -138,12 +138,12 @@ impl Step for WaitFor {
     async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
         let awaited = match &self.what {
             Awaited::Healthy(component) => match context.platform.components() {
-                Ok(power) => until(self.within, || alive(power, component)).await,
+                Ok(power) => until(self.within.0, LOOK, || alive(power, component)).await,
                 Err(error) => return Finding::unknown(error.to_string()),
             },
             Awaited::Condition { condition, of, name } => {
-                match context.platform.cluster().map(|cluster| of.api(cluster)) {
-                    Ok(api) => until(self.within, || holds(&api, name, condition)).await,
+                match context.platform.cluster().map(|cluster| of.api(cluster.namespace())) {
+                    Ok(api) => until(self.within.0, LOOK, || holds(&api, name, condition)).await,
                     Err(error) => return Finding::unknown(error.to_string()),
                 }
             }
@@ -152,7 +152,7 @@ impl Step for WaitFor {
             Awaited::Healthy(component) => format!("`{component}` is not alive"),
             Awaited::Condition { condition, name, .. } => format!("`{name}` is not {condition}"),
         };
-        awaited.map_or_else(|why| Finding::missed(Error::new(named, why).to_string()), |()| Finding::met())
+        awaited.map_or_else(|late| Finding::missed(Error::new(named, late).to_string()), |()| Finding::met())
     }
 }
 
@@ -162,7 +162,7 @@ async fn alive(power: &dyn Components, component: &str) -> Result<(), String> {
 }
 
 async fn holds(api: &Api<DynamicObject>, name: &str, condition: &str) -> Result<(), String> {
-    let object = api.get(name).await.map_err(|error| cluster::why(&error))?;
+    let object = api.get(name).await.map_err(|error| why(&error))?;
     said(&object, condition)
 }
 
@@ -171,7 +171,7 @@ fn said(object: &DynamicObject, condition: &str) -> Result<(), String> {
     let conditions = object.data.pointer("/status/conditions").and_then(Value::as_array);
     let text = |of: &Value, key: &str| of.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let Some(it) = conditions.into_iter().flatten().find(|it| text(it, "type") == condition) else {
-        return Err(format!("it says nothing of {condition}"));
+        return Err(format!("it does not mention {condition}"));
     };
     if text(it, "status") == "True" { Ok(()) } else { Err(format!("{} {}", text(it, "reason"), text(it, "message"))) }
 }
@@ -184,7 +184,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn one_thing_is_waited_for() {
+    fn exactly_one_thing_is_waited_for() {
         let wait = |text: &str| {
             let mut problems = vec![];
             let step = (KIND.parse)(&parse(text).unwrap(), &mut problems);
@@ -196,21 +196,21 @@ mod tests {
             ("{}", "exactly one of"),
             ("{ healthy: a, condition: Ready, of: pod/x }", "exactly one of"),
             ("{ condition: Ready }", "exactly one of"),
-            ("{ condition: Ready, of: mlflow }", "`mlflow` is nothing with conditions"),
-            ("{ condition: Ready, of: statefulset/x }", "is nothing with conditions"),
+            ("{ condition: Ready, of: mlflow }", "`mlflow` has no conditions"),
+            ("{ condition: Ready, of: statefulset/x }", "has no conditions"),
         ] {
             assert!(wait(text).unwrap_err().contains(said), "{text}");
         }
     }
 
     #[test]
-    fn a_condition_holds_when_the_thing_says_so_itself() {
+    fn a_condition_holds_when_the_object_says_so_itself() {
         let object = |status: &str| -> DynamicObject {
             let conditions = json!([{ "type": "Available", "status": status, "reason": "Few", "message": "too few" }]);
             serde_json::from_value(json!({ "metadata": {}, "status": { "conditions": conditions } })).unwrap()
         };
         assert_eq!(said(&object("True"), "Available"), Ok(()));
         assert_eq!(said(&object("False"), "Available"), Err("Few too few".into()));
-        assert_eq!(said(&object("True"), "Ready"), Err("it says nothing of Ready".into()));
+        assert_eq!(said(&object("True"), "Ready"), Err("it does not mention Ready".into()));
     }
 }

@@ -10,8 +10,8 @@ use crate::services;
 use crate::steps::mend;
 use crate::strike::{onset, strike};
 use k8s_openapi::api::core::v1::Node;
-use kube::{Api, ResourceExt};
-use lifeboat::environment::cluster;
+use kube::ResourceExt;
+use lifeboat::client::kubernetes::{nodes, pods};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ async fn a_node_that_is_lost_comes_back_and_one_that_is_given_up_holds_nobody_up
     let fixture = Fixture::new("test-nodes", &environment);
     let platform = fixture.provision().await;
     let (platform, folder) = (platform.as_ref(), fixture.folder());
-    let cluster = platform.cluster().unwrap();
+    let cluster = platform.cluster().unwrap().namespace();
 
     strike(platform, "node-lost: { carries: mlflow, spares: postgres, how: cable }").await;
     mend(platform, folder, "wait-for: { healthy: mlflow, within: 2m }").await;
@@ -46,16 +46,16 @@ async fn a_node_that_is_lost_comes_back_and_one_that_is_given_up_holds_nobody_up
     let node = drained.figures.iter().find(|(figure, _)| figure == "node").unwrap().1.clone();
     let began = Instant::now();
     mend(platform, folder, &format!("delete-node: {{ node: {node} }}")).await;
-    let pods = cluster::pods(cluster, "").await.unwrap();
+    let pods = pods::list(cluster, "").await.unwrap();
     let left = pods.iter().find(|pod| pod.spec.as_ref().unwrap().node_name.as_ref() == Some(&node));
     assert_eq!(left.map(ResourceExt::name_any), None, "it is still on `{node}`");
-    assert!(Api::<Node>::all(cluster.client()).get_opt(&node).await.unwrap().is_none());
+    assert!(cluster.everywhere::<Node>().get_opt(&node).await.unwrap().is_none());
     mend(platform, folder, "wait-for: { healthy: postgres, within: 2m }").await;
     mend(platform, folder, "stop: { component: mlflow }").await;
     assert!(began.elapsed() < QUARANTINE, "{:?}: the cluster had to force-delete its pods", began.elapsed());
 
     fault.lift(platform, &receipt).await.unwrap();
-    let back = Api::<Node>::all(cluster.client()).get(&node).await.unwrap();
-    assert!(cluster::ready(&back), "{back:?}");
+    let back = cluster.everywhere::<Node>().get(&node).await.unwrap();
+    assert!(nodes::ready(&back), "{back:?}");
     assert_eq!(platform.remove().await, Vec::<String>::new());
 }

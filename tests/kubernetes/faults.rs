@@ -10,14 +10,14 @@ use crate::strike::strike;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Secret};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
+use lifeboat::client::kubernetes::nodes::CORDONED;
 use lifeboat::environment::Platform;
-use lifeboat::environment::cluster::CORDONED;
 use lifeboat::model::Verdict;
 use std::path::Path;
 
 async fn uids(platform: &dyn Platform, component: &str) -> Vec<String> {
-    let cluster = platform.cluster().unwrap();
-    let pods: Api<Pod> = Api::namespaced(cluster.client(), cluster.namespace());
+    let cluster = platform.cluster().unwrap().namespace();
+    let pods: Api<Pod> = cluster.api();
     let its = ListParams::default().labels(&format!("app.kubernetes.io/component={component}"));
     pods.list(&its).await.unwrap().iter().map(|pod| pod.uid().unwrap()).collect()
 }
@@ -26,8 +26,8 @@ async fn uids(platform: &dyn Platform, component: &str) -> Vec<String> {
 async fn each_fault_takes_effect_and_each_step_mends() {
     let Some(fixture) = Fixture::new("test-faults", "access: forward").await else { return };
     let platform = fixture.provision().await;
-    let (platform, folder) = (platform.as_ref(), fixture.run_context.folder.as_path());
-    let cluster = platform.cluster().unwrap();
+    let (platform, folder) = (platform.as_ref(), fixture.folder());
+    let cluster = platform.cluster().unwrap().namespace();
 
     let before = uids(platform, "mlflow").await;
     strike(platform, "pod-kill: { component: mlflow }").await;
@@ -46,15 +46,15 @@ async fn each_fault_takes_effect_and_each_step_mends() {
     strike(platform, "config-lost: { config_map: mlflow, key: DO_NOT_TRACK, value: '0' }").await;
     strike(platform, "config-lost: { secret: platform }").await;
     mend(platform, folder, "recreate-namespace: {}").await;
-    let secrets: Api<Secret> = Api::namespaced(cluster.client(), cluster.namespace());
+    let secrets: Api<Secret> = cluster.api();
     assert!(secrets.get_opt("platform").await.unwrap().is_some());
     assert_eq!(uids(platform, "mlflow").await.len(), 1, "what was scaled down is put right, too");
 
-    let namespaces: Api<Namespace> = Api::all(cluster.client());
-    let first = namespaces.get(cluster.namespace()).await.unwrap().uid();
+    let namespaces: Api<Namespace> = cluster.everywhere();
+    let first = namespaces.get(&cluster.name).await.unwrap().uid();
     strike(platform, "namespace-removed: {}").await;
     mend(platform, folder, "recreate-namespace: { hold: [mlflow] }").await;
-    assert_ne!(namespaces.get(cluster.namespace()).await.unwrap().uid(), first);
+    assert_ne!(namespaces.get(&cluster.name).await.unwrap().uid(), first);
     assert!(uids(platform, "mlflow").await.is_empty(), "it is held back");
     assert_eq!(uids(platform, "postgres").await.len(), 1);
     mend(platform, folder, "start: { component: mlflow }").await;
@@ -73,8 +73,8 @@ async fn each_fault_takes_effect_and_each_step_mends() {
 
 /// Empties the node under MLflow, if another can take it; answers the node that is cordoned now.
 async fn drain(platform: &dyn Platform, folder: &Path) -> Option<String> {
-    let cluster = platform.cluster().unwrap();
-    let nodes: Api<Node> = Api::all(cluster.client());
+    let cluster = platform.cluster().unwrap().namespace();
+    let nodes: Api<Node> = cluster.everywhere();
     let open = nodes.list(&ListParams::default()).await.unwrap().iter().filter(|node| !cordoned(node)).count();
     if open < 2 {
         services::skipped("the draining of a node: there is only one");

@@ -7,26 +7,24 @@ use crate::{services, steps};
 use async_trait::async_trait;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Namespace, Pod, ResourceQuota};
+use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::core::DynamicObject;
-use kube::{Client, ResourceExt};
 use lifeboat::client::Error;
+use lifeboat::client::kubernetes::{NamespaceClient, RUN, pods::running};
 use lifeboat::clock::{Clock, Moment};
 use lifeboat::engine::ENGINES;
-use lifeboat::environment::cluster::running;
-use lifeboat::environment::{Cluster, Endpoints, Platform, RUN};
+use lifeboat::environment::{Cluster, Endpoints, Platform};
 use lifeboat::kind::pick;
 use lifeboat::model::{Finding, Verdict};
 use lifeboat::node::parse;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// A namespace and nothing else; it goes with this value.
 struct Bare {
-    client: Client,
-    namespace: String,
+    namespace: NamespaceClient,
     folder: tempfile::TempDir,
     endpoints: Endpoints,
 }
@@ -46,25 +44,19 @@ impl Platform for Bare {
 
 impl Drop for Bare {
     fn drop(&mut self) {
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let remove = async { namespaces.delete(&self.namespace, &DeleteParams::default()).await };
+        let namespaces: Api<Namespace> = self.namespace.everywhere();
+        let remove = async { namespaces.delete(&self.namespace.name, &DeleteParams::default()).await };
         let removed = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(remove));
-        drop(removed.map_err(|error| eprintln!("`{}` is left: {error}", self.namespace)));
+        drop(removed.map_err(|error| eprintln!("`{}` is left: {error}", self.namespace.name)));
     }
 }
 
 impl Cluster for Bare {
-    fn client(&self) -> Client {
-        self.client.clone()
-    }
-    fn namespace(&self) -> &str {
+    fn namespace(&self) -> &NamespaceClient {
         &self.namespace
     }
     fn manifests(&self) -> &[DynamicObject] {
         &[]
-    }
-    fn labels(&self) -> BTreeMap<String, String> {
-        [(RUN.to_owned(), self.namespace.clone())].into()
     }
     fn logs(&self) -> PathBuf {
         self.folder.path().join("logs")
@@ -77,14 +69,16 @@ impl Bare {
         let namespace = format!("lifeboat-test-job-{:04x}", rand::random::<u16>());
         let made = serde_json::from_value(json!({ "metadata": { "name": namespace } })).unwrap();
         Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &made).await.unwrap();
-        Some(Self { client, namespace, folder: tempfile::tempdir().unwrap(), endpoints: Endpoints::default() })
+        let labels = [(RUN.to_owned(), namespace.clone())].into();
+        let namespace = NamespaceClient { client, name: namespace, labels };
+        Some(Self { namespace, folder: tempfile::tempdir().unwrap(), endpoints: Endpoints::default() })
     }
 
     /// A suspended cron job whose jobs run a command.
     async fn cron_job(&self, name: &str, command: &str) {
         let made = json!({ "metadata": { "name": name }, "spec": { "schedule": "0 2 * * *", "suspend": true,
             "jobTemplate": { "spec": spec("lifeboat/postgres:15", command) } } });
-        let api: Api<CronJob> = Api::namespaced(self.client(), &self.namespace);
+        let api: Api<CronJob> = self.namespace.api();
         api.create(&PostParams::default(), &serde_json::from_value(made).unwrap()).await.unwrap();
     }
 
@@ -109,7 +103,7 @@ impl Bare {
     }
 
     async fn jobs(&self) -> Vec<String> {
-        let api: Api<Job> = Api::namespaced(self.client(), &self.namespace);
+        let api: Api<Job> = self.namespace.api();
         let jobs = api.list(&ListParams::default()).await.unwrap();
         jobs.iter().filter(|job| job.metadata.deletion_timestamp.is_none()).map(ResourceExt::name_any).collect()
     }
@@ -129,7 +123,7 @@ fn spec(image: &str, command: &str) -> Value {
 async fn a_cron_jobs_job_runs_and_its_log_is_kept() {
     let Some(bare) = Bare::make().await else { return };
     bare.cron_job("dump", "echo dumping; echo the run is $WHICH").await;
-    let finding = bare.carry_out("job: { cron_job: dump, platform: { WHICH: mine } }").await;
+    let finding = bare.carry_out("job: { cron_job: dump, env: { WHICH: mine } }").await;
     assert_eq!(finding, Finding::met());
     let log = bare.log("dump");
     assert!(log.contains("/main] dumping\n") && log.contains("/main] the run is mine\n"), "{log}");
@@ -167,7 +161,7 @@ async fn a_job_that_does_not_end_well_is_told_and_leaves_nothing() {
     let said = bare.missed(&step(endless, "8s")).await;
     assert!(said.contains("it was not done within 8s: pod `endless-"), "{said}");
     assert!(said.contains("is Running; its log ends: still here"), "{said}");
-    let pods: Api<Pod> = Api::namespaced(bare.client(), &bare.namespace);
+    let pods: Api<Pod> = bare.namespace.api();
     let pods = pods.list(&ListParams::default()).await.unwrap();
     assert_eq!(pods.iter().find(|pod| running(pod)), None, "nothing acts any more");
 
@@ -179,7 +173,7 @@ async fn a_job_that_does_not_end_well_is_told_and_leaves_nothing() {
     assert!(said.contains("is on no node: 0/"), "{said}");
 
     let quota = json!({ "metadata": { "name": "none" }, "spec": { "hard": { "pods": "0" } } });
-    let quotas: Api<ResourceQuota> = Api::namespaced(bare.client(), &bare.namespace);
+    let quotas: Api<ResourceQuota> = bare.namespace.api();
     quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await; // until the quota is in force
     let said = bare.missed(&step(bare.manifest("poor", built, "true"), "5s")).await;
@@ -215,7 +209,7 @@ async fn an_engine_of_jobs_tells_each_job_its_point_and_dates_it_at_the_end() {
     std::fs::create_dir(&repository).unwrap();
     let clock = Clock::start();
     let point = good.backup(&bare, &repository, "0001", &clock).await.unwrap();
-    assert_eq!(point.id, format!("{}-0001", bare.namespace), "no other run has it");
+    assert_eq!(point.id, format!("{}-0001", bare.namespace.name), "no other run has it");
     assert!(point.snapshot <= clock.now() && point.snapshot > Moment::at(2.0), "{point:?}");
     let restored = good.restore(&bare, &repository, &point).await;
     assert_eq!(restored.verdict, Verdict::Met, "{restored:?}");

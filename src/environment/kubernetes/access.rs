@@ -1,14 +1,14 @@
-//! Where clients knock: the services' own addresses, or ports of this machine forwarded through the cluster's API.
+//! The endpoints of the platform: the services' own addresses, or ports of this machine forwarded through the cluster's API.
 //!
-//! A forwarded port mends itself, because each connection looks for a ready pod anew, any of them, as a service does.
-//! Where there is none, that is the platform's outage; where the API or the forwarding fails, it is ours, and counted: an
-//! answer that failed meanwhile says nothing of the platform.
+//! A forwarded port recovers by itself: each connection looks for a ready pod again, any of them, as a service does. If
+//! there is none, that is the platform's outage. If the API or the forwarding fails, that is our tunnel's failure, and it
+//! is counted: an answer that failed meanwhile says nothing about the platform.
 
-use super::client::{ask, insist};
-use super::manifests::{MLFLOW_PORT, POSTGRES_PORT, S3_PORT};
-use super::pods::{Component, POLL};
+use super::component::{KubernetesComponent, POLL};
+use super::names::{MLFLOW_PORT, POSTGRES_PORT, S3_PORT};
 use super::settings::AccessMode;
-use crate::client::{Error, ports};
+use crate::client::kubernetes::{ask, found, refusal, retry};
+use crate::client::{Error, ports, until};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::Portforwarder;
 use kube::{Api, ResourceExt};
@@ -19,14 +19,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-/// How long finding out may take whether a service's address can be reached from here: it answers some time after its
-/// pods do, because each change of endpoints has to reach every proxy first.
-const KNOCK: Duration = Duration::from_secs(5);
+/// How long a service's address may take to answer from here. It answers later than its pods, because each change of
+/// endpoints has to reach every proxy first.
+const REACHED: Duration = Duration::from_secs(5);
 /// How long a connection waits for the cluster to forward it.
 const FORWARD: Duration = Duration::from_secs(5);
-/// From then on a connection that still waits for the cluster counts as our failure; less than a probe waits.
+/// A connection that waits longer for the cluster counts as a failure of our tunnel; probes wait longer.
 const SLOW: Duration = Duration::from_secs(1);
 const WHAT: &str = "cannot forward a port";
 
@@ -52,13 +52,13 @@ pub fn port(component: &str) -> u16 {
 
 impl Access {
     /// Opens them. The first component must serve already: whether its address answers decides about `auto`.
-    pub async fn open(components: &[Component; 3], way: AccessMode) -> Result<Self, Error> {
+    pub async fn open(components: &[KubernetesComponent; 3], way: AccessMode) -> Result<Self, Error> {
         let mut access = Self::none();
         if way != AccessMode::Forward {
             for (component, slot) in components.iter().zip(&mut access.addresses) {
                 *slot = SocketAddr::new(address(component).await?, port(component.name));
             }
-            if way == AccessMode::Service || answers(access.addresses[0], KNOCK).await {
+            if way == AccessMode::Service || answers(access.addresses[0], REACHED).await {
                 return Ok(Self { services: true, ..access });
             }
         }
@@ -70,35 +70,30 @@ impl Access {
         Ok(access)
     }
 
-    /// None that lead anywhere: for a platform of which too little is left.
+    /// Endpoints that lead nowhere, for a platform of which too little is left.
     pub fn none() -> Self {
         let nowhere = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
         Self { addresses: [nowhere; 3], services: false, tunnel_failures: Arc::default(), listeners: JoinSet::new() }
     }
 
-    /// How often our own way has failed.
+    /// How often our own tunnel has failed.
     pub fn tunnel_failures(&self) -> u64 {
         self.tunnel_failures.load(Ordering::SeqCst)
     }
 }
 
 /// The address of a component's service.
-async fn address(component: &Component) -> Result<IpAddr, Error> {
+async fn address(component: &KubernetesComponent) -> Result<IpAddr, Error> {
     let (name, what) = (component.name, format!("cannot read the service `{}`", component.name));
     let services: Api<Service> = Api::namespaced(component.client.clone(), &component.namespace);
-    let service = insist(&what, || services.get(name)).await?;
+    let service = retry(&what, || services.get(name)).await?;
     let address = service.spec.and_then(|spec| spec.cluster_ip).unwrap_or_default();
     address.parse().map_err(|_| Error::new(what, format!("`{address}` is no address")).hint("say `access: forward`"))
 }
 
-/// Does a address take connections, or come to do so?
+/// Does an address accept connections, now or within this time?
 async fn answers(address: SocketAddr, within: Duration) -> bool {
-    let knock = async {
-        while TcpStream::connect(address).await.is_err() {
-            sleep(POLL).await;
-        }
-    };
-    timeout(within, knock).await.is_ok()
+    until(within, POLL, || TcpStream::connect(address)).await.is_ok()
 }
 
 fn listen() -> Result<TcpListener, Error> {
@@ -107,31 +102,31 @@ fn listen() -> Result<TcpListener, Error> {
     listener.map_err(|e| Error::caused_by(WHAT, e))
 }
 
-async fn serve(listener: TcpListener, component: Component, tunnel_failures: Arc<AtomicU64>) {
+async fn serve(listener: TcpListener, component: KubernetesComponent, tunnel_failures: Arc<AtomicU64>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => if let Ok((connection, _)) = accepted {
-                connections.spawn(carry(connection, component.clone(), Arc::clone(&tunnel_failures)));
+                connections.spawn(relay(connection, component.clone(), Arc::clone(&tunnel_failures)));
             },
             Some(_) = connections.join_next() => {}
         }
     }
 }
 
-/// Carries one connection to a ready pod; where none is, it just ends.
-async fn carry(mut connection: TcpStream, component: Component, tunnel_failures: Arc<AtomicU64>) {
+/// Relays one connection to a ready pod; if there is none, the connection ends.
+async fn relay(mut connection: TcpStream, component: KubernetesComponent, tunnel_failures: Arc<AtomicU64>) {
     let tunnel_failed = || tunnel_failures.fetch_add(1, Ordering::SeqCst);
-    let mut forward = Box::pin(Forward::to(&component));
+    let mut forward = Box::pin(ForwardedPort::to(&component));
     let forward = match timeout(SLOW, &mut forward).await {
         Ok(forward) => forward,
         Err(_) => {
-            tunnel_failed(); // now: by the time that it has failed, whoever asks has given up and looked at the count
+            tunnel_failed(); // now, because a probe gives up and reads the count before this has failed
             forward.await
         }
     };
     let ended = match forward {
-        Ok(Some(forward)) => forward.carry(&mut connection, &component).await,
+        Ok(Some(forward)) => forward.relay(&mut connection, &component).await,
         other => other.map(drop),
     };
     if ended.is_err() {
@@ -139,38 +134,38 @@ async fn carry(mut connection: TcpStream, component: Component, tunnel_failures:
     }
 }
 
-/// A way into a pod. Its errors are our own.
-struct Forward {
+/// A port of a pod, forwarded. Its errors are our own tunnel's.
+struct ForwardedPort {
     pod: String,
     forwarder: Portforwarder,
 }
 
-impl Forward {
+impl ForwardedPort {
     /// To one of the ready pods of a component; nothing where none is ready.
-    async fn to(component: &Component) -> Result<Option<Self>, Error> {
+    async fn to(component: &KubernetesComponent) -> Result<Option<Self>, Error> {
         let Some(pod) = any_ready(component, &component.look().await?) else { return Ok(None) };
         let api = component.api();
         let error = match timeout(FORWARD, api.portforward(&pod, &[port(component.name)])).await {
             Ok(Ok(forwarder)) => return Ok(Some(Self { pod, forwarder })),
-            Ok(Err(error)) => super::client::refusal(WHAT, &error),
+            Ok(Err(error)) => refusal(WHAT, &error),
             Err(_) => Error::new(WHAT, "no answer in time"),
         };
         blame(component, &pod, error).await.map(|()| None)
     }
 
-    async fn carry(mut self, connection: &mut TcpStream, component: &Component) -> Result<(), Error> {
+    async fn relay(mut self, connection: &mut TcpStream, component: &KubernetesComponent) -> Result<(), Error> {
         let port = port(component.name);
         let streams = self.forwarder.take_stream(port).zip(self.forwarder.take_error(port));
         let (mut stream, refusal) = streams.ok_or_else(|| Error::new(WHAT, "the cluster gave it no stream"))?;
         tokio::select! {
-            // What ends on either side is the clients' or the platform's own business.
+            // An end on either side is the client's or the platform's own.
             _ = tokio::io::copy_bidirectional(connection, &mut stream) => {}
-            // A message says that nothing listens there, or no longer: the platform's outage. None says nothing.
+            // A message says that nothing listens there any more: the platform's outage. No message says nothing.
             () = async { if refusal.await.is_none() { std::future::pending::<()>().await } } => return Ok(()),
         }
         drop(stream);
         match timeout(FORWARD, self.forwarder.join()).await {
-            // The crate keeps the type of this error to itself.
+            // Kube does not export the type of this error.
             Ok(Err(error)) if error.to_string().contains("WebSocket") => {
                 blame(component, &self.pod, Error::new(WHAT, error)).await
             }
@@ -179,25 +174,26 @@ impl Forward {
     }
 }
 
-/// Any of the ready pods, as a service does: always the same would tell of one pod only.
-fn any_ready(component: &Component, pods: &[Pod]) -> Option<String> {
+/// Any of the ready pods, as a service does: always the same one would hide the others.
+fn any_ready(component: &KubernetesComponent, pods: &[Pod]) -> Option<String> {
     pods.iter().filter(|pod| component.ready(pod)).choose(&mut rand::rng()).map(ResourceExt::name_any)
 }
 
-/// The platform's outage if the pod is no longer ready; else ours.
-async fn blame(component: &Component, pod: &str, error: Error) -> Result<(), Error> {
+/// Whose failure is it? The platform's if the pod is no longer ready, else our tunnel's.
+async fn blame(component: &KubernetesComponent, pod: &str, error: Error) -> Result<(), Error> {
     let api = component.api();
-    let now = ask("cannot read a pod", async { super::client::found(api.get(pod).await) }).await?;
+    let now = ask("cannot read a pod", async { found(api.get(pod).await) }).await?;
     if now.is_some_and(|pod| component.ready(&pod)) { Err(error) } else { Ok(()) }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::pods::Workload;
     use super::*;
+    use crate::client::kubernetes::WorkloadKind;
     use serde_json::json;
     use std::collections::BTreeSet;
+    use tokio::time::sleep;
 
     #[tokio::test]
     async fn an_address_that_answers_a_moment_later_is_taken() {
@@ -207,7 +203,7 @@ mod tests {
             sleep(POLL * 2).await;
             TcpListener::bind(address).await.unwrap()
         });
-        assert!(answers(address, KNOCK).await);
+        assert!(answers(address, REACHED).await);
         drop(later.await.unwrap());
     }
 
@@ -215,8 +211,8 @@ mod tests {
     async fn a_connection_goes_to_any_pod_that_is_ready() {
         let config = kube::Config::new("http://127.0.0.1:9".parse().unwrap());
         let client = kube::Client::try_from(config).unwrap();
-        let (name, workload) = ("mlflow", Workload::Deployment);
-        let component = Component { name, workload, replicas: 3, namespace: "ns".into(), client };
+        let (name, workload) = ("mlflow", WorkloadKind::Deployment);
+        let component = KubernetesComponent { name, workload, replicas: 3, namespace: "ns".into(), client };
         let pod = |pod: &str, phase: &str, ready: bool| -> Pod {
             let container = json!({ "name": name, "ready": ready, "image": "", "imageID": "", "restartCount": 0 });
             let status = json!({ "phase": phase, "containerStatuses": [container] });

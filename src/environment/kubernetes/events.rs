@@ -1,7 +1,7 @@
-//! What the cluster has to say about things that do not come to be: where a quota or a webhook refuses a pod, where a
-//! claim finds no disk, neither the pod nor its workload knows why.
+//! The cluster's warnings about a component: when a quota or a webhook refuses a pod, or a claim finds no disk, neither
+//! the pod nor its workload says why; an event does.
 
-use super::client::ask;
+use crate::client::kubernetes::ask;
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
@@ -9,11 +9,11 @@ use kube::{Api, Client};
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-/// Nobody answers a claim: no warning, because somebody may come yet.
+/// A claim has no disk yet. The cluster does not call this a warning, because a disk may still come.
 const WAITS: &str = "ExternalProvisioning";
 
-/// What a namespace's events say of a component, the newest first, of each reason the last; nothing where they may not
-/// be read.
+/// The warnings about a component in a namespace: the last of each reason, the newest first; none if they may not be
+/// read.
 pub async fn warnings(client: &Client, namespace: &str, name: &str) -> Vec<Warning> {
     let events: Api<Event> = Api::namespaced(client.clone(), namespace);
     let told = ask("cannot list the events", events.list(&ListParams::default())).await;
@@ -22,7 +22,7 @@ pub async fn warnings(client: &Client, namespace: &str, name: &str) -> Vec<Warni
 
 fn latest(mut events: Vec<Event>, name: &str) -> Vec<Warning> {
     let bad = |event: &Event| event.type_.as_deref() == Some("Warning") || event.reason.as_deref() == Some(WAITS);
-    let about = |event: &Event| event.involved_object.name.as_deref().is_some_and(|thing| ours(thing, name));
+    let about = |event: &Event| event.involved_object.name.as_deref().is_some_and(|thing| is_about(thing, name));
     events.retain(|event| bad(event) && about(event));
     events.sort_by_key(|event| Reverse(when(event)));
     let mut reasons = HashSet::new();
@@ -42,10 +42,10 @@ pub struct Warning {
     pub message: String,
 }
 
-/// Is it the thing itself, or one that its name was given to: `postgres-0`, `data-postgres-0`, `mlflow-5c9d…`?
-fn ours(thing: &str, name: &str) -> bool {
-    let thing = thing.strip_prefix("data-").unwrap_or(thing);
-    thing.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+/// Is it the object itself, or one with its name in front: `postgres-0`, `data-postgres-0`, `mlflow-5c9d…`?
+fn is_about(object: &str, name: &str) -> bool {
+    let object = object.strip_prefix("data-").unwrap_or(object);
+    object.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 fn when(event: &Event) -> Option<Timestamp> {
@@ -61,7 +61,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn of_each_reason_the_last_warning_is_told_and_nothing_of_what_went_well() {
+    fn of_each_reason_the_last_warning_is_given_and_nothing_of_what_went_well() {
         let event = |second: u8, kind: &str, reason: &str, thing: &str| -> Event {
             let event = json!({ "metadata": {}, "type": kind, "reason": reason, "message": format!("at {second} "),
                 "involvedObject": { "name": thing }, "lastTimestamp": format!("2026-01-01T00:00:{second:02}Z") });
@@ -80,12 +80,12 @@ mod tests {
     }
 
     #[test]
-    fn a_warning_is_about_a_component_if_the_thing_bears_its_name() {
+    fn a_warning_is_about_a_component_if_the_object_has_its_name() {
         for thing in ["postgres", "postgres-0", "data-postgres-0"] {
-            assert!(ours(thing, "postgres"), "{thing}");
+            assert!(is_about(thing, "postgres"), "{thing}");
         }
         for thing in ["postgresql", "mlflow-1", "data-mlflow-0"] {
-            assert!(!ours(thing, "postgres"), "{thing}");
+            assert!(!is_about(thing, "postgres"), "{thing}");
         }
     }
 }

@@ -1,13 +1,14 @@
-//! Things of the user's own in a throw-away platform's namespace, such as the jobs of his runbook.
+//! The user's own objects in a throw-away platform's namespace, such as the jobs of a runbook.
 //!
-//! They are made after the platform's own and go with the namespace; what makes the namespace anew makes them too. Only
-//! kinds that belong to a namespace are taken, so that nothing is left when it goes.
+//! They are created after the platform's own, again whenever the namespace is recreated, and deleted with it. Only kinds
+//! that belong to a namespace are allowed, so that nothing is left when it is gone.
 
-use super::manifests::{Filling, labels};
+use super::manifests::PlatformManifests;
+use super::names::labels;
 use super::settings::Kubernetes;
 use crate::client::Error;
+use crate::client::kubernetes::{Permission, manifest};
 use crate::environment::stack::{self, Secrets};
-use crate::environment::{Permission, manifest};
 use crate::node::{Node, Problem};
 use kube::ResourceExt;
 use kube::core::DynamicObject;
@@ -15,15 +16,15 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// A kind of thing that may be added.
-struct Known {
+/// A kind of object that may be added.
+struct ExtraKind {
     version: &'static str,
     kind: &'static str,
-    /// Its group and its name as permissions tell of it.
+    /// Its group and its plural, as permissions name it.
     resource: (&'static str, &'static str),
-    /// Its name in small letters.
-    spoken: &'static str,
-    /// Where its pods' template stands, if it has one.
+    /// Its name in words.
+    words: &'static str,
+    /// Where its pod template is, if it has one.
     pod: Option<&'static str>,
 }
 
@@ -31,16 +32,16 @@ const fn known(
     version: &'static str,
     kind: &'static str,
     resource: (&'static str, &'static str),
-    spoken: &'static str,
+    words: &'static str,
     pod: Option<&'static str>,
-) -> Known {
-    Known { version, kind, resource, spoken, pod }
+) -> ExtraKind {
+    ExtraKind { version, kind, resource, words, pod }
 }
 
 const POD: Option<&str> = Some("/spec/template");
 
-/// In the order in which they are made: what is referred to comes first.
-const KNOWN: [Known; 8] = [
+/// In the order in which they are created: what others refer to comes first.
+const KINDS: [ExtraKind; 8] = [
     known("v1", "ServiceAccount", ("", "serviceaccounts"), "service account", None),
     known("v1", "Secret", ("", "secrets"), "secret", None),
     known("v1", "ConfigMap", ("", "configmaps"), "config map", None),
@@ -51,19 +52,19 @@ const KNOWN: [Known; 8] = [
     known("batch/v1", "CronJob", ("batch", "cronjobs"), "cron job", Some("/spec/jobTemplate/spec/template")),
 ];
 
-/// A thing of a file, and which kind it is.
-struct Thing {
-    known: usize,
+/// An object of a file, and which of the kinds it is.
+struct ExtraObject {
+    kind: usize,
     value: Value,
 }
 
-impl Thing {
+impl ExtraObject {
     fn read(path: &Path, node: &Node) -> Result<Self, String> {
         let text = |key: &str| node.get(key).and_then(Node::text).unwrap_or_default();
         let (version, kind) = (text("apiVersion"), text("kind"));
         let wrong = |node: &Node, what: String| manifest::positioned(path, &Problem::new(node, what));
-        let Some(known) = KNOWN.iter().position(|known| (known.version, known.kind) == (version, kind)) else {
-            let known: Vec<_> = KNOWN.iter().map(|known| known.kind).collect();
+        let Some(index) = KINDS.iter().position(|known| (known.version, known.kind) == (version, kind)) else {
+            let known: Vec<_> = KINDS.iter().map(|known| known.kind).collect();
             let what = format!("a `{kind}` of `{version}` cannot be added; known: {}", known.join(", "));
             return Err(wrong(node.get("kind").unwrap_or(node), what));
         };
@@ -76,18 +77,18 @@ impl Thing {
         }
         let value = serde_json::to_value(node).map_err(|error| wrong(node, error.to_string()))?;
         manifest::typed::<DynamicObject>(path, node)?;
-        Ok(Self { known, value })
+        Ok(Self { kind: index, value })
     }
 
     /// Its kind and its name.
     fn named(&self) -> (String, String) {
         let name = self.value["metadata"]["name"].as_str().unwrap_or_default();
-        (KNOWN[self.known].kind.to_owned(), name.to_owned())
+        (KINDS[self.kind].kind.to_owned(), name.to_owned())
     }
 
-    /// As it is made for a run.
-    fn dressed(mut self, run: &str, namespace: &str, settings: &Kubernetes) -> Result<DynamicObject, Error> {
-        let Known { kind, pod, .. } = KNOWN[self.known];
+    /// As it is created for a run.
+    fn for_run(mut self, run: &str, namespace: &str, settings: &Kubernetes) -> Result<DynamicObject, Error> {
+        let ExtraKind { kind, pod, .. } = KINDS[self.kind];
         self.value["metadata"]["namespace"] = json!(namespace);
         add(&mut self.value["metadata"]["labels"], run);
         if let Some(template) = pod.and_then(|path| self.value.pointer_mut(path)) {
@@ -124,19 +125,19 @@ fn images(pod: &mut Value, settings: &Kubernetes) {
 
 /// Kind and name of all that the platform itself has in the namespace.
 fn taken(settings: &Kubernetes) -> BTreeSet<(String, String)> {
-    let filling = Filling { run: "", settings, secrets: &Secrets::random() };
-    let named = |thing: DynamicObject| (thing.types.clone().unwrap_or_default().kind, thing.name_any());
-    filling.platform().into_iter().flatten().map(named).collect()
+    let manifests = PlatformManifests { run: "", settings, secrets: &Secrets::random() };
+    let named = |object: DynamicObject| (object.types.clone().unwrap_or_default().kind, object.name_any());
+    manifests.platform().into_iter().flatten().map(named).collect()
 }
 
-fn read(settings: &Kubernetes) -> Result<Vec<Thing>, Vec<String>> {
+fn read(settings: &Kubernetes) -> Result<Vec<ExtraObject>, Vec<String>> {
     let (mut all, mut wrong, mut taken) = (vec![], vec![], taken(settings));
     for path in &settings.extra {
-        match manifest::things(path) {
-            Ok(things) => things.iter().for_each(|node| match Thing::read(path, node) {
-                Ok(thing) if taken.insert(thing.named()) => all.push(thing),
-                Ok(thing) => {
-                    let (kind, name) = thing.named();
+        match manifest::objects(path) {
+            Ok(objects) => objects.iter().for_each(|node| match ExtraObject::read(path, node) {
+                Ok(object) if taken.insert(object.named()) => all.push(object),
+                Ok(object) => {
+                    let (kind, name) = object.named();
                     let what = format!("there is a `{kind}` of the name `{name}` already");
                     wrong.push(manifest::positioned(path, &Problem::new(node, what)));
                 }
@@ -145,7 +146,7 @@ fn read(settings: &Kubernetes) -> Result<Vec<Thing>, Vec<String>> {
             Err(text) => wrong.push(text),
         }
     }
-    all.sort_by_key(|thing| thing.known);
+    all.sort_by_key(|object| object.kind);
     if wrong.is_empty() { Ok(all) } else { Err(wrong) }
 }
 
@@ -161,17 +162,17 @@ pub fn problems(settings: &Kubernetes, node: &Node) -> Vec<Problem> {
 }
 
 /// What is added, in the order in which it can be made.
-pub fn things(filling: &Filling, namespace: &str) -> Result<Vec<DynamicObject>, Error> {
-    let all = read(filling.settings).map_err(|wrong| Error::new("`extra`", wrong.join("; ")))?;
-    all.into_iter().map(|thing| thing.dressed(filling.run, namespace, filling.settings)).collect()
+pub fn objects(manifests: &PlatformManifests, namespace: &str) -> Result<Vec<DynamicObject>, Error> {
+    let all = read(manifests.settings).map_err(|wrong| Error::new("`extra`", wrong.join("; ")))?;
+    all.into_iter().map(|object| object.for_run(manifests.run, namespace, manifests.settings)).collect()
 }
 
 /// What is added, for people; and what the cluster must allow for it.
-pub fn told(settings: &Kubernetes) -> (String, Vec<Permission>) {
+pub fn summary(settings: &Kubernetes) -> (String, Vec<Permission>) {
     let all = read(settings).unwrap_or_default(); // what is wrong was told before
-    let name = |thing: &Thing| format!("{} {}", KNOWN[thing.known].spoken, thing.named().1);
-    let may = |thing: &Thing| {
-        let (group, resource) = KNOWN[thing.known].resource;
+    let name = |object: &ExtraObject| format!("{} {}", KINDS[object.kind].words, object.named().1);
+    let may = |object: &ExtraObject| {
+        let (group, resource) = KINDS[object.kind].resource;
         ["create", "patch"].map(|verb| Permission::within(verb, group, resource))
     };
     (all.iter().map(name).collect::<Vec<_>>().join(", "), all.iter().flat_map(may).collect())
@@ -181,7 +182,7 @@ pub fn told(settings: &Kubernetes) -> (String, Vec<Permission>) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::environment::RUN;
+    use crate::client::kubernetes::RUN;
     use crate::node::{parse, read};
 
     fn settings(text: &str, files: &[(&str, &str)]) -> (tempfile::TempDir, Kubernetes, Node) {
@@ -206,26 +207,27 @@ mod tests {
             settings("images: built\nstorage_class: fast", &[("a.yaml", &format!("{CRON}---\n{CLAIM}"))]);
         assert_eq!(problems(&settings, &node), []);
         let secrets = Secrets::random();
-        let things = things(&Filling { run: "r-1", settings: &settings, secrets: &secrets }, "here").unwrap();
-        let things: Vec<_> = things.iter().map(|thing| serde_json::to_value(thing).unwrap()).collect();
-        assert_eq!(things[0]["spec"]["storageClassName"], "fast", "the claim comes first");
-        let cron = &things[1];
+        let objects =
+            objects(&PlatformManifests { run: "r-1", settings: &settings, secrets: &secrets }, "here").unwrap();
+        let objects: Vec<_> = objects.iter().map(|object| serde_json::to_value(object).unwrap()).collect();
+        assert_eq!(objects[0]["spec"]["storageClassName"], "fast", "the claim comes first");
+        let cron = &objects[1];
         assert_eq!((&cron["metadata"]["labels"][RUN], &cron["metadata"]["namespace"]), (&json!("r-1"), &json!("here")));
         assert_eq!(cron["metadata"]["labels"]["mine"], "yes", "as it was written");
         let template = &cron["spec"]["jobTemplate"]["spec"]["template"];
         assert_eq!(template["metadata"]["labels"][RUN], "r-1");
         assert_eq!(template["spec"]["containers"][0]["image"], settings.images.of("postgres"));
         assert_eq!(template["spec"]["containers"][1]["image"], "other:1");
-        let (text, may) = told(&settings);
+        let (text, may) = summary(&settings);
         assert_eq!(text, "claim backups, cron job dump");
         assert!(may.contains(&Permission::within("create", "batch", "cronjobs")));
     }
 
     #[test]
-    fn nothing_is_added_to_a_platform_that_was_lent() {
-        let run_context = "attach: { namespace: a, store: b, token: t, fingerprints: { cluster: c, namespace: u1, postgres: p, \
+    fn nothing_is_added_to_a_standing_platform() {
+        let standing = "attach: { namespace: a, store: b, token: t, fingerprints: { cluster: c, namespace: u1, postgres: p, \
                     bucket: b } }";
-        let (_folder, settings, node) = settings(run_context, &[("a.yaml", CLAIM)]);
+        let (_folder, settings, node) = settings(standing, &[("a.yaml", CLAIM)]);
         assert!(problems(&settings, &node)[0].text.contains("nothing is added to a standing platform"));
     }
 

@@ -1,92 +1,56 @@
 //! The identity lock: a standing platform is touched only if its owner has opted it in and it is the one that was meant.
 //!
-//! RunContext: its namespace carries the drill token. Meant: what cannot be copied with a name is what the drill's file says
-//! it is. What is on the deny list is never touched, whatever else is right. Asked while planning and again right before
-//! each act; only then may the database or the bucket be silent, because an earlier act may have silenced it.
+//! Opted in: its namespace carries the drill token. Meant: its fingerprints, which cannot be copied with a name, are
+//! those in the drill's file. What is on the deny list is never touched. The lock is asked while planning and right
+//! before each act; only then may the database or the bucket give no answer, because an earlier act may have broken it.
 
-use super::cleanup;
-use super::client::{ask, found};
-use super::manifests::{CONFIG, TOKEN};
-use super::platform::KubernetesPlatform;
+use super::names::{CONFIG, TOKEN};
+use super::settings::{Attach, Fingerprints};
+use crate::client::kubernetes::{NamespaceClient, ask, cluster_uid, found};
 use crate::client::{Error, postgres};
-use crate::environment::{Cluster, Objects, Sql};
+use crate::environment::Sql;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kube::{Api, ResourceExt};
-use schemars::JsonSchema;
-use serde::Deserialize;
+use kube::ResourceExt;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How long the database and the bucket may take to say who they are.
+/// How long the database may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// A standing platform, installed as `deploy/platform` does it.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Attach {
-    /// The platform's namespace.
-    pub namespace: String,
-    /// The object store's namespace.
-    pub store: String,
-    /// The value of the namespace's label `lifeboat.dev/drill-token`: its owner lends it for drills under this name.
-    pub token: String,
-    /// What makes it this platform and no other; `lifeboat plan` says what it finds.
-    pub fingerprints: Fingerprints,
-    /// Fingerprints of what is never touched, such as production's.
-    #[serde(default)]
-    pub deny: Vec<String>,
-}
-
-/// What cannot be copied with a name.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Fingerprints {
-    /// The UID of the cluster's namespace `kube-system`.
-    pub cluster: String,
-    /// The UID of the platform's namespace.
-    pub namespace: String,
-    /// The database server's system identifier.
-    pub postgres: String,
-    /// The object store's endpoint, as MLflow is told it, a slash and the bucket.
-    pub bucket: String,
-}
-
-/// What was found.
+/// What was found of a platform that identifies it.
 #[derive(Debug, Default)]
-pub struct Identity {
+pub struct PlatformIdentity {
     token: Option<String>,
     /// Each fingerprint by its name in the drill's file; none where it could not be read.
     fingerprints: [(&'static str, Option<String>); 4],
 }
 
-impl Identity {
+impl PlatformIdentity {
     /// The fingerprints, for a drill's file.
     pub fn told(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.fingerprints.iter().map(|(name, seen)| (*name, seen.as_deref().unwrap_or("cannot be read")))
     }
 }
 
-impl Attach {
-    /// What is to be expected once this run has taken the database server's disk: a server with another identifier, but
-    /// still none that is denied.
-    pub fn with_server_anew(&self, seen: &Identity) -> Self {
-        let mut attach = self.clone();
-        let postgres = seen.told().find(|(name, _)| *name == "postgres");
-        attach.fingerprints.postgres = postgres.map(|(_, found)| found.to_owned()).unwrap_or_default();
-        attach
-    }
+/// What is to be expected once this run has taken the database server's disk: a server with another identifier, but
+/// still none that is denied.
+pub fn with_new_server(attach: &Attach, seen: &PlatformIdentity) -> Attach {
+    let mut attach = attach.clone();
+    let postgres = seen.told().find(|(name, _)| *name == "postgres");
+    attach.fingerprints.postgres = postgres.map(|(_, found)| found.to_owned()).unwrap_or_default();
+    attach
 }
 
-/// Reads who a platform is. A namespace that is not there has neither token nor fingerprint.
-pub async fn look(platform: &KubernetesPlatform) -> Result<Identity, Error> {
-    let name = Cluster::namespace(platform);
-    let namespaces: Api<Namespace> = Api::all(platform.client.clone());
+/// Reads which platform it is. A namespace that is not there has neither token nor fingerprint.
+pub async fn look(namespace: &NamespaceClient, sql: &dyn Sql, bucket: &str) -> Result<PlatformIdentity, Error> {
+    let name = &namespace.name;
+    let namespaces = namespace.everywhere::<Namespace>();
     let there = async { found(namespaces.get(name).await) };
     let there = ask(format!("cannot read the namespace `{name}`"), there).await?;
     let (cluster, postgres, bucket) =
-        tokio::join!(cleanup::uid(&platform.client), system(platform), bucket(platform, name));
-    Ok(Identity {
+        tokio::join!(cluster_uid(&namespace.client), system(sql), bucket_url(namespace, bucket));
+    Ok(PlatformIdentity {
         token: there.as_ref().and_then(|it| it.labels().get(TOKEN).cloned()),
         fingerprints: [
             ("cluster", Some(cluster?)),
@@ -98,7 +62,7 @@ pub async fn look(platform: &KubernetesPlatform) -> Result<Identity, Error> {
 }
 
 /// All that stands against touching it. With `whole`, everything must be readable.
-pub fn differences(attach: &Attach, seen: &Identity, whole: bool) -> Vec<String> {
+pub fn differences(attach: &Attach, seen: &PlatformIdentity, whole: bool) -> Vec<String> {
     let Fingerprints { cluster, namespace, postgres, bucket } = &attach.fingerprints;
     let name = &attach.namespace;
     let mut all = vec![];
@@ -121,9 +85,9 @@ pub fn differences(attach: &Attach, seen: &Identity, whole: bool) -> Vec<String>
     all
 }
 
-async fn system(platform: &KubernetesPlatform) -> Result<String, Error> {
+async fn system(sql: &dyn Sql) -> Result<String, Error> {
     let asked = async {
-        let client = Sql::connect(platform, "postgres").await?;
+        let client = sql.connect("postgres").await?;
         let row = postgres::one(&client, "SELECT system_identifier::text FROM pg_control_system()").await?;
         Ok(row.get(0))
     };
@@ -131,16 +95,15 @@ async fn system(platform: &KubernetesPlatform) -> Result<String, Error> {
 }
 
 /// The endpoint and the bucket, as the live server is told them.
-async fn bucket(platform: &KubernetesPlatform, namespace: &str) -> Result<Option<String>, Error> {
-    let maps: Api<ConfigMap> = Api::namespaced(platform.client.clone(), namespace);
-    let servers: Api<Deployment> = Api::namespaced(platform.client.clone(), namespace);
+async fn bucket_url(namespace: &NamespaceClient, expected: &str) -> Result<Option<String>, Error> {
+    let (maps, servers) = (namespace.api::<ConfigMap>(), namespace.api::<Deployment>());
     let map = ask("cannot read MLflow's settings", async { found(maps.get(CONFIG).await) }).await?;
     let server = ask("cannot read MLflow's workload", async { found(servers.get("mlflow").await) }).await?;
     let endpoint = map.and_then(|map| map.data?.remove("MLFLOW_S3_ENDPOINT_URL"));
     let arguments = server.and_then(|it| it.spec?.template.spec?.containers.into_iter().next()?.args);
     let arguments = arguments.unwrap_or_default();
     let bucket = arguments.iter().find_map(|argument| argument.strip_prefix("s3://"));
-    let bucket = bucket.and_then(|rest| rest.split('/').next()).filter(|bucket| *bucket == Objects::bucket(platform));
+    let bucket = bucket.and_then(|rest| rest.split('/').next()).filter(|bucket| *bucket == expected);
     Ok(endpoint.zip(bucket).map(|(endpoint, bucket)| format!("{endpoint}/{bucket}")))
 }
 
@@ -165,16 +128,16 @@ mod tests {
         }
     }
 
-    fn seen(token: Option<&str>, found: [Option<&str>; 4]) -> Identity {
+    fn seen(token: Option<&str>, found: [Option<&str>; 4]) -> PlatformIdentity {
         let [cluster, namespace, postgres, bucket] = found.map(|it| it.map(str::to_owned));
         let fingerprints = [("cluster", cluster), ("namespace", namespace), ("postgres", postgres), ("bucket", bucket)];
-        Identity { token: token.map(str::to_owned), fingerprints }
+        PlatformIdentity { token: token.map(str::to_owned), fingerprints }
     }
 
     const RIGHT: [Option<&str>; 4] = [Some("c"), Some("n"), Some("p"), Some("http://s3/b")];
 
     #[test]
-    fn only_the_platform_that_was_lent_and_meant_is_touched() {
+    fn only_the_platform_that_was_opted_in_and_meant_is_touched() {
         assert!(differences(&attach(&[]), &seen(Some("mine"), RIGHT), true).is_empty());
         for (token, found, said) in [
             (None, RIGHT, "carries no drill token"),
@@ -199,10 +162,10 @@ mod tests {
     fn a_server_on_a_new_disk_is_another_one_and_may_still_be_denied() {
         let other = seen(Some("mine"), [Some("c"), Some("n"), Some("other"), Some("http://s3/b")]);
         assert_eq!(differences(&attach(&[]), &other, false).len(), 1);
-        assert!(differences(&attach(&[]).with_server_anew(&other), &other, false).is_empty());
-        assert_eq!(differences(&attach(&["other"]).with_server_anew(&other), &other, false).len(), 1);
+        assert!(differences(&with_new_server(&attach(&[]), &other), &other, false).is_empty());
+        assert_eq!(differences(&with_new_server(&attach(&["other"]), &other), &other, false).len(), 1);
         let elsewhere = seen(Some("mine"), [Some("x"), Some("n"), Some("other"), Some("http://s3/b")]);
-        assert_eq!(differences(&attach(&[]).with_server_anew(&elsewhere), &elsewhere, false).len(), 1);
+        assert_eq!(differences(&with_new_server(&attach(&[]), &elsewhere), &elsewhere, false).len(), 1);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! A convenience: what cannot be had is left out, and nothing fails for it.
 
-use super::client::ask;
-use super::pods::Component;
+use super::component::KubernetesComponent;
+use crate::client::kubernetes::ask;
 use kube::ResourceExt;
 use kube::api::LogParams;
 use std::path::Path;
@@ -11,8 +11,8 @@ use std::path::Path;
 /// At most this much of each log.
 const LINES: i64 = 20_000;
 
-/// Keeps the logs of all pods that there are, and of the containers that ran in them before.
-pub async fn keep(components: &[Component], folder: &Path) {
+/// Keeps the logs of all pods, and of the containers that ran in them before.
+pub async fn keep(components: &[KubernetesComponent], folder: &Path) {
     if std::fs::create_dir_all(folder).is_err() {
         return;
     }

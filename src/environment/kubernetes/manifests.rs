@@ -1,31 +1,15 @@
-//! The platform as Kubernetes is told of it: the files of `deploy/platform`, with what differs from run to run put in.
+//! The platform's manifests: the files of `deploy/platform`, with what differs from run to run put in.
 //!
-//! The files are plain, so that `kubectl` takes them as they are; filling sets fields and knows no templates.
+//! The files are plain, so that `kubectl` takes them as they are: fields are set, there are no templates.
 
+use super::names::{S3_PORT, SECRET, STORE_SECRET, TOKEN, labels, namespace, run_label, store_namespace};
 use super::settings::Kubernetes;
 use crate::client::Error;
-use crate::environment::{COMPONENT, RUN, stack::Secrets};
+use crate::client::kubernetes::COMPONENT;
+use crate::environment::stack::Secrets;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
-/// The port of MLflow's service.
-pub const MLFLOW_PORT: u16 = 5000;
-/// The port of PostgreSQL's service.
-pub const POSTGRES_PORT: u16 = 5432;
-/// The port of the object store's service.
-pub const S3_PORT: u16 = 7070;
-/// The label that says what may be broken.
-pub const TOKEN: &str = "lifeboat.dev/drill-token";
-/// The secret of the platform's namespace.
-pub const SECRET: &str = "platform";
-/// The secret of the store's namespace.
-pub const STORE_SECRET: &str = "store";
-/// The config map of MLflow's server.
-pub const CONFIG: &str = "mlflow";
-
-/// The label of everything that Lifeboat made.
-pub const MANAGED: (&str, &str) = ("app.kubernetes.io/managed-by", "lifeboat");
 const PLATFORM_FILES: [&str; 3] = [
     include_str!("../../../deploy/platform/config.yaml"),
     include_str!("../../../deploy/platform/postgres.yaml"),
@@ -33,8 +17,8 @@ const PLATFORM_FILES: [&str; 3] = [
 ];
 const STORE_FILE: &str = include_str!("../../../deploy/platform/store/store.yaml");
 
-/// What is put into the files.
-pub struct Filling<'a> {
+/// The platform's manifests, once these are put into the files.
+pub struct PlatformManifests<'a> {
     /// The run's name.
     pub run: &'a str,
     /// The drill's settings.
@@ -43,35 +27,7 @@ pub struct Filling<'a> {
     pub secrets: &'a Secrets,
 }
 
-/// The name of the platform's namespace: at most 63 characters, the end of the run's name kept, which no two share.
-pub fn namespace(run: &str) -> String {
-    label("lifeboat-", run, "")
-}
-
-/// The name of the object store's namespace.
-pub fn store_namespace(run: &str) -> String {
-    label("lifeboat-", run, "-store")
-}
-
-/// The labels of everything that is made for a run.
-pub fn labels(run: &str) -> BTreeMap<String, String> {
-    [(MANAGED.0.to_owned(), MANAGED.1.to_owned()), (RUN.to_owned(), run_label(run))].into()
-}
-
-/// The run's name as the value of a label.
-pub fn run_label(run: &str) -> String {
-    label("", run, "")
-}
-
-fn label(before: &str, run: &str, after: &str) -> String {
-    let small = run.to_ascii_lowercase();
-    let clean: String = small.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let space = 63 - before.len() - "-store".len();
-    let kept = &clean[clean.len().saturating_sub(space)..];
-    format!("{before}{}{after}", kept.trim_matches('-'))
-}
-
-impl Filling<'_> {
+impl PlatformManifests<'_> {
     /// The platform's namespace and all in it, in the order in which it can be created.
     pub fn platform(&self) -> Result<Vec<DynamicObject>, Error> {
         let Secrets { database, user, .. } = self.secrets;
@@ -89,36 +45,36 @@ impl Filling<'_> {
     }
 
     fn fill(&self, namespace: &str, secret: Value, files: &[&str]) -> Result<Vec<DynamicObject>, Error> {
-        let mut things =
+        let mut objects =
             vec![json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } }), secret];
         for file in files {
-            things.extend(parse(file)?);
+            objects.extend(parse(file)?);
         }
         let place = |kind: &Value| ORDER.iter().position(|known| kind == known);
-        things.sort_by_key(|thing| place(&thing["kind"]));
-        things.into_iter().map(|thing| self.finish(namespace, thing)).collect()
+        objects.sort_by_key(|object| place(&object["kind"]));
+        objects.into_iter().map(|object| self.finish(namespace, object)).collect()
     }
 
-    fn finish(&self, namespace: &str, mut thing: Value) -> Result<DynamicObject, Error> {
+    fn finish(&self, namespace: &str, mut object: Value) -> Result<DynamicObject, Error> {
         let run = run_label(self.run);
         let labels = json!(labels(self.run));
-        thing["metadata"]["labels"] = labels.clone();
-        match thing["kind"].as_str().unwrap_or_default() {
-            "Namespace" => thing["metadata"]["labels"][TOKEN] = json!(run),
-            "ConfigMap" => thing["data"]["MLFLOW_S3_ENDPOINT_URL"] = json!(self.endpoint()),
-            "Deployment" | "StatefulSet" => self.workload(&mut thing, &labels),
+        object["metadata"]["labels"] = labels.clone();
+        match object["kind"].as_str().unwrap_or_default() {
+            "Namespace" => object["metadata"]["labels"][TOKEN] = json!(run),
+            "ConfigMap" => object["data"]["MLFLOW_S3_ENDPOINT_URL"] = json!(self.endpoint()),
+            "Deployment" | "StatefulSet" => self.workload(&mut object, &labels),
             _ => {}
         }
-        if thing["kind"] != "Namespace" {
-            thing["metadata"]["namespace"] = json!(namespace);
+        if object["kind"] != "Namespace" {
+            object["metadata"]["namespace"] = json!(namespace);
         }
-        serde_json::from_value(thing).map_err(|e| Error::caused_by("a manifest of the platform", e))
+        serde_json::from_value(object).map_err(|e| Error::caused_by("a manifest of the platform", e))
     }
 
-    fn workload(&self, thing: &mut Value, labels: &Value) {
-        let name = thing["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        thing["metadata"]["labels"][COMPONENT] = json!(name);
-        let spec = &mut thing["spec"];
+    fn workload(&self, object: &mut Value, labels: &Value) {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        object["metadata"]["labels"][COMPONENT] = json!(name);
+        let spec = &mut object["spec"];
         add(&mut spec["template"]["metadata"]["labels"], labels);
         for part in ["initContainers", "containers"] {
             for container in spec["template"]["spec"].get_mut(part).and_then(Value::as_array_mut).into_iter().flatten()
@@ -171,7 +127,9 @@ fn parse(file: &str) -> Result<Vec<Value>, Error> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::names::{CONFIG, MLFLOW_PORT, POSTGRES_PORT};
     use super::*;
+    use crate::client::kubernetes::RUN;
     use crate::environment::stack;
     use crate::node::{parse as yaml, read};
 
@@ -183,52 +141,45 @@ mod tests {
 
     fn filled(settings: &str) -> Vec<Value> {
         let settings: Kubernetes = read(&yaml(settings).unwrap(), &mut vec![]).unwrap();
-        let filling = Filling { run: "a-20250101T000000-beef", settings: &settings, secrets: &Secrets::random() };
-        let both = [filling.platform().unwrap(), filling.store().unwrap()].concat();
-        both.iter().map(|thing| serde_json::to_value(thing).unwrap()).collect()
+        let manifests =
+            PlatformManifests { run: "a-20250101T000000-beef", settings: &settings, secrets: &Secrets::random() };
+        let both = [manifests.platform().unwrap(), manifests.store().unwrap()].concat();
+        both.iter().map(|object| serde_json::to_value(object).unwrap()).collect()
     }
 
-    fn of<'a>(things: &'a [Value], kind: &str, name: &str) -> &'a Value {
-        things.iter().find(|t| t["kind"] == kind && t["metadata"]["name"] == name).unwrap()
-    }
-
-    #[test]
-    fn a_namespace_keeps_the_end_of_the_runs_name_which_no_two_share() {
-        assert_eq!(namespace("mlflow-crash-20250101T000000-Beef"), "lifeboat-mlflow-crash-20250101t000000-beef");
-        let long = format!("{}-20250101T000000-beef", "very-".repeat(30));
-        assert!(namespace(&long).len() <= 63 && namespace(&long).ends_with("-20250101t000000-beef"));
-        assert!(store_namespace(&long).len() <= 63 && store_namespace(&long).ends_with("-beef-store"));
+    fn of<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
+        objects.iter().find(|t| t["kind"] == kind && t["metadata"]["name"] == name).unwrap()
     }
 
     #[test]
     fn mlflow_is_told_the_same_as_everywhere() {
-        let things = filled("{}");
-        let mlflow = of(&things, "Deployment", "mlflow");
+        let objects = filled("{}");
+        let mlflow = of(&objects, "Deployment", "mlflow");
         let container = &mlflow["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["args"], json!(arguments()));
         let key = stack::Key { access: "key".into(), secret: "secret".into() };
-        let config = of(&things, "ConfigMap", CONFIG)["data"].as_object().unwrap();
-        let secret = of(&things, "Secret", SECRET)["stringData"].as_object().unwrap();
+        let config = of(&objects, "ConfigMap", CONFIG)["data"].as_object().unwrap();
+        let secret = of(&objects, "Secret", SECRET)["stringData"].as_object().unwrap();
         for (name, value) in stack::mlflow_variables("http://s3.lifeboat-a-20250101t000000-beef-store:7070", &key) {
             match config.get(name) {
                 Some(told) => assert_eq!(told, &json!(value), "{name}"),
                 None => assert!(secret.contains_key(name), "nobody tells MLflow {name}"),
             }
         }
-        let postgres = of(&things, "StatefulSet", "postgres");
+        let postgres = of(&objects, "StatefulSet", "postgres");
         assert_eq!(postgres["spec"]["template"]["spec"]["containers"][0]["args"], json!(["-c", stack::CONNECTIONS]));
     }
 
     #[test]
     fn what_a_drill_says_is_put_in() {
-        let things = filled("{ images: built, storage_class: fast, mlflow: { replicas: 3, toleration: 5s } }");
-        let kinds: Vec<_> = things.iter().map(|t| t["kind"].as_str().unwrap()).collect();
+        let objects = filled("{ images: built, storage_class: fast, mlflow: { replicas: 3, toleration: 5s } }");
+        let kinds: Vec<_> = objects.iter().map(|t| t["kind"].as_str().unwrap()).collect();
         assert_eq!(kinds[..4], ["Namespace", "Secret", "ConfigMap", "Service"]);
-        let mlflow = &of(&things, "Deployment", "mlflow")["spec"];
+        let mlflow = &of(&objects, "Deployment", "mlflow")["spec"];
         assert_eq!(mlflow["replicas"], 3);
         assert_eq!(mlflow["template"]["spec"]["tolerations"][1]["tolerationSeconds"], 5);
         assert_eq!(mlflow["template"]["metadata"]["labels"][RUN], "a-20250101t000000-beef");
-        let claim = &of(&things, "StatefulSet", "postgres")["spec"]["volumeClaimTemplates"][0];
+        let claim = &of(&objects, "StatefulSet", "postgres")["spec"]["volumeClaimTemplates"][0];
         assert_eq!(claim["spec"]["storageClassName"], "fast");
         let plain = filled("{}");
         assert!(of(&plain, "Deployment", "mlflow")["spec"]["template"]["spec"].get("tolerations").is_none());
@@ -236,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_secrets_that_kubectl_would_make_have_the_same_keys() {
-        let things = filled("{}");
+        let objects = filled("{}");
         for (file, name) in [
             (include_str!("../../../deploy/platform/kustomization.yaml"), SECRET),
             (include_str!("../../../deploy/platform/store/kustomization.yaml"), STORE_SECRET),
@@ -250,7 +201,7 @@ mod tests {
                 .collect();
             keys.sort();
             let made: Vec<String> =
-                of(&things, "Secret", name)["stringData"].as_object().unwrap().keys().cloned().collect();
+                of(&objects, "Secret", name)["stringData"].as_object().unwrap().keys().cloned().collect();
             assert_eq!((generator["name"].as_str().unwrap(), keys), (name, made));
         }
     }

@@ -1,23 +1,24 @@
 //! The environment `kubernetes`: a platform in two namespaces of a cluster, one for MLflow and PostgreSQL and one for
-//! the object store, which does not go with the platform's, as a cloud's bucket would not. It is a throw-away one, or a
+//! the object store, which outlives the platform's, as a cloud's bucket would. The platform is a throw-away one, or a
 //! standing one that its owner has opted in.
 //!
-//! What is created is what `deploy/platform` says, so that a standing platform made from the same files is no other.
+//! It is created from the files of `deploy/platform`, so that a standing platform made from them is the same.
 
 mod access;
 mod cleanup;
-mod client;
+mod component;
 mod disks;
 mod events;
-mod exec;
 mod extra;
+mod folder;
 mod lock;
 mod logs;
 mod manifests;
+mod names;
 mod permissions;
 mod platform;
-mod pods;
 mod powers;
+mod secrets;
 mod settings;
 mod signals;
 mod survey;
@@ -39,7 +40,7 @@ pub const KIND: Kind<dyn Environment> = Kind {
     schema: |g| g.subschema_for::<Kubernetes>(),
     parse: |n, p| {
         let settings = read::<Kubernetes>(n, p)?;
-        // Whoever only removes a platform does so without these files.
+        // A platform is removed without these files.
         p.extend(extra::problems(&settings, n));
         Some(Box::new(settings) as _)
     },
@@ -69,7 +70,7 @@ impl Environment for Kubernetes {
     async fn provision(&self, run: &RunContext, journal: Arc<dyn Journal>) -> Result<Arc<dyn Platform>, Error> {
         Ok(Arc::new(match self.attach {
             Some(_) => platform::KubernetesPlatform::attach(run, self, journal).await?,
-            None => platform::KubernetesPlatform::provision(run, self, journal).await?,
+            None => Box::pin(platform::KubernetesPlatform::provision(run, self, journal)).await?,
         }))
     }
 
@@ -87,14 +88,9 @@ impl Environment for Kubernetes {
         if receipts.is_empty() {
             return vec![];
         }
-        match client(self).await {
+        match self.client().await {
             Ok(client) => cleanup::remove(&client, &run.run, receipts).await,
             Err(error) => cleanup::unreachable(receipts, &run.run, &error),
         }
     }
-}
-
-/// The cluster that a drill's settings mean.
-async fn client(settings: &Kubernetes) -> Result<kube::Client, Error> {
-    client::connect(settings.kubeconfig.as_deref(), settings.context.as_deref()).await
 }

@@ -1,15 +1,8 @@
-//! What Lifeboat must be allowed to do in a cluster, and which of it the cluster refuses.
+//! What this environment must be allowed to do in a cluster.
 //!
-//! The list is that of `deploy/rbac/role.yaml`, what drills do besides is in `deploy/rbac/drills.yaml`; tests compare.
+//! The list is that of `deploy/rbac/role.yaml`; what drills need besides is in `deploy/rbac/drills.yaml`. Tests compare.
 
-use super::client::insist;
-use crate::client::Error;
-use crate::environment::Permission;
-use futures::StreamExt;
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
-use kube::api::PostParams;
-use kube::{Api, Client};
-use std::collections::BTreeSet;
+use crate::client::kubernetes::Permission;
 
 /// A namespace that stands for the run's own, which does not exist when its permissions are asked.
 pub const SOME: &str = "lifeboat-survey";
@@ -50,7 +43,7 @@ const PROVISION: &[Permission] = &[
     Permission::within("deletecollection", "", "persistentvolumeclaims"),
 ];
 
-/// What attaching to a standing platform does besides: it reads who that is.
+/// What attaching to a standing platform does besides: it reads which one that is.
 const ATTACH: &[Permission] =
     &[Permission::within("get", "", "configmaps"), Permission::within("get", "apps", "deployments")];
 
@@ -58,36 +51,6 @@ const ATTACH: &[Permission] =
 pub fn needed(attach: bool) -> impl Iterator<Item = Permission> {
     let besides = if attach { ATTACH } else { PROVISION };
     SHARED.iter().chain(besides).copied()
-}
-
-/// Which of these the cluster refuses, in their order.
-pub async fn denied(client: &Client, namespace: &str, asked: BTreeSet<Permission>) -> Result<Vec<Permission>, Error> {
-    let answers = futures::stream::iter(asked).map(|permission| async move {
-        let allowed = allowed(client, namespace, permission).await?;
-        Ok::<_, Error>((!allowed).then_some(permission))
-    });
-    let answers: Vec<_> = answers.buffered(8).collect().await;
-    let answers: Result<Vec<_>, Error> = answers.into_iter().collect();
-    Ok(answers?.into_iter().flatten().collect())
-}
-
-async fn allowed(client: &Client, namespace: &str, permission: Permission) -> Result<bool, Error> {
-    let (resource, part) = permission.resource.split_once('/').unwrap_or((permission.resource, ""));
-    let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    let attributes = ResourceAttributes {
-        verb: text(permission.verb),
-        group: text(permission.group),
-        resource: text(resource),
-        subresource: text(part),
-        namespace: if permission.everywhere { None } else { text(namespace) },
-        ..ResourceAttributes::default()
-    };
-    let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() };
-    let review = SelfSubjectAccessReview { spec, ..Default::default() };
-    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
-    let params = PostParams::default();
-    let answer = insist("cannot ask for permissions", || reviews.create(&params, &review)).await?;
-    Ok(answer.status.is_some_and(|status| status.allowed))
 }
 
 #[cfg(test)]
@@ -99,6 +62,7 @@ mod tests {
     use crate::kind::Kind;
     use crate::recovery::STEPS;
     use serde_json::Value;
+    use std::collections::BTreeSet;
 
     const ROLE: &str = include_str!("../../../deploy/rbac/role.yaml");
     const DRILLS: &str = include_str!("../../../deploy/rbac/drills.yaml");

@@ -1,16 +1,16 @@
-//! The live platform in a cluster: made in order, found again, given back.
+//! The live platform in a cluster: created in order, found again, removed.
 //!
 //! Not here: what is done to its components, and the other powers.
 
 use super::access::Access;
-use super::client::{insist, made};
-use super::lock::{self, Attach};
-use super::manifests::Filling;
-use super::pods::{Component, NO_POD, POLL, Workload};
-use super::settings::{Kubernetes, Switches};
-use super::{cleanup, extra, logs};
-use crate::client::{Error, s3};
-use crate::clock::{Deadline, Stopwatch};
+use super::component::{KubernetesComponent, NO_POD, POLL};
+use super::folder::{folder, make_folder};
+use super::manifests::PlatformManifests;
+use super::names::labels;
+use super::settings::{Attach, Kubernetes, NodeSwitches};
+use super::{cleanup, extra, lock, logs, secrets};
+use crate::client::kubernetes::{NamespaceClient, WorkloadKind, cluster_uid, made, retry};
+use crate::client::{Error, s3, until, until_none};
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools;
 use crate::environment::{
@@ -27,27 +27,27 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::time::sleep;
 
-/// A workload that has no pod after so long may be refused one; the cluster itself tries again later and later.
-const REFUSED: Duration = Duration::from_secs(5);
+/// After so many looks at a workload without a pod, and then from time to time, it is asked whether the cluster refuses
+/// to create one. That is 5 s, then 2 s.
+const REFUSED: (u32, u32) = (50, 20);
 
 /// A platform in a cluster.
 pub struct KubernetesPlatform {
     pub(super) run_context: RunContext,
-    pub(super) client: Client,
+    pub(super) namespace: NamespaceClient,
     pub(super) uid: String,
-    pub(super) components: [Component; 3],
+    pub(super) components: [KubernetesComponent; 3],
     pub(super) secrets: Secrets,
     pub(super) s3: aws_sdk_s3::Client,
     pub(super) manifests: Vec<DynamicObject>,
-    pub(super) switches: Option<Switches>,
-    /// The instances that were seen to end, which the cluster may still call running for a second.
+    pub(super) switches: Option<NodeSwitches>,
+    /// The instances that have ended; the cluster may call them running for another second.
     pub(super) ended: Mutex<BTreeSet<String>>,
-    /// Only one command at a time sends or looks for signals: it would freeze or end the other.
+    /// Only one command at a time sends signals or looks for them: two would freeze or end each other.
     pub(super) signals: tokio::sync::Mutex<()>,
     /// This machine's client tools for the platform's database server.
     pub(super) tools: tools::ToolFolder,
@@ -56,43 +56,48 @@ pub struct KubernetesPlatform {
     patience: Duration,
     keep: bool,
     attach: Option<Attach>,
-    /// Where it is written down that the database server's disk is taken, on a standing platform.
+    /// Where a standing platform records that the database server's disk is taken.
     journal: Option<Arc<dyn Journal>>,
-    /// Was it taken?
-    server_anew: AtomicBool,
+    /// Was that disk taken?
+    new_server: AtomicBool,
 }
 
 /// The components of a run's platform, in the order of the stack.
-pub fn components(client: &Client, run: &str, settings: &Kubernetes) -> [Component; 3] {
-    let component =
-        |name, workload, replicas, namespace| Component { name, workload, replicas, namespace, client: client.clone() };
+pub fn components(client: &Client, run: &str, settings: &Kubernetes) -> [KubernetesComponent; 3] {
+    let component = |name, workload, replicas, namespace| KubernetesComponent {
+        name,
+        workload,
+        replicas,
+        namespace,
+        client: client.clone(),
+    };
     let [platform, store] = settings.namespaces(run);
     [
-        component("postgres", Workload::StatefulSet, 1, platform.clone()),
-        component("s3", Workload::StatefulSet, 1, store),
-        component("mlflow", Workload::Deployment, settings.mlflow.replicas, platform),
+        component("postgres", WorkloadKind::StatefulSet, 1, platform.clone()),
+        component("s3", WorkloadKind::StatefulSet, 1, store),
+        component("mlflow", WorkloadKind::Deployment, settings.mlflow.replicas, platform),
     ]
 }
 
 impl KubernetesPlatform {
-    /// Sets a platform up; what was made before a failure is left to `cleanup`.
+    /// Creates a platform; what was created before a failure is left to `cleanup`.
     pub async fn provision(
         run_context: &RunContext,
         settings: &Kubernetes,
         journal: Arc<dyn Journal>,
     ) -> Result<Self, Error> {
-        let client = super::client(settings).await?;
-        let uid = cleanup::uid(&client).await?;
+        let client = settings.client().await?;
+        let uid = cluster_uid(&client).await?;
         let secrets = Secrets::random();
-        let filling = Filling { run: &run_context.run, settings, secrets: &secrets };
-        let (mut platform, store) = (filling.platform()?, filling.store()?);
-        platform.extend(extra::things(&filling, &settings.namespaces(&run_context.run)[0])?);
+        let parts = PlatformManifests { run: &run_context.run, settings, secrets: &secrets };
+        let (mut platform, store) = (parts.platform()?, parts.store()?);
+        platform.extend(extra::objects(&parts, &settings.namespaces(&run_context.run)[0])?);
         for namespace in settings.namespaces(&run_context.run) {
             let receipt = json!({ "namespace": namespace, "cluster": uid, "context": settings.context });
             journal.creating(Receipt(receipt)).await?;
         }
-        let passfile = cleanup::folder(&run_context.run).join("passfile");
-        journal.creating(Receipt(json!({ "folder": cleanup::folder(&run_context.run) }))).await?;
+        let passfile = folder(&run_context.run).join("passfile");
+        journal.creating(Receipt(json!({ "folder": folder(&run_context.run) }))).await?;
         journal.progress("creating the platform's pods");
         tokio::try_join!(create(&client, &store), create(&client, &platform))?;
 
@@ -103,7 +108,7 @@ impl KubernetesPlatform {
         let access = Access::open(&components, settings.access).await?;
         let mut this = Self::over(run_context, settings, client, uid, secrets, access, passfile);
         this.manifests = platform;
-        cleanup::make_folder(&run_context.run, &this.secrets.passfile(&this.address("postgres").ip().to_string()))?;
+        make_folder(&run_context.run, &this.secrets.passfile(&this.address("postgres").ip().to_string()))?;
         if this.access.services {
             this.keep_addresses();
         }
@@ -117,35 +122,35 @@ impl KubernetesPlatform {
         Ok(this)
     }
 
-    /// Finds a run's platform, or what is left of it; makes nothing.
+    /// Finds a run's platform, or what is left of it; creates nothing.
     pub async fn find(run_context: &RunContext, settings: &Kubernetes) -> Result<Self, Error> {
-        let client = super::client(settings).await?;
-        let uid = cleanup::uid(&client).await?;
-        // Where its secrets are gone, nobody will connect with those that stand in for them.
+        let client = settings.client().await?;
+        let uid = cluster_uid(&client).await?;
+        // If its secrets are gone, nothing can connect with the random ones.
         let secrets =
-            cleanup::secrets(&client, settings.namespaces(&run_context.run)).await?.unwrap_or_else(Secrets::random);
+            secrets::read(&client, settings.namespaces(&run_context.run)).await?.unwrap_or_else(Secrets::random);
         let components = components(&client, &run_context.run, settings);
         let access = Access::open(&components, settings.access).await;
         let access = access.or_else(|_| Ok::<_, Error>(Access::none()))?; // a service may be gone with its namespace
-        let filling = Filling { run: &run_context.run, settings, secrets: &secrets };
-        // What a standing platform is made of, its owner knows.
-        let mut manifests = if settings.attach.is_none() { filling.platform()? } else { vec![] };
-        // What was added is not mended by those who find a platform, and its files may be gone.
-        manifests.extend(extra::things(&filling, &settings.namespaces(&run_context.run)[0]).unwrap_or_default());
-        let passfile = cleanup::folder(&run_context.run).join("passfile");
+        let parts = PlatformManifests { run: &run_context.run, settings, secrets: &secrets };
+        // Only its owner has the manifests of a standing platform.
+        let mut manifests = if settings.attach.is_none() { parts.platform()? } else { vec![] };
+        // The files of `extra` may be gone; whoever finds a platform does not recreate what was added.
+        manifests.extend(extra::objects(&parts, &settings.namespaces(&run_context.run)[0]).unwrap_or_default());
+        let passfile = folder(&run_context.run).join("passfile");
         let this = Self::over(run_context, settings, client, uid, secrets, access, passfile);
         Ok(Self { manifests, ..this })
     }
 
-    /// Takes hold of a standing platform, whoever it is: `guard` says whether it may be touched.
+    /// Attaches to a standing platform, whichever it is: `guard` says whether it may be touched.
     pub async fn attach(
         run_context: &RunContext,
         settings: &Kubernetes,
         journal: Arc<dyn Journal>,
     ) -> Result<Self, Error> {
         let this = Self::find(run_context, settings).await?;
-        journal.creating(Receipt(json!({ "folder": cleanup::folder(&run_context.run) }))).await?;
-        cleanup::make_folder(&run_context.run, &this.secrets.passfile(&this.address("postgres").ip().to_string()))?;
+        journal.creating(Receipt(json!({ "folder": folder(&run_context.run) }))).await?;
+        make_folder(&run_context.run, &this.secrets.passfile(&this.address("postgres").ip().to_string()))?;
         Ok(Self { journal: Some(journal), ..this })
     }
 
@@ -167,11 +172,14 @@ impl KubernetesPlatform {
             bucket: Some(stack::BUCKET.into()),
             passfile: Some(passfile),
         };
+        let [name, _] = settings.namespaces(&run_context.run);
+        let components = components(&client, &run_context.run, settings);
+        let namespace = NamespaceClient { client, name, labels: labels(&run_context.run) };
         Self {
-            components: components(&client, &run_context.run, settings),
+            components,
             s3: s3::client(&endpoint, &secrets.root.access, &secrets.root.secret),
             run_context: run_context.clone(),
-            client,
+            namespace,
             uid,
             secrets,
             manifests: vec![],
@@ -185,12 +193,12 @@ impl KubernetesPlatform {
             keep: settings.keep,
             attach: settings.attach.clone(),
             journal: None,
-            server_anew: AtomicBool::default(),
+            new_server: AtomicBool::default(),
         }
     }
 
-    /// Writes down, before the act, that the disk of a component is taken: the database server that comes after it is
-    /// another one, and on a standing platform the guard must know why.
+    /// Records, before the act, that the disk of a component is taken: the database server that follows has another
+    /// identifier, and on a standing platform the guard must know why.
     pub(super) async fn taking_disk(&self, component: &str) -> Result<(), Error> {
         if component != "postgres" {
             return Ok(());
@@ -198,21 +206,26 @@ impl KubernetesPlatform {
         if let Some(journal) = &self.journal {
             journal.creating(Receipt(json!({ "disk": component, "cluster": self.uid }))).await?;
         }
-        self.server_anew.store(true, Ordering::SeqCst);
+        self.new_server.store(true, Ordering::SeqCst);
         Ok(())
     }
 
-    /// Learns from the receipts of a dead run what it took; refuses, if they speak of another cluster.
+    /// Reads from the receipts of a dead run what it took; refuses if they name another cluster.
     pub fn guards(&self, receipts: &[Receipt]) -> Result<(), Error> {
         if receipts.iter().any(|receipt| receipt.0["disk"] == "postgres" && receipt.0["cluster"] == self.uid) {
-            self.server_anew.store(true, Ordering::SeqCst);
+            self.new_server.store(true, Ordering::SeqCst);
         }
         let other = cleanup::named(receipts).into_iter().find(|(_, cluster)| *cluster != self.uid);
         other.map_or(Ok(()), |(name, _)| Err(cleanup::elsewhere(&name)))
     }
 
+    /// What it is found to be, for the identity lock.
+    pub async fn identity(&self) -> Result<lock::PlatformIdentity, Error> {
+        lock::look(&self.namespace, self, Objects::bucket(self)).await
+    }
+
     /// A component by its name.
-    pub(super) fn component(&self, name: &str) -> Result<&Component, Error> {
+    pub(super) fn component(&self, name: &str) -> Result<&KubernetesComponent, Error> {
         let known = || Error::new(format!("no component `{name}`"), format!("known: {}", stack::COMPONENTS.join(", ")));
         self.components.iter().find(|component| component.name == name).ok_or_else(known)
     }
@@ -225,16 +238,11 @@ impl KubernetesPlatform {
 
     /// Waits until a component serves its clients through its endpoint.
     pub(super) async fn served(&self, name: &str) -> Result<(), Error> {
-        let deadline = Deadline::within(self.patience);
-        loop {
-            let Err(error) = self.serves(name).await else { return Ok(()) };
-            if deadline.passed() {
-                let state = self.component(name)?.described().await;
-                let why = format!("it does not serve within {} s ({error}); {state}", self.patience.as_secs());
-                return Err(Error::new(format!("cannot start `{name}`"), why));
-            }
-            sleep(POLL / 2).await;
-        }
+        let Err(late) = until(self.patience, POLL / 2, || self.serves(name)).await else { return Ok(()) };
+        let why = late.reason.map_or_else(|| "no answer".to_owned(), |error| error.to_string());
+        let state = self.component(name)?.described().await;
+        let why = format!("it does not serve within {} s ({why}); {state}", self.patience.as_secs());
+        Err(Error::new(format!("cannot start `{name}`"), why))
     }
 
     async fn serves(&self, name: &str) -> Result<(), Error> {
@@ -249,7 +257,7 @@ impl KubernetesPlatform {
         }
     }
 
-    /// Pins the services' addresses, so that a namespace made anew has the endpoints that clients know.
+    /// Pins the services' addresses, so that a recreated namespace has the endpoints that clients know.
     fn keep_addresses(&mut self) {
         let addresses: Vec<_> =
             self.components.iter().map(|known| (known.name, self.address(known.name).ip())).collect();
@@ -263,50 +271,54 @@ impl KubernetesPlatform {
     }
 }
 
-/// Creates things in their order.
-async fn create(client: &Client, things: &[DynamicObject]) -> Result<(), Error> {
-    for thing in things {
-        let types = thing.types.clone().unwrap_or_default();
-        let name = thing.metadata.name.clone().unwrap_or_default();
+/// Creates objects in their order.
+async fn create(client: &Client, objects: &[DynamicObject]) -> Result<(), Error> {
+    for object in objects {
+        let types = object.types.clone().unwrap_or_default();
+        let name = object.metadata.name.clone().unwrap_or_default();
         let kind = GroupVersionKind::try_from(types);
         let resource = kind.map(|kind| ApiResource::from_gvk(&kind));
         let resource = resource.map_err(|e| Error::caused_by("a manifest of the platform", e))?;
-        let api: Api<DynamicObject> = match &thing.metadata.namespace {
+        let api: Api<DynamicObject> = match &object.metadata.namespace {
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
             None => Api::all_with(client.clone(), &resource),
         };
         let what = format!("cannot create the {} `{name}`", resource.kind.to_lowercase());
-        insist(what, || async { made(api.create(&PostParams::default(), thing).await) }).await?;
+        retry(what, || async { made(api.create(&PostParams::default(), object).await) }).await?;
     }
     Ok(())
 }
 
-/// Waits until the cluster calls a component's first pod ready; what will never come is told early: an image that is
-/// not there, a pod that is refused.
-async fn ready(component: &Component, within: Duration) -> Result<(), Error> {
-    let (began, what) = (Stopwatch::start(), format!("cannot start `{}`", component.name));
-    let mut asked = began;
-    loop {
+/// Waits until the cluster calls a component's first pod ready. What will never come is reported early: an image that is
+/// not there, a pod that the cluster refuses to create.
+async fn ready(component: &KubernetesComponent, within: Duration) -> Result<(), Error> {
+    let what = format!("cannot start `{}`", component.name);
+    let (first, then) = REFUSED;
+    let looks = AtomicU32::new(0);
+    let look = || async {
         let pod = component.pod().await?;
         if pod.as_ref().is_some_and(|pod| component.ready(pod)) {
-            return Ok(());
+            return Ok(None);
         }
         let state = pod.as_ref().map_or_else(|| NO_POD.to_owned(), |pod| component.state(pod));
         if ["ImagePull", "InvalidImage"].iter().any(|sign| state.contains(sign)) {
-            return Err(Error::new(what, state).hint("name images that the nodes can have, in `images`"));
+            return Err(Error::new(&what, state).hint("name images that the nodes can have, in `images`"));
         }
-        if pod.is_none() && began.elapsed() > REFUSED && asked.elapsed() > POLL * 10 {
-            asked = Stopwatch::start();
-            if let Some(why) = component.refused().await {
-                return Err(Error::new(what, why));
-            }
+        let looks = looks.fetch_add(1, Ordering::Relaxed);
+        if pod.is_none()
+            && looks >= first
+            && (looks - first).is_multiple_of(then)
+            && let Some(why) = component.refused().await
+        {
+            return Err(Error::new(&what, why));
         }
-        if began.elapsed() > within {
-            let why = format!("not ready within {} s: {}", within.as_secs(), component.described().await);
-            return Err(Error::new(what, why));
-        }
-        sleep(POLL / 2).await;
+        Ok(Some(()))
+    };
+    if until_none(within, POLL / 2, look).await?.is_ok() {
+        return Ok(());
     }
+    let why = format!("not ready within {} s: {}", within.as_secs(), component.described().await);
+    Err(Error::new(what, why))
 }
 
 #[async_trait]
@@ -317,10 +329,10 @@ impl Platform for KubernetesPlatform {
 
     async fn guard(&self) -> Result<(), Error> {
         let Some(attach) = &self.attach else { return Ok(()) };
-        let what = format!("namespace `{}` is not to be touched", attach.namespace);
-        let seen = lock::look(self).await.map_err(|error| Error::caused_by(&what, error))?;
-        let anew = self.server_anew.load(Ordering::SeqCst).then(|| attach.with_server_anew(&seen));
-        let differences = lock::differences(anew.as_ref().unwrap_or(attach), &seen, false);
+        let what = format!("namespace `{}` must not be touched", attach.namespace);
+        let seen = self.identity().await.map_err(|error| Error::caused_by(&what, error))?;
+        let renewed = self.new_server.load(Ordering::SeqCst).then(|| lock::with_new_server(attach, &seen));
+        let differences = lock::differences(renewed.as_ref().unwrap_or(attach), &seen, false);
         if differences.is_empty() { Ok(()) } else { Err(Error::new(what, differences.join("; "))) }
     }
 
@@ -367,6 +379,6 @@ impl Platform for KubernetesPlatform {
         let [platform, store, _] = &self.components;
         let names = [&store.namespace, &platform.namespace].into_iter().filter(|_| self.attach.is_none());
         let receipts: Vec<_> = names.map(|name| Receipt(json!({ "namespace": name, "cluster": self.uid }))).collect();
-        cleanup::remove(&self.client, run, &receipts).await
+        cleanup::remove(&self.namespace.client, run, &receipts).await
     }
 }

@@ -1,61 +1,61 @@
 //! The powers over a platform in a cluster.
 
-use super::exec;
-use super::manifests;
+use super::component::{KubernetesComponent, POLL};
 use super::platform::KubernetesPlatform;
-use super::pods::{Component, POLL};
-use super::signals::{self, Act};
-use crate::client::{Error, Running, postgres, shell};
-use crate::clock::Deadline;
+use super::settings::NodeSwitches;
+use super::signals::{self, Signal};
+use crate::client::kubernetes::{NamespaceClient, exec};
+use crate::client::{Error, Running, postgres, shell, until_none};
 use crate::environment::tools::Tools;
 use crate::environment::{Cluster, Components, Exec, Nodes, Objects, Power, Sql, stack};
 use crate::model::Finding;
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use kube::core::DynamicObject;
-use kube::{Client, ResourceExt};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::time::sleep;
 
-/// How long pods may take to go in good order: the longest grace of the manifests, and what the cluster takes.
+/// How long pods may take to end in good order: the longest grace period of the manifests, and what the cluster takes.
 const STOP: Duration = Duration::from_mins(1);
-/// How long the cluster may take to tell of a container that serves already.
+/// How long the cluster may take to report a container that serves already.
 const TOLD: Duration = Duration::from_secs(15);
 
 impl KubernetesPlatform {
-    /// The component's instance that runs, with its pod.
-    async fn running(&self, component: &Component) -> Result<Option<(Pod, String)>, Error> {
+    /// The running instance of a component, with its pod.
+    async fn running(&self, component: &KubernetesComponent) -> Result<Option<(Pod, String)>, Error> {
         let Some(pod) = component.pod().await? else { return Ok(None) };
         let ended = self.ended.lock();
         let instance = component.instance(&pod).filter(|instance| !ended.contains(instance));
         Ok(instance.map(|instance| (pod, instance)))
     }
 
-    /// Waits until the cluster tells of the instance that serves: its clients know sooner than its API.
-    async fn told(&self, component: &Component) -> Result<(), Error> {
-        let deadline = Deadline::within(TOLD);
-        while self.running(component).await?.is_none() && !deadline.passed() {
-            sleep(POLL).await;
-        }
-        Ok(())
+    /// Waits until the cluster reports the instance that serves: its clients see it sooner than its API.
+    async fn told(&self, component: &KubernetesComponent) -> Result<(), Error> {
+        let unknown = || async { Ok::<_, Error>(self.running(component).await?.is_none().then_some(())) };
+        until_none(TOLD, POLL, unknown).await.map(drop) // it serves: that the cluster is late is no error
     }
 
-    /// Sends a signal to the instance in a pod. If the way to the cluster fails, nobody knows whether it was heard: then
-    /// it is sent once more, if that instance still runs, and to no other.
-    async fn signal(&self, component: &Component, pod: &Pod, instance: &str, act: Act) -> Result<(), Error> {
+    /// Sends a signal to the instance in a pod. If the connection to the cluster fails, nobody knows whether the signal
+    /// arrived: then it is sent once more, if that same instance still runs.
+    async fn signal(
+        &self,
+        component: &KubernetesComponent,
+        pod: &Pod,
+        instance: &str,
+        signal: Signal,
+    ) -> Result<(), Error> {
         let name = pod.name_any();
-        let Err(error) = signals::send(component, &name, act).await else { return Ok(()) };
+        let Err(error) = signals::send(component, &name, signal).await else { return Ok(()) };
         let runs = self.running(component).await?.is_some_and(|(_, now)| now == instance);
-        match act {
-            _ if runs => signals::send(component, &name, act).await,
-            Act::Kill => Ok(()), // it has ended, and that is all that was asked
+        match signal {
+            _ if runs => signals::send(component, &name, signal).await,
+            Signal::Kill => Ok(()), // it has ended, and that is all that was asked
             _ => Err(error),
         }
     }
 
-    async fn seen(&self, component: &Component) -> Result<Finding, Error> {
+    async fn seen(&self, component: &KubernetesComponent) -> Result<Finding, Error> {
         let name = component.name;
         let Some((pod, _)) = self.running(component).await? else {
             return Ok(Finding::missed(format!("`{name}` does not run: {}", component.described().await)));
@@ -81,7 +81,7 @@ impl Components for KubernetesPlatform {
         let component = self.component(component)?;
         let _turn = self.signals.lock().await;
         let Some((pod, instance)) = self.running(component).await? else { return Ok(()) };
-        self.signal(component, &pod, &instance, Act::Kill).await?;
+        self.signal(component, &pod, &instance, Signal::Kill).await?;
         self.ended.lock().insert(instance);
         Ok(())
     }
@@ -119,14 +119,14 @@ impl Components for KubernetesPlatform {
         let Some((pod, instance)) = self.running(known).await? else {
             return Err(Error::new(format!("cannot pause `{component}`"), "it does not run"));
         };
-        self.signal(known, &pod, &instance, Act::Freeze).await
+        self.signal(known, &pod, &instance, Signal::Freeze).await
     }
 
     async fn resume(&self, component: &str) -> Result<(), Error> {
         let component = self.component(component)?;
         let _turn = self.signals.lock().await;
         for pod in component.pods().await?.iter().filter(|pod| component.instance(pod).is_some()) {
-            signals::send(component, &pod.name_any(), Act::Resume).await?;
+            signals::send(component, &pod.name_any(), Signal::Resume).await?;
         }
         Ok(())
     }
@@ -155,8 +155,8 @@ impl Sql for KubernetesPlatform {
         postgres::connect(&self.secrets.config(&address.ip().to_string(), address.port(), database)).await
     }
 
-    /// This machine's, if they are of the server's version: through the cluster's API every byte costs both sides more
-    /// than the dump itself. Else those in the server's own container, where its socket asks for no password.
+    /// Those of this machine, if they have the server's version: to send the bytes through the cluster's API costs more
+    /// than the dump itself. Else those in the server's container, where its socket asks for no password.
     async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Error> {
         if let (Some(bin), Some(passfile)) = (self.tools.folder(self).await, self.endpoints.passfile.clone()) {
             let address = self.address("postgres");
@@ -176,20 +176,12 @@ impl Objects for KubernetesPlatform {
 }
 
 impl Cluster for KubernetesPlatform {
-    fn client(&self) -> Client {
-        self.client.clone()
-    }
-
-    fn namespace(&self) -> &str {
-        &self.components[0].namespace
+    fn namespace(&self) -> &NamespaceClient {
+        &self.namespace
     }
 
     fn manifests(&self) -> &[DynamicObject] {
         &self.manifests
-    }
-
-    fn labels(&self) -> BTreeMap<String, String> {
-        manifests::labels(&self.run_context.run)
     }
 
     fn logs(&self) -> PathBuf {
@@ -217,11 +209,7 @@ impl Nodes for KubernetesPlatform {
 }
 
 impl KubernetesPlatform {
-    async fn switch(
-        &self,
-        node: &str,
-        which: impl Fn(&super::settings::Switches) -> &String + Send,
-    ) -> Result<(), Error> {
+    async fn switch(&self, node: &str, which: impl Fn(&NodeSwitches) -> &String + Send) -> Result<(), Error> {
         let switches = self.switches.as_ref().ok_or_else(|| Power::Nodes.lacking())?;
         let variables = [("LIFEBOAT_NODE".to_owned(), node.into())];
         shell::run(which(switches), &variables, &self.run_context.folder.join("logs/nodes.log")).await

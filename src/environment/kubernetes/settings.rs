@@ -1,7 +1,7 @@
 //! What a drill's file says of its cluster.
 
-use super::lock::Attach;
-use super::manifests::{namespace, store_namespace};
+use super::names::{namespace, store_namespace};
+use crate::client::{Error, kubernetes};
 use crate::environment::images::Images;
 use crate::model::Span;
 use schemars::JsonSchema;
@@ -29,8 +29,8 @@ pub struct Kubernetes {
     pub ready_within: Span,
     /// How MLflow's server stands in the cluster.
     #[serde(default)]
-    pub mlflow: Mlflow,
-    /// Files of things of your own that are added to the platform's namespace, such as the jobs of your runbook. An image
+    pub mlflow: MlflowSettings,
+    /// Files of your own objects that are added to the platform's namespace, such as the jobs of your runbook. An image
     /// that is called `postgres` or `mlflow` and nothing else is that component's.
     #[serde(default)]
     pub extra: Vec<PathBuf>,
@@ -42,13 +42,18 @@ pub struct Kubernetes {
     pub keep: bool,
     /// How the cluster's machines are switched, where that is possible.
     #[serde(default)]
-    pub nodes: Option<Switches>,
+    pub nodes: Option<NodeSwitches>,
     /// A standing platform to use instead of a throw-away one, and what identifies the one that its owner opted in.
     #[serde(default)]
     pub attach: Option<Attach>,
 }
 
 impl Kubernetes {
+    /// A client of the cluster that is meant.
+    pub async fn client(&self) -> Result<kube::Client, Error> {
+        kubernetes::connect(self.kubeconfig.as_deref(), self.context.as_deref()).await
+    }
+
     /// The namespaces of the platform and of the object store.
     pub fn namespaces(&self, run: &str) -> [String; 2] {
         match &self.attach {
@@ -58,10 +63,42 @@ impl Kubernetes {
     }
 }
 
+/// A standing platform, installed as `deploy/platform` does it.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Attach {
+    /// The platform's namespace.
+    pub namespace: String,
+    /// The object store's namespace.
+    pub store: String,
+    /// The value of the namespace's label `lifeboat.dev/drill-token`: its owner has opted it in under this name.
+    pub token: String,
+    /// What makes it this platform and no other; `lifeboat plan` says what it finds.
+    pub fingerprints: Fingerprints,
+    /// Fingerprints of what is never touched, such as production's.
+    #[serde(default)]
+    pub deny: Vec<String>,
+}
+
+/// What cannot be copied with a name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fingerprints {
+    /// The UID of the cluster's namespace `kube-system`.
+    pub cluster: String,
+    /// The UID of the platform's namespace.
+    pub namespace: String,
+    /// The database server's system identifier.
+    pub postgres: String,
+    /// The object store's endpoint, as MLflow is told it, a slash and the bucket.
+    pub bucket: String,
+}
+
 /// How MLflow's server stands in the cluster.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Mlflow {
+#[schemars(rename = "Mlflow")]
+pub struct MlflowSettings {
     /// How many servers there are.
     #[serde(default = "one")]
     pub replicas: u16,
@@ -70,7 +107,7 @@ pub struct Mlflow {
     pub toleration: Option<Span>,
 }
 
-impl Default for Mlflow {
+impl Default for MlflowSettings {
     fn default() -> Self {
         Self { replicas: one(), toleration: None }
     }
@@ -100,7 +137,8 @@ pub enum AccessMode {
 /// Shell commands that switch the machine whose name stands in `$LIFEBOAT_NODE`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Switches {
+#[schemars(rename = "Switches")]
+pub struct NodeSwitches {
     /// Takes its power away, at once.
     pub power_off: String,
     /// Gives it power again.

@@ -1,11 +1,11 @@
 //! Signals to all processes of a container, sent from inside of it.
 //!
-//! This works because the platform's pods share one process namespace: in one of its own a container's first process
-//! takes neither SIGKILL nor SIGSTOP from inside. Which processes are the container's own is told by their control
-//! group; those of the command that looks are left out.
+//! This works because the containers of a platform's pod share one process namespace: otherwise a container's first
+//! process takes neither SIGKILL nor SIGSTOP from inside. A process is the container's own if it has the same control
+//! group; those of the command itself are left out.
 
-use super::exec;
-use super::pods::Component;
+use super::component::KubernetesComponent;
+use crate::client::kubernetes::exec;
 use crate::client::{Ended, Error};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -29,9 +29,9 @@ const STOP: &str = "[ -n \"$all\" ] && kill -STOP $all; for try in 1 2 3 4 5 6 7
 const CONTINUE: &str = "[ -n \"$all\" ] && kill -CONT $all; echo done";
 const LOOK: &str = "for id in $all; do state $id; done; echo done";
 
-/// What is done to a container's processes.
+/// A signal to a container's processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
+pub enum Signal {
     /// Ends them at once.
     Kill,
     /// Freezes them.
@@ -40,22 +40,22 @@ pub enum Act {
     Resume,
 }
 
-/// Does it to all processes of a pod's container; returns when they are reached.
-pub async fn send(component: &Component, pod: &str, act: Act) -> Result<(), Error> {
-    let (verb, script) = match act {
-        Act::Kill => ("kill", KILL),
-        Act::Freeze => ("pause", STOP),
-        Act::Resume => ("resume", CONTINUE),
+/// Sends it to all processes of a pod's container; returns when all have received it.
+pub async fn send(component: &KubernetesComponent, pod: &str, signal: Signal) -> Result<(), Error> {
+    let (verb, script) = match signal {
+        Signal::Kill => ("kill", KILL),
+        Signal::Freeze => ("pause", STOP),
+        Signal::Resume => ("resume", CONTINUE),
     };
     let what = format!("cannot {verb} `{}`", component.name);
     let (ended, said) = inside(component, pod, script).await?;
     // The container of a killed first process goes with everything in it, the command that killed it too.
-    let gone_with_it = act == Act::Kill && matches!(ended.code, None | Some(137));
+    let gone_with_it = signal == Signal::Kill && matches!(ended.code, None | Some(137));
     if said.contains("done") || gone_with_it { Ok(()) } else { Err(Error::new(what, ended)) }
 }
 
 /// Is any process of a pod's container frozen?
-pub async fn frozen(component: &Component, pod: &str) -> Result<bool, Error> {
+pub async fn frozen(component: &KubernetesComponent, pod: &str) -> Result<bool, Error> {
     let (ended, said) = inside(component, pod, LOOK).await?;
     if said.contains("done") {
         return Ok(said.lines().any(|line| line == "T"));
@@ -63,7 +63,7 @@ pub async fn frozen(component: &Component, pod: &str) -> Result<bool, Error> {
     Err(Error::new(format!("cannot look into pod `{pod}`"), ended))
 }
 
-async fn inside(component: &Component, pod: &str, script: &str) -> Result<(Ended, String), Error> {
+async fn inside(component: &KubernetesComponent, pod: &str, script: &str) -> Result<(Ended, String), Error> {
     let script = format!("{PROCESSES}{script}");
     let command = ["sh", "-c", &script];
     let what = || format!("cannot look into pod `{pod}`");

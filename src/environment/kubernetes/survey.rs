@@ -1,22 +1,23 @@
-//! What a cluster has for a platform, and what it lacks; looks and never writes.
+//! What a cluster has for a platform, and what it lacks; reads only.
 
-use super::client::ask;
-use super::extra;
-use super::lock::{self, Attach};
-use super::manifests::{CONFIG, MANAGED, SECRET};
-use super::permissions::{SOME, denied, needed};
+use super::names::{CONFIG, MANAGED, SECRET};
+use super::permissions::{SOME, needed};
 use super::platform::KubernetesPlatform;
-use super::settings::Kubernetes;
+use super::settings::{Attach, Kubernetes};
+use super::{extra, lock};
 use crate::client::Error;
+use crate::client::kubernetes::nodes::ready;
+use crate::client::kubernetes::permission::denied;
+use crate::client::kubernetes::{COMPONENT, ask, made};
 use crate::environment::images::{Images, Set};
-use crate::environment::{COMPONENT, Inventory, Permission, RunContext, Survey, Thing, stack};
+use crate::environment::{Inventory, Permission, RunContext, Survey, Thing, stack};
 use k8s_openapi::api::core::v1::{Namespace, Node};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
-/// How many images a node tells of at most (upstream's default): where it tells of so many, there may be more.
+/// How many images a node lists at most (the kubelet's default): a node that lists so many may have more.
 const TOLD: usize = 50;
 const DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
 
@@ -36,7 +37,7 @@ pub fn inventory(settings: &Kubernetes) -> Inventory {
     inventory.things.push(pod("postgres-0", "postgres"));
     inventory.things.extend((1..=replicas).map(|n| pod(&format!("mlflow ({n} of {replicas})"), "mlflow")));
     inventory.things.extend([thing("config map", CONFIG), thing("secret", SECRET), disk("postgres")]);
-    // Of a standing platform nobody could bring the store back: no engine here keeps its objects.
+    // On a standing platform nothing could bring the store's disk back: no engine here keeps its objects.
     inventory.things.extend(settings.attach.is_none().then(|| disk("s3")));
     inventory
 }
@@ -51,10 +52,10 @@ pub async fn survey(settings: &Kubernetes, wanted: &[Permission]) -> Survey {
 }
 
 async fn look(settings: &Kubernetes, wanted: &[Permission], survey: &mut Survey) -> Result<(), Error> {
-    let client = super::client(settings).await?;
+    let client = settings.client().await?;
     let version = ask("cannot use the cluster", client.apiserver_version()).await?;
     fact(survey, "cluster", format!("Kubernetes {}", version.git_version.trim_start_matches('v')));
-    let (added, theirs) = extra::told(settings);
+    let (added, theirs) = extra::summary(settings);
     if !added.is_empty() {
         fact(survey, "extra", added);
     }
@@ -79,10 +80,10 @@ async fn look(settings: &Kubernetes, wanted: &[Permission], survey: &mut Survey)
     Ok(())
 }
 
-/// Is it the platform that was opted in? Nobody's run looks, and nothing is made.
+/// Is it the platform that was opted in? This looks without a run, and creates nothing.
 async fn identity(attach: &Attach, settings: &Kubernetes, survey: &mut Survey) -> Result<(), Error> {
     let nobody = RunContext { run: SOME.to_owned(), folder: std::env::temp_dir() };
-    let seen = lock::look(&KubernetesPlatform::find(&nobody, settings).await?).await?;
+    let seen = KubernetesPlatform::find(&nobody, settings).await?.identity().await?;
     for (name, value) in seen.told() {
         fact(survey, &format!("fingerprint {name}"), value.to_owned());
     }
@@ -125,16 +126,11 @@ async fn nodes(client: &Client, settings: &Kubernetes, survey: &mut Survey) -> R
     Ok(())
 }
 
-fn ready(node: &Node) -> bool {
-    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
 fn schedulable(node: &Node) -> bool {
     !node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false)
 }
 
-/// Does a node lack an image? Not known, and so no, of one that has more images than it tells of.
+/// Does a node lack an image? No, if that is not known because it may have more images than it lists.
 fn lacks(node: &Node, image: &str) -> bool {
     let images = node.status.as_ref().and_then(|status| status.images.clone()).unwrap_or_default();
     let full = full(image);
@@ -142,7 +138,7 @@ fn lacks(node: &Node, image: &str) -> bool {
     !held && images.len() < TOLD
 }
 
-/// An image's name as nodes tell it, with its registry.
+/// An image's name as nodes list it, with its registry.
 fn full(image: &str) -> String {
     match image.split_once('/') {
         None => format!("docker.io/library/{image}"),
@@ -172,13 +168,13 @@ async fn storage(client: &Client, settings: &Kubernetes, survey: &mut Survey) ->
     Ok(())
 }
 
-/// Would the cluster let a namespace be created? Quotas and admission say so only when they are asked.
+/// Would the cluster allow a new namespace? Only a dry run shows what quotas and admission policies say.
 async fn dry_run(client: &Client) -> Result<(), Error> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let body = json!({ "metadata": { "name": SOME, "labels": { MANAGED.0: MANAGED.1 } } });
     let namespace = serde_json::from_value(body).map_err(|e| Error::caused_by("a namespace", e))?;
     let params = PostParams { dry_run: true, ..PostParams::default() };
-    let made = async { super::client::made(namespaces.create(&params, &namespace).await) };
+    let made = async { made(namespaces.create(&params, &namespace).await) };
     ask("the cluster would refuse a namespace", made).await
 }
 
@@ -188,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_is_looked_for_under_its_full_name_and_not_where_a_node_holds_more_than_it_tells() {
+    fn an_image_is_looked_for_under_its_full_name_and_not_on_a_node_that_may_have_more_than_it_lists() {
         assert_eq!(full("postgres:15"), "docker.io/library/postgres:15");
         assert_eq!(full("lifeboat/postgres:15"), "docker.io/lifeboat/postgres:15");
         assert_eq!(full("ghcr.io/mlflow/mlflow:1"), "ghcr.io/mlflow/mlflow:1");

@@ -1,9 +1,8 @@
-//! A job of the user's own, run to its end in the platform's namespace: from a manifest, or as one of the jobs that a
-//! `CronJob` of his starts.
+//! A job of the user's own, run to its end in the platform's namespace: from a manifest, or as a `CronJob` starts it.
 //!
-//! Apart because an engine and a step run jobs alike. Here: which job is meant, and how it is made one of this run.
-//! Nothing of it is changed but its name; labels and, where it says nothing itself, limits are added, so that it ends
-//! and goes even if Lifeboat dies meanwhile.
+//! Apart because an engine and a step run jobs alike. Here: which job is meant, and how it becomes one of this run.
+//! Its name is changed; labels are added, and limits where it sets none, so that it ends and is removed even if
+//! Lifeboat dies meanwhile.
 
 mod logs;
 mod run;
@@ -11,21 +10,21 @@ mod state;
 
 pub use run::run;
 
-use super::{Cluster, Permission, cluster, manifest};
+use super::{NamespaceClient, Permission, cannot, manifest};
 use crate::client::Error;
 use crate::model::Span;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::EnvVar;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::path::{Path, PathBuf};
 
-/// How long a job that has ended stays, if Lifeboat did not live to remove it.
+/// How many seconds a job that has ended stays, if Lifeboat died before it could remove it.
 const STAYS: i32 = 3600;
-/// How much longer than it is waited for a job may take, if Lifeboat did not live to remove it.
+/// How many seconds a job may take beyond the time it is waited for, if Lifeboat died before it could remove it.
 const GRACE: u64 = 60;
 /// How much of the user's own name a job keeps: a pod's name has eleven characters more, and 63 are allowed.
 const NAME: usize = 45;
@@ -33,18 +32,18 @@ const NAME: usize = 45;
 /// The job of a manifest.
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(with = "PathBuf", inline)]
-pub struct Manifest(Job);
+pub struct JobManifest(Job);
 
 /// A job that is to be run.
 #[derive(Debug, Clone)]
 pub struct JobRequest {
-    source: Source,
+    source: JobSource,
     within: Span,
 }
 
-/// Where a job comes from.
+/// Where a job is defined.
 #[derive(Debug, Clone)]
-enum Source {
+enum JobSource {
     Manifest(Box<Job>),
     CronJob(String),
 }
@@ -54,19 +53,19 @@ pub fn five_minutes() -> Span {
     Span::seconds(300)
 }
 
-impl<'de> Deserialize<'de> for Manifest {
+impl<'de> Deserialize<'de> for JobManifest {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         Self::read(&PathBuf::deserialize(d)?).map_err(D::Error::custom)
     }
 }
 
-impl Manifest {
+impl JobManifest {
     fn read(path: &Path) -> Result<Self, String> {
-        let things = manifest::things(path)?;
-        let [thing] = things.as_slice() else {
-            return Err(format!("`{}` holds {} things instead of one job", path.display(), things.len()));
+        let objects = manifest::objects(path)?;
+        let [object] = objects.as_slice() else {
+            return Err(format!("`{}` holds {} objects instead of one job", path.display(), objects.len()));
         };
-        let job: Job = manifest::typed(path, thing)?;
+        let job: Job = manifest::typed(path, object)?;
         let refuse = |what: &str| Err(format!("{}: {what}", path.display()));
         if base(&job.metadata).is_empty() {
             return refuse("the job has no `name` in its `metadata`");
@@ -86,59 +85,58 @@ impl JobRequest {
     ///
     /// # Errors
     /// When there is none or both.
-    pub fn of(manifest: Option<Manifest>, cron_job: Option<String>, within: Span) -> Result<Self, String> {
+    pub fn of(manifest: Option<JobManifest>, cron_job: Option<String>, within: Span) -> Result<Self, String> {
         let source = match (manifest, cron_job) {
-            (Some(Manifest(job)), None) => Source::Manifest(Box::new(job)),
-            (None, Some(name)) => Source::CronJob(name),
+            (Some(JobManifest(job)), None) => JobSource::Manifest(Box::new(job)),
+            (None, Some(name)) => JobSource::CronJob(name),
             _ => return Err("exactly one of `manifest` and `cron_job` says which job".into()),
         };
         Ok(Self { source, within })
     }
 
-    /// The name that the user knows it by.
+    /// The name that the user gave it.
     pub fn name(&self) -> String {
         match &self.source {
-            Source::Manifest(job) => base(&job.metadata).to_owned(),
-            Source::CronJob(name) => name.clone(),
+            JobSource::Manifest(job) => base(&job.metadata).to_owned(),
+            JobSource::CronJob(name) => name.clone(),
         }
     }
 
-    /// What running it asks of the cluster.
+    /// What running it needs.
     pub fn permissions(&self) -> Vec<Permission> {
         let mut all: Vec<_> = ["create", "get", "delete"].map(|verb| Permission::within(verb, "batch", "jobs")).into();
         all.extend(["pods", "events"].map(|kind| Permission::within("list", "", kind)));
         all.push(Permission::within("get", "", "pods/log"));
-        if let Source::CronJob(_) = self.source {
+        if let JobSource::CronJob(_) = self.source {
             all.push(Permission::within("get", "batch", "cronjobs"));
         }
         all
     }
 
     /// The job as it is to be created, under a name of its own.
-    async fn made(&self, cluster: &dyn Cluster, variables: &[(&str, &str)]) -> Result<Job, Error> {
+    async fn made(&self, namespace: &NamespaceClient, variables: &[(&str, &str)]) -> Result<Job, Error> {
         let mut job = match &self.source {
-            Source::Manifest(job) => Job::clone(job),
-            Source::CronJob(name) => {
-                let api: Api<CronJob> = Api::namespaced(cluster.client(), cluster.namespace());
-                let found = api.get(name).await;
-                of_cron_job(found.map_err(cluster::cannot(format!("cannot read the cron job `{name}`")))?)
+            JobSource::Manifest(job) => Job::clone(job),
+            JobSource::CronJob(name) => {
+                let found = namespace.api::<CronJob>().get(name).await;
+                of_cron_job(found.map_err(cannot(format!("cannot read the cron job `{name}`")))?)
             }
         };
         job.metadata.name = Some(unique(&self.name()));
         job.metadata.generate_name = None;
-        job.labels_mut().extend(cluster.labels());
+        job.labels_mut().extend(namespace.labels.clone());
         let spec = job.spec.get_or_insert_default();
         spec.ttl_seconds_after_finished.get_or_insert(STAYS);
         let longest = self.within.0.as_secs().saturating_add(GRACE);
         spec.active_deadline_seconds.get_or_insert(i64::try_from(longest).unwrap_or(i64::MAX));
-        spec.template.metadata.get_or_insert_default().labels.get_or_insert_default().extend(cluster.labels());
-        tell(&mut job, variables);
+        spec.template.metadata.get_or_insert_default().labels.get_or_insert_default().extend(namespace.labels.clone());
+        set_variables(&mut job, variables);
         Ok(job)
     }
 }
 
-/// A job as `kubectl create job --from` makes it, but for the owner: a `CronJob` removes its jobs when it thinks fit,
-/// perhaps before their end was seen.
+/// A job as `kubectl create job --from` makes it, but without an owner: a `CronJob` removes its jobs by its own rules,
+/// perhaps before we saw them end.
 fn of_cron_job(cron_job: CronJob) -> Job {
     let template = cron_job.spec.unwrap_or_default().job_template;
     let theirs = template.metadata.unwrap_or_default();
@@ -149,7 +147,7 @@ fn of_cron_job(cron_job: CronJob) -> Job {
 }
 
 /// Sets variables in the environment of every container.
-fn tell(job: &mut Job, variables: &[(&str, &str)]) {
+fn set_variables(job: &mut Job, variables: &[(&str, &str)]) {
     let Some(pod) = job.spec.as_mut().and_then(|spec| spec.template.spec.as_mut()) else { return };
     for container in pod.containers.iter_mut().chain(pod.init_containers.iter_mut().flatten()) {
         let known = container.env.get_or_insert_default();
@@ -191,7 +189,7 @@ mod tests {
             format!("apiVersion: batch/v1\nkind: Job\nmetadata: {{ generateName: mine- }}\n{spec}\n"),
         )
         .unwrap();
-        let manifest = Manifest::read(&path).unwrap();
+        let manifest = JobManifest::read(&path).unwrap();
         assert_eq!(JobRequest::of(Some(manifest.clone()), None, five_minutes()).unwrap().name(), "mine");
         assert!(JobRequest::of(Some(manifest), Some("theirs".into()), five_minutes()).is_err());
         assert!(JobRequest::of(None, None, five_minutes()).is_err());
@@ -203,18 +201,18 @@ mod tests {
         let path = folder.path().join("job.yaml");
         let said = |text: &str| {
             std::fs::write(&path, text).unwrap();
-            Manifest::read(&path).unwrap_err()
+            JobManifest::read(&path).unwrap_err()
         };
         let job = "apiVersion: batch/v1\nkind: Job\n";
         assert!(said(&format!("{job}metadata: {{}}\n")).contains("no `name`"));
         assert!(said(&format!("{job}metadata: {{ name: a, namespace: b }}\n")).contains("leave `namespace` out"));
         assert!(said(&format!("{job}metadata: {{ name: a }}\n")).contains("no `spec`"));
-        assert!(said(&format!("{job}---\n{job}")).contains("2 things"));
+        assert!(said(&format!("{job}---\n{job}")).contains("2 objects"));
         assert!(said("apiVersion: v1\nkind: Pod\nmetadata: { name: a }\n").contains("batch/v1"));
     }
 
     #[test]
-    fn a_cron_jobs_job_is_its_template_started_by_hand_and_nobodys() {
+    fn a_cron_jobs_job_is_its_template_started_by_hand_without_an_owner() {
         let cron_job = serde_json::from_value(json!({
             "metadata": { "name": "dump", "labels": { "of": "the cron job" } },
             "spec": { "schedule": "0 2 * * *", "suspend": true, "jobTemplate": {
@@ -230,12 +228,12 @@ mod tests {
     }
 
     #[test]
-    fn every_container_is_told_and_what_it_says_itself_gives_way() {
+    fn every_container_gets_the_variables_and_they_replace_its_own() {
         let container = json!({ "name": "a", "env": [{ "name": "FILE", "value": "$(POINT).gz" }, { "name": "POINT", "value": "x" }] });
         let pod = json!({ "containers": [container], "initContainers": [{ "name": "b" }] });
         let mut job =
             serde_json::from_value(json!({ "metadata": {}, "spec": { "template": { "spec": pod } } })).unwrap();
-        tell(&mut job, &[("POINT", "7")]);
+        set_variables(&mut job, &[("POINT", "7")]);
         let pod = job.spec.unwrap().template.spec.unwrap();
         let told = |variables: &Option<Vec<EnvVar>>| -> Vec<(String, String)> {
             let variables = variables.iter().flatten();

@@ -1,12 +1,12 @@
-//! What a job and its pods say of themselves, in a sentence: has it ended, and if not, what holds it up.
+//! How a job and its pods are, in a sentence: has it ended, and if not, why not.
 //!
-//! Pure, and apart for that.
+//! Apart because it is pure.
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStatus, Event, Pod};
 use kube::ResourceExt;
 
-/// An image that is not there does not come by itself; a first refusal may be the registry's mood.
+/// A missing image does not come by itself. A first failed pull is not among these: it may pass.
 const NO_IMAGE: [&str; 3] = ["ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"];
 
 /// Has it ended, and well? If not well, why.

@@ -1,23 +1,23 @@
-//! Manifests of the user's own: files of things for a cluster, read with every problem at its line.
+//! The user's own manifests: files of objects for a cluster, read with every problem at its line.
 //!
-//! Apart because engines, steps and places name such files alike. They are looked for from the working directory, as
-//! all that a drill names beside its scenario.
+//! Apart because engines, steps and environments name such files alike. Their paths start at the working directory, as
+//! all paths in a drill but that of its scenario.
 
 use crate::node::{Node, Problem, file, parse_all, read};
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
-/// The things of a file, in the order written; if it cannot be used, why, as editors read it.
-pub fn things(path: &Path) -> Result<Vec<Node>, String> {
-    let things = file::text(path).and_then(|text| parse_all(&text)).map_err(|problem| positioned(path, &problem))?;
-    let things: Vec<_> = things.into_iter().filter(|thing| !thing.is_null()).collect();
-    if things.is_empty() { Err(format!("`{}` has nothing in it", path.display())) } else { Ok(things) }
+/// The objects of a file, in the order written; if it cannot be used, why, in the form that editors read.
+pub fn objects(path: &Path) -> Result<Vec<Node>, String> {
+    let objects = file::text(path).and_then(|text| parse_all(&text)).map_err(|problem| positioned(path, &problem))?;
+    let objects: Vec<_> = objects.into_iter().filter(|object| !object.is_null()).collect();
+    if objects.is_empty() { Err(format!("`{}` has nothing in it", path.display())) } else { Ok(objects) }
 }
 
-/// A thing of a file as a type of the cluster's API.
-pub fn typed<T: DeserializeOwned>(path: &Path, thing: &Node) -> Result<T, String> {
+/// An object of a file as a type of the cluster's API.
+pub fn typed<T: DeserializeOwned>(path: &Path, object: &Node) -> Result<T, String> {
     let mut problems = vec![];
-    let typed = read::<T>(thing, &mut problems);
+    let typed = read::<T>(object, &mut problems);
     let told: Vec<_> = problems.iter().map(|problem| positioned(path, problem)).collect();
     typed.ok_or_else(|| told.join("; "))
 }
@@ -35,13 +35,13 @@ mod tests {
     use k8s_openapi::api::batch::v1::Job;
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line_and_a_file_may_hold_several_things() {
+    fn what_is_wrong_is_told_with_its_line_and_a_file_may_hold_several_objects() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.yaml");
         let said = |text: &str| {
             std::fs::write(&path, text).unwrap();
-            things(&path)
-                .and_then(|all| all.iter().map(|thing| typed::<Job>(&path, thing)).collect::<Result<Vec<_>, _>>())
+            objects(&path)
+                .and_then(|all| all.iter().map(|object| typed::<Job>(&path, object)).collect::<Result<Vec<_>, _>>())
         };
         let job = "apiVersion: batch/v1\nkind: Job\nmetadata: { name: a }\n";
         assert_eq!(said(&format!("# two\n---\n{job}---\n{job}---\n")).unwrap().len(), 2);
@@ -50,6 +50,6 @@ mod tests {
         assert!(said(&job.replace("Job", "Pod")).unwrap_err().contains("Job"));
         assert!(said("a: [").unwrap_err().contains("x.yaml:1:"));
         assert!(said("---\n").unwrap_err().contains("nothing in it"));
-        assert!(things(&folder.path().join("y.yaml")).unwrap_err().contains("cannot be read"));
+        assert!(objects(&folder.path().join("y.yaml")).unwrap_err().contains("cannot be read"));
     }
 }

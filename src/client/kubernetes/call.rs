@@ -1,12 +1,8 @@
-//! The way to a cluster's API: which one is meant, and calls that end in time and say plainly why they failed.
+//! Calls of a cluster's API: they end in time and say why they failed.
 //!
-//! Apart because the crate's client waits for ever where nobody answers, and repeats nothing.
+//! Apart because kube's client waits for ever for an answer and repeats nothing.
 
 use crate::client::{Error, chain};
-use crate::clock::Deadline;
-use kube::config::{KubeConfigOptions, Kubeconfig, NamedContext};
-use kube::{Client, Config};
-use std::path::Path;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -14,55 +10,6 @@ use tokio::time::{sleep, timeout};
 pub const CALL: Duration = Duration::from_secs(10);
 /// How long a call is repeated while the cluster says that it is busy.
 const PATIENCE: Duration = Duration::from_secs(30);
-const WHAT: &str = "cannot use the cluster";
-
-/// A client of the cluster that a kubeconfig and a context name; by default those that `kubectl` would take.
-pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Client, Error> {
-    let mut config = match read(kubeconfig) {
-        Err(_) if kubeconfig.is_none() && context.is_none() && inside() => {
-            Config::incluster().map_err(|e| Error::caused_by(WHAT, e))?
-        }
-        Err(error) => return Err(error),
-        Ok(known) => {
-            if let Some(error) = missing(&known, context) {
-                return Err(error);
-            }
-            let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-            let config = Config::from_custom_kubeconfig(known, &options).await;
-            config.map_err(|e| Error::caused_by(WHAT, e).hint("is the kubeconfig whole?"))?
-        }
-    };
-    config.connect_timeout = Some(Duration::from_secs(5));
-    Client::try_from(config).map_err(|e| refusal(WHAT, &e))
-}
-
-fn read(path: Option<&Path>) -> Result<Kubeconfig, Error> {
-    let read = path.map_or_else(Kubeconfig::read, Kubeconfig::read_from);
-    let hint = "name one in the environment's `kubeconfig`, or in KUBECONFIG";
-    read.map_err(|e| Error::caused_by("cannot read the kubeconfig", e).hint(hint))
-}
-
-/// Does this program run in a pod?
-fn inside() -> bool {
-    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
-}
-
-/// What is wrong with the choice of a context.
-fn missing(config: &Kubeconfig, context: Option<&str>) -> Option<Error> {
-    let name = context.or(config.current_context.as_deref()).unwrap_or_default();
-    if config.contexts.iter().any(|known| known.name == name) {
-        return None;
-    }
-    let known: Vec<&str> = config.contexts.iter().map(|NamedContext { name, .. }| name.as_str()).collect();
-    let why = if name.is_empty() {
-        "the kubeconfig has no current context".into()
-    } else {
-        format!("there is no context `{name}`")
-    };
-    let known =
-        if known.is_empty() { "the kubeconfig knows none".into() } else { format!("known: {}", known.join(", ")) };
-    Some(Error::new(WHAT, why).hint(known))
-}
 
 /// Waits for a call, but not for ever.
 pub async fn ask<T>(what: impl Into<String>, call: impl Future<Output = kube::Result<T>>) -> Result<T, Error> {
@@ -72,31 +19,35 @@ pub async fn ask<T>(what: impl Into<String>, call: impl Future<Output = kube::Re
     }
 }
 
-/// As [`ask`], repeated while the cluster is busy or cannot be reached. The call must be one that may be made twice.
-pub async fn insist<T, F>(what: impl Into<String>, call: impl Fn() -> F) -> Result<T, Error>
+/// As [`ask`], and again while the cluster is busy or cannot be reached. The call must be one that may be made twice.
+pub async fn retry<T, F>(what: impl Into<String>, call: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = kube::Result<T>>,
 {
-    let (what, deadline) = (what.into(), Deadline::within(PATIENCE));
-    let mut pause = Duration::from_millis(100);
-    loop {
-        let refusal = match timeout(CALL, call()).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) if !transient(&error) || deadline.left() <= pause => {
-                return Err(refusal(what, &error));
-            }
-            Err(_) if deadline.left() <= pause => {
-                return Err(Error::new(what, format!("no answer of the cluster within {} s", PATIENCE.as_secs())));
-            }
-            Ok(Err(error)) => Some(error),
-            Err(_) => None,
-        };
-        sleep(pause.max(asked_for(refusal.as_ref())).min(deadline.left())).await;
-        pause = (pause * 2).min(Duration::from_secs(3));
+    let mut last = None;
+    let asking = async {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            last = match timeout(CALL, call()).await {
+                Ok(Err(error)) if transient(&error) => Some(error),
+                Ok(answer) => return answer,
+                Err(_) => None,
+            };
+            sleep(pause.max(asked_for(last.as_ref()))).await;
+            pause = (pause * 2).min(Duration::from_secs(3));
+        }
+    };
+    let answer = timeout(PATIENCE, asking).await;
+    match answer {
+        Ok(answer) => answer.map_err(|error| refusal(what, &error)),
+        Err(_) => Err(match last {
+            Some(error) => refusal(what, &error),
+            None => Error::new(what, format!("no answer of the cluster within {} s", PATIENCE.as_secs())),
+        }),
     }
 }
 
-/// `None` where the cluster answers that there is no such thing.
+/// `None` if the cluster answers that there is no such object.
 pub fn found<T>(answer: kube::Result<T>) -> kube::Result<Option<T>> {
     match answer {
         Ok(thing) => Ok(Some(thing)),
@@ -105,7 +56,7 @@ pub fn found<T>(answer: kube::Result<T>) -> kube::Result<Option<T>> {
     }
 }
 
-/// Nothing where the cluster answers that it is there already: a call that was repeated may have been heard before.
+/// No error if the cluster answers that it is there already: an earlier try may have made it.
 pub fn made<T>(answer: kube::Result<T>) -> kube::Result<()> {
     match answer {
         Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
@@ -113,7 +64,7 @@ pub fn made<T>(answer: kube::Result<T>) -> kube::Result<()> {
     }
 }
 
-/// How long a busy cluster asks to be left alone.
+/// How long a busy cluster asks us to wait.
 fn asked_for(refusal: Option<&kube::Error>) -> Duration {
     let Some(kube::Error::Api(status)) = refusal else { return Duration::ZERO };
     let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
@@ -138,7 +89,7 @@ fn transient(error: &kube::Error) -> bool {
     }
 }
 
-/// What the cluster said, with a hint where it is the caller's business.
+/// What the cluster said, with a hint where the user can do something about it.
 pub fn refusal(what: impl Into<String>, error: &kube::Error) -> Error {
     match error {
         kube::Error::Api(status) => {
@@ -157,6 +108,26 @@ pub fn refusal(what: impl Into<String>, error: &kube::Error) -> Error {
         }
         other => Error::new(what, chain(other)),
     }
+}
+
+/// Why the API refused or did not answer, in its own words alone.
+pub fn why(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        kube::Error::Api(status) => format!("the API answers {} {}", status.code, status.reason),
+        other => chain(other),
+    }
+}
+
+/// The error of an act that the API refused.
+pub fn cannot(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Error {
+    let what = what.into();
+    move |error| refusal(what, &error)
+}
+
+/// Did the API answer with this code?
+pub fn says(error: &kube::Error, code: u16) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == code)
 }
 
 #[cfg(test)]
@@ -191,28 +162,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_cluster_that_is_busy_is_left_alone_for_as_long_as_it_asks_and_asked_again() {
+    async fn a_busy_cluster_is_asked_again_after_the_time_it_names() {
         let (began, asked) = (Stopwatch::start(), AtomicU32::new(0));
         let call = async || match asked.fetch_add(1, Ordering::Relaxed) {
             0 | 1 => Err(status(429, "too many requests")),
             _ => Ok("done"),
         };
-        assert_eq!(insist("x", &call).await.unwrap(), "done");
+        assert_eq!(retry("x", &call).await.unwrap(), "done");
         assert_eq!(began.elapsed().as_secs(), 14);
-        let refused = insist::<(), _>("x", || async { Err(status(403, "no")) }).await.unwrap_err();
+        let refused = retry::<(), _>("x", || async { Err(status(403, "no")) }).await.unwrap_err();
         assert_eq!(refused.why, "no");
-        let busy = insist::<(), _>("x", || async { Err(status(429, "too many requests")) }).await.unwrap_err();
+        let busy = retry::<(), _>("x", || async { Err(status(429, "too many requests")) }).await.unwrap_err();
         assert_eq!((busy.why.as_str(), began.elapsed().as_secs() < 50), ("too many requests", true));
-    }
-
-    #[test]
-    fn a_context_that_is_not_there_is_told_with_those_that_are() {
-        let text = "contexts: [{ name: here, context: { cluster: c } }, { name: there, context: { cluster: c } }]";
-        let config = Kubeconfig::from_yaml(&format!("{text}\ncurrent-context: here\n")).unwrap();
-        assert!(missing(&config, None).is_none() && missing(&config, Some("there")).is_none());
-        let said = missing(&config, Some("nowhere")).unwrap().to_string();
-        assert_eq!(said, "cannot use the cluster: there is no context `nowhere` (known: here, there)");
-        let none = Kubeconfig::from_yaml(text).unwrap();
-        assert!(missing(&none, None).unwrap().why.contains("no current context"));
     }
 }

@@ -1,9 +1,9 @@
-//! Commands inside a component's container, through the cluster's API.
+//! Commands inside a container, through the cluster's API.
 //!
 //! Two things that the crate's own streams lack are added: dropping the input closes it (the other side gets its end
 //! of file by version 5 of the protocol), and writing to a program that has ended fails instead of waiting for ever.
 
-use super::client::ask;
+use super::call::ask;
 use crate::client::{Ended, Error, Running};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 /// What may be under way in each direction; the crate's own buffers hold a kilobyte.
 const BUFFER: usize = 256 * 1024;
 
-/// Starts a command in a container of a pod, once: what is tried again might be done twice.
+/// Starts a command in a container of a pod. It is tried once only: a second try might run it twice.
 pub async fn start(pods: &Api<Pod>, pod: &str, container: &str, command: &[&str]) -> Result<Running, Error> {
     let program = command.first().copied().unwrap_or_default();
     let what = format!("cannot run `{program}` in pod `{pod}`");

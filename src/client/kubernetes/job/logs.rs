@@ -1,7 +1,7 @@
 //! The log of a job's pods, kept in the run's folder as it is written.
 //!
-//! Followed and not fetched at the end: the pods of a job that failed may be gone before anybody can ask. A convenience:
-//! what cannot be had is left out, and nothing fails for it.
+//! It is followed, not fetched at the end: the pods of a failed job may be gone by then. A log is a convenience: what
+//! cannot be had is left out, and nothing fails for it.
 
 use super::state;
 use futures::{AsyncBufRead, AsyncBufReadExt};
@@ -22,42 +22,44 @@ use tokio::time::{sleep, timeout};
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Follows logs as long as it lives.
-pub struct Logs {
+/// Follows logs until it is dropped.
+pub struct JobLogs {
     api: Api<Pod>,
-    book: Arc<Book>,
-    known: BTreeSet<String>,
-    tasks: JoinSet<()>,
+    log_file: Arc<LogFile>,
+    /// The containers that are followed, and the tasks that follow them.
+    tasks: Mutex<(BTreeSet<String>, JoinSet<()>)>,
 }
 
 /// Where the lines go.
-struct Book {
+struct LogFile {
     file: Mutex<Option<File>>,
     last: Mutex<Option<String>>,
 }
 
-impl Logs {
+impl JobLogs {
     /// Appends to a file, which is made with its folder.
     pub fn to(path: &Path, api: Api<Pod>) -> Self {
         let file = open(path).ok();
-        let book = Arc::new(Book { file: Mutex::new(file), last: Mutex::default() });
-        Self { api, book, known: BTreeSet::new(), tasks: JoinSet::new() }
+        let log_file = Arc::new(LogFile { file: Mutex::new(file), last: Mutex::default() });
+        Self { api, log_file, tasks: Mutex::default() }
     }
 
-    /// Follows what of these pods is not followed yet.
-    pub fn follow(&mut self, pods: &[Pod]) {
+    /// Follows the containers of these pods that it does not follow yet.
+    pub fn follow(&self, pods: &[Pod]) {
+        let mut tasks = self.tasks.lock();
+        let (known, tasks) = &mut *tasks;
         for pod in pods {
             for container in state::containers(pod) {
                 let Some((id, previous)) = instance(container) else { continue };
-                if self.known.insert(id) {
-                    let (api, book, name) = (self.api.clone(), Arc::clone(&self.book), pod.name_any());
+                if known.insert(id) {
+                    let (api, log_file, name) = (self.api.clone(), Arc::clone(&self.log_file), pod.name_any());
                     let params = LogParams {
                         container: Some(container.name.clone()),
                         follow: true,
                         previous,
                         ..LogParams::default()
                     };
-                    self.tasks.spawn(async move { copy(&api, &name, &params, &book).await });
+                    tasks.spawn(async move { copy(&api, &name, &params, &log_file).await });
                 }
             }
         }
@@ -65,9 +67,10 @@ impl Logs {
 
     /// Waits for the ends of the logs, but not longer than this; answers the last line that says something.
     pub async fn last(&mut self, within: Duration) -> Option<String> {
-        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let (_, tasks) = self.tasks.get_mut();
+        let all = async { while tasks.join_next().await.is_some() {} };
         let _ = timeout(within, all).await; // a container that goes on has no end
-        self.book.last.lock().clone()
+        self.log_file.last.lock().clone()
     }
 }
 
@@ -76,7 +79,7 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// What has a log now: the container that runs or ended, else the one before it.
+/// The container that has a log now: the container that runs or ended, else the one before it.
 fn instance(status: &ContainerStatus) -> Option<(String, bool)> {
     let state = status.state.as_ref()?;
     let ended = |ended: &ContainerStateTerminated| ended.container_id.clone();
@@ -86,26 +89,26 @@ fn instance(status: &ContainerStatus) -> Option<(String, bool)> {
     id.map(|id| (id, previous))
 }
 
-async fn copy(api: &Api<Pod>, pod: &str, params: &LogParams, book: &Book) {
+async fn copy(api: &Api<Pod>, pod: &str, params: &LogParams, log_file: &LogFile) {
     let container = params.container.as_deref().unwrap_or_default();
     for _ in 0..TRIES {
         if let Ok(stream) = api.log_stream(pod, params).await {
-            return lines(stream, &format!("[{pod}/{container}]"), book).await;
+            return lines(stream, &format!("[{pod}/{container}]"), log_file).await;
         }
         sleep(PAUSE).await;
     }
 }
 
 /// Each line with its container before it, as `kubectl logs --prefix` shows it.
-async fn lines(stream: impl AsyncBufRead, prefix: &str, book: &Book) {
+async fn lines(stream: impl AsyncBufRead, prefix: &str, log_file: &LogFile) {
     let (mut stream, mut line) = (std::pin::pin!(stream), vec![]);
     while stream.read_until(b'\n', &mut line).await.is_ok_and(|bytes| bytes > 0) {
         let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-        if let Some(file) = book.file.lock().as_mut() {
+        if let Some(file) = log_file.file.lock().as_mut() {
             let _ = file.write_all(format!("{prefix} {text}\n").as_bytes()); // a full disk is told by the timeline
         }
         if !text.is_empty() {
-            *book.last.lock() = Some(text);
+            *log_file.last.lock() = Some(text);
         }
         line.clear();
     }
@@ -121,10 +124,10 @@ mod tests {
     async fn each_line_is_kept_with_its_container_and_the_last_that_says_something_is_known() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("logs/job-x.log");
-        let book = Book { file: Mutex::new(open(&path).ok()), last: Mutex::default() };
-        lines(&b"one\nbroken \xff\n\n"[..], "[p/c]", &book).await;
+        let log_file = LogFile { file: Mutex::new(open(&path).ok()), last: Mutex::default() };
+        lines(&b"one\nbroken \xff\n\n"[..], "[p/c]", &log_file).await;
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "[p/c] one\n[p/c] broken \u{fffd}\n[p/c] \n");
-        assert_eq!(book.last.lock().as_deref(), Some("broken \u{fffd}"));
+        assert_eq!(log_file.last.lock().as_deref(), Some("broken \u{fffd}"));
     }
 
     #[test]
