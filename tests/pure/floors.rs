@@ -1,6 +1,7 @@
-//! Holds the structure of the code: imports point down only, modules of one floor do not import each other, files stay
-//! small, and each type has a name of its own.
+//! Holds the structure of the code: imports point down only, neither modules of one floor nor any two files import each
+//! other, files stay small, and each type has a name of its own.
 
+use super::imports;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ fn imports_point_down_only() {
         if room == "lib" {
             continue;
         }
-        for other in imports(&fs::read_to_string(&path).unwrap()) {
+        for other in rooms(&fs::read_to_string(&path).unwrap()) {
             let down = floor(&other) < floor(&room);
             if other != room && !down && !WITHIN.contains(&(room.as_str(), other.as_str())) {
                 wrong.push(format!("{}: `{room}` imports `{other}`", path.display()));
@@ -79,7 +80,7 @@ fn named<'a>(text: &str, kinds: &'a [&str]) -> impl Iterator<Item = &'a str> {
 #[test]
 fn an_import_upwards_is_seen() {
     assert!(floor("run") > floor("measure"));
-    assert_eq!(imports("use crate::run::Fixture;\nuse crate::{clock, model::Fact};"), ["run", "clock", "model"]);
+    assert_eq!(rooms("use crate::run::Fixture;\nuse crate::{clock, model::Fact};"), ["run", "clock", "model"]);
 }
 
 #[test]
@@ -144,6 +145,38 @@ fn declared(line: &str) -> Option<String> {
     (declares && name.starts_with(char::is_uppercase)).then_some(name)
 }
 
+#[test]
+fn no_two_files_import_each_other_not_even_through_others() {
+    let mut modules = imports::Modules::new();
+    for path in sources(Path::new("src")) {
+        let file = path.strip_prefix("src").unwrap().to_str().unwrap().to_owned();
+        modules.insert(imports::module(&file), fs::read_to_string(&path).unwrap());
+    }
+    let graph = imports::graph(&modules);
+    let found: usize = graph.values().map(std::collections::BTreeSet::len).sum();
+    assert!(found > graph.len(), "imports are found at all: {found}");
+    assert_eq!(imports::cycle(&graph), None);
+}
+
+#[test]
+fn files_that_import_each_other_are_seen() {
+    let graph = |texts: &[(&str, &str)]| {
+        let modules = texts.iter().map(|(file, text)| (imports::module(file), (*text).to_owned())).collect();
+        imports::cycle(&imports::graph(&modules)).map(|way| way.join(" > "))
+    };
+    let both =
+        [("a/x.rs", "use super::y::{self, Y};"), ("a/y.rs", "use std::fmt;\nuse crate::a::x;"), ("a/mod.rs", "")];
+    assert_eq!(graph(&both).unwrap(), "a::x > a::y > a::x");
+    let three = [("a.rs", "use crate::{c, b::B};"), ("b.rs", "fn f() { crate::c::g() }"), ("c.rs", "use crate::a;")];
+    assert_eq!(graph(&three).unwrap(), "a > b > c > a");
+    let passed_on = [("a/mod.rs", "pub use x::X;"), ("a/x.rs", "use crate::b;"), ("b.rs", "use crate::a::{X};")];
+    assert_eq!(graph(&passed_on).unwrap(), "a::x > b > a::x");
+    let family = [("a/mod.rs", "use x::X;\npub struct A;"), ("a/x.rs", "use super::A;")];
+    assert_eq!(graph(&family), None, "a module and its own child");
+    let test = [("a.rs", "use crate::b;"), ("b.rs", "// crate::a\n#[cfg(test)]\nmod tests { use crate::a; }")];
+    assert_eq!(graph(&test), None, "tests and comments do not count");
+}
+
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut found: Vec<_> = entries
@@ -164,7 +197,7 @@ fn floor(room: &str) -> usize {
 }
 
 /// The rooms that a file names by `crate::ROOM`, tests aside.
-fn imports(text: &str) -> Vec<String> {
+fn rooms(text: &str) -> Vec<String> {
     let text = text.split("#[cfg(test)]").next().unwrap();
     let mut found = vec![];
     for rest in text.split("crate::").skip(1) {

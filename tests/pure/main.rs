@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod floors;
+mod imports;
 mod order;
 mod screens;
 mod truth;
