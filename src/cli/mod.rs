@@ -149,8 +149,6 @@ async fn command(command: Command) -> Answer {
     }
 }
 
-}
-
 /// Says what stands against a drill, if anything: then nothing was touched, and this is the exit code.
 fn objection(survey: &Survey) -> Option<u8> {
     for text in survey.refusals.iter().chain(&survey.problems) {
