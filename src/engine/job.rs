@@ -59,10 +59,10 @@ struct SequencedJobFile {
     /// The `CronJob` in the platform's namespace of which one job is to be started, suspended or not.
     #[serde(default)]
     cron_job: Option<String>,
-    /// How long to wait for its end; 5 minutes if nothing is said.
+    /// How long to wait for its end; 5 minutes by default.
     #[serde(default = "five_minutes")]
     within: Span,
-    /// How long after the end of the one before it this one begins; at once if nothing is said.
+    /// How long after the end of the one before it this one begins; at once by default.
     #[serde(default = "none")]
     delay: Span,
 }

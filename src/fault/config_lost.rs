@@ -68,7 +68,7 @@ impl TryFrom<ConfigLostFile> for ConfigLost {
         match (written.key, written.value) {
             (Some(key), Some(value)) => Ok(Self { kind, name, change: Some((key, value)) }),
             (None, None) => Ok(Self { kind, name, change: None }),
-            _ => Err("`key` and `value` stand together, or neither".into()),
+            _ => Err("`key` and `value` go together: name both or neither".into()),
         }
     }
 }
@@ -192,8 +192,8 @@ mod tests {
         for (text, said) in [
             ("{ secret: a, config_map: b }", "exactly one of"),
             ("{}", "exactly one of"),
-            ("{ secret: a, key: b }", "stand together"),
-            ("{ config_map: a, value: b }", "stand together"),
+            ("{ secret: a, key: b }", "go together"),
+            ("{ config_map: a, value: b }", "go together"),
         ] {
             assert!(lost(text).unwrap_err().contains(said), "{text}");
         }

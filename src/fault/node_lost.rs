@@ -34,10 +34,10 @@ pub const KIND: Kind<dyn Fault> = Kind {
 struct NodeLost {
     /// The component of which a pod runs on the node.
     carries: String,
-    /// The component, or a list of them, of which none does; nothing is spared if nothing is said.
+    /// The component, or a list of them, of which none does; none is spared by default.
     #[serde(default)]
     spares: SparedComponents,
-    /// What happens to it; `power` if nothing is said.
+    /// What happens to it; `power` by default.
     #[serde(default)]
     how: NodeLoss,
 }
@@ -137,7 +137,7 @@ impl Fault for NodeLost {
         let reached = nodes::reaches(&namespace.client, node).await;
         if reached.verdict != Verdict::Met {
             let why = reached.reason.unwrap_or_default();
-            return Err(Error::new(format!("nobody could see whether `{node}` is lost"), why));
+            return Err(Error::new(format!("it would not be seen whether `{node}` is lost"), why));
         }
         let on_it = |pod: &&Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref()) == Some(node);
         let carried = |pod: &Pod| CarriedPod {

@@ -58,7 +58,7 @@ struct DrainFile {
     node: Option<Text>,
     /// The component of which a pod is on the node: one that is not ready before one that is, else the first by name.
     carries: Option<String>,
-    /// How long to wait for the pods' end; 2 minutes if nothing is said.
+    /// How long to wait for the pods' end; 2 minutes by default.
     #[serde(default = "two_minutes")]
     within: Span,
 }
@@ -202,7 +202,7 @@ async fn empty(namespace: &NamespaceClient, name: &str) -> Result<(), String> {
     Err(reasons.join("; "))
 }
 
-/// Force-deletes a pod: its node is gone, so nobody can end it in good order.
+/// Force-deletes a pod: its node is lost, so nothing can end it in good order.
 async fn force_delete(api: &Api<Pod>, pod: &Pod) -> kube::Result<()> {
     let this = Preconditions { uid: pod.uid(), resource_version: None };
     let at_once = DeleteParams::default().grace_period(0).preconditions(this);
@@ -212,7 +212,7 @@ async fn force_delete(api: &Api<Pod>, pod: &Pod) -> kube::Result<()> {
     }
 }
 
-/// Is it on the node, and to be moved? A `DaemonSet`'s pod would come back at once; one that has ended is in nobody's way.
+/// Is it on the node, and to be moved? A `DaemonSet`'s pod would come back at once; one that has ended needs no move.
 fn is_to_move(pod: &Pod, node: &str) -> bool {
     let on_it = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(node);
     let stays = pod.owner_references().iter().any(|owner| owner.kind == "DaemonSet" || owner.kind == "Node");

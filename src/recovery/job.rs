@@ -32,7 +32,7 @@ struct JobFile {
     /// The `CronJob` in the platform's namespace of which one job is to be started, suspended or not.
     #[serde(default)]
     cron_job: Option<String>,
-    /// How long to wait for its end; 5 minutes if nothing is said.
+    /// How long to wait for its end; 5 minutes by default.
     #[serde(default = "five_minutes")]
     within: Span,
     /// Variables in the environment of every container; no secrets, for they can be read in the job.

@@ -74,7 +74,7 @@ pub struct Protection {
 /// The conditions that the faults made, for the `lift` step.
 #[async_trait]
 pub trait Conditions: Send + Sync {
-    /// Conditions every condition that still stands.
+    /// Lifts every condition that is not lifted yet.
     async fn lift(&self) -> Result<(), crate::client::Error>;
 }
 

@@ -39,8 +39,8 @@ struct RecreateNamespace {
     /// Components that get no pods yet, so that they do not serve before the restore; `start` or `scale` starts them.
     #[serde(default)]
     hold: Vec<String>,
-    /// How long to wait for the old one's end, and again for the readiness of the new one; 2 minutes each if nothing
-    /// is said.
+    /// How long to wait for the old one's end, and again for the readiness of the new one; 2 minutes each by
+    /// default.
     #[serde(default = "two_minutes")]
     within: Span,
 }

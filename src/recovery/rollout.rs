@@ -40,7 +40,7 @@ pub const SCALE: Kind<dyn Step> = Kind {
 struct RolloutRestart {
     /// The component.
     component: String,
-    /// How long to wait; 2 minutes if nothing is said.
+    /// How long to wait; 2 minutes by default.
     #[serde(default = "two_minutes")]
     within: Span,
 }
@@ -53,12 +53,12 @@ struct Scale {
     component: String,
     /// How many pods it is to have.
     replicas: u32,
-    /// How long to wait; 2 minutes if nothing is said.
+    /// How long to wait; 2 minutes by default.
     #[serde(default = "two_minutes")]
     within: Span,
 }
 
-/// How long a rollout is waited for if nothing is said.
+/// How long a rollout is waited for by default.
 pub(super) fn two_minutes() -> Span {
     Span::seconds(120)
 }

@@ -41,7 +41,7 @@ struct WaitForFile {
     condition: Option<String>,
     /// Whose condition: `deployment/NAME`, `pod/NAME`, `job/NAME` or `node/NAME`.
     of: Option<String>,
-    /// How long to wait; 30 s if nothing is said.
+    /// How long to wait; 30 s by default.
     #[serde(default = "half_a_minute")]
     within: Span,
 }

@@ -71,7 +71,7 @@ fn asked_for(refusal: Option<&kube::Error>) -> Duration {
     Duration::from_secs(seconds.into())
 }
 
-/// Did a quota refuse, and no lack of permission? Both are told as forbidden.
+/// Did a quota refuse, not a lack of permission? Both answer 403.
 fn quota(message: &str) -> bool {
     message.contains("exceeded quota")
 }

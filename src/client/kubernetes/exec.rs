@@ -1,6 +1,6 @@
 //! Commands inside a container, through the cluster's API.
 //!
-//! Two things that the crate's own streams lack are added: dropping the input closes it (the other side gets its end
+//! Kube's own streams lack two things, which are added: dropping the input closes it (the other side gets its end
 //! of file by version 5 of the protocol), and writing to a program that has ended fails instead of waiting for ever.
 
 use super::call::ask;
@@ -45,7 +45,7 @@ fn running(what: String, mut attached: AttachedProcess) -> Option<Running> {
         let (read, status) = tokio::join!(read, status);
         read.map_err(|e| Error::caused_by(&what, e))?;
         let said = String::from_utf8_lossy(&said).into_owned();
-        // Without a status the connection was cut: nobody knows how it ended.
+        // Without a status the connection was cut: how it ended is not known.
         let code = status.and_then(|status| code(&status));
         drop(attached); // not earlier: dropping it cuts the connection
         Ok(Ended { code, said })
@@ -66,7 +66,7 @@ async fn pump(mut from: DuplexStream, mut to: impl AsyncWriteExt + Unpin, end: o
     }
 }
 
-/// The exit code in a status: none if the command could not be run, or nobody knows.
+/// The exit code in a status; `None` if the command could not be run, or if it is not known.
 fn code(status: &Status) -> Option<i64> {
     if status.status.as_deref() == Some("Success") {
         return Some(0);

@@ -11,7 +11,7 @@ use std::path::Path;
 pub fn objects(path: &Path) -> Result<Vec<Node>, String> {
     let objects = file::text(path).and_then(|text| parse_all(&text)).map_err(|problem| positioned(path, &problem))?;
     let objects: Vec<_> = objects.into_iter().filter(|object| !object.is_null()).collect();
-    if objects.is_empty() { Err(format!("`{}` has nothing in it", path.display())) } else { Ok(objects) }
+    if objects.is_empty() { Err(format!("`{}` is empty", path.display())) } else { Ok(objects) }
 }
 
 /// An object of a file as a type of the cluster's API.
@@ -49,7 +49,7 @@ mod tests {
         assert!(wrong.contains("x.yaml:5:"), "{wrong}");
         assert!(said(&job.replace("Job", "Pod")).unwrap_err().contains("Job"));
         assert!(said("a: [").unwrap_err().contains("x.yaml:1:"));
-        assert!(said("---\n").unwrap_err().contains("nothing in it"));
+        assert!(said("---\n").unwrap_err().contains("is empty"));
         assert!(objects(&folder.path().join("y.yaml")).unwrap_err().contains("cannot be read"));
     }
 }

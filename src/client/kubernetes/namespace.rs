@@ -1,7 +1,6 @@
 //! A namespace of a cluster, with the way to it and the labels of whatever is made in it.
 //!
-//! Apart because this is all that whoever acts in a cluster is given: which cluster it is and how it is reached, the
-//! environment knows.
+//! Apart because faults, steps and engines are given this and no more; only the environment knows which cluster it is.
 
 use super::call::retry;
 use crate::client::Error;
@@ -52,12 +51,12 @@ impl NamespaceClient {
     }
 }
 
-/// The selector of a component's things.
+/// The selector of a component's pods, workload and claims.
 pub fn of_component(component: &str) -> String {
     format!("{COMPONENT}={component}")
 }
 
-/// What tells a cluster from all others: the UID of its namespace `kube-system`.
+/// What identifies a cluster: the UID of its namespace `kube-system`.
 pub async fn cluster_uid(client: &Client) -> Result<String, Error> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let system = retry("cannot read which cluster this is", || namespaces.get("kube-system")).await?;

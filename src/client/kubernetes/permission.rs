@@ -1,4 +1,4 @@
-//! What somebody must be allowed to do in a cluster, and which of it the cluster refuses.
+//! Permissions in a cluster: which are needed, and which of them the cluster refuses.
 
 use super::call::retry;
 use crate::client::Error;

@@ -127,11 +127,11 @@ fn is_blocked(namespace: &Namespace) -> bool {
 }
 
 /// What to do about a namespace that is not gone. A finalizer says that another program cleans up first; where that
-/// program is gone for good, the finalizer is removed by hand.
+/// program is gone for ever, the finalizer is removed by hand.
 fn way_out(name: &str, namespace: &Namespace) -> String {
     if is_blocked(namespace) {
         return format!(
-            "let the finalizer's owner finish, or, if it is gone for good, kubectl patch --namespace {name} KIND/NAME \
+            "let the finalizer's owner finish, or, if it is gone for ever, kubectl patch --namespace {name} KIND/NAME \
              --type merge --patch '{{\"metadata\":{{\"finalizers\":null}}}}'; then run cleanup again"
         );
     }
@@ -142,7 +142,7 @@ fn way_out(name: &str, namespace: &Namespace) -> String {
 async fn disks(client: &Client, namespaces: &BTreeSet<&str>) -> Vec<String> {
     let volumes: Api<PersistentVolume> = Api::all(client.clone());
     let look = || async {
-        // Without the permission to list them nobody can know; the survey has said so.
+        // Without the permission to list them this is not known; the survey has said so.
         let Ok(all) = ask("cannot list disks", volumes.list(&ListParams::default())).await else { return Ok(vec![]) };
         let claim = |volume: &PersistentVolume| volume.spec.as_ref()?.claim_ref.as_ref()?.namespace.clone();
         let ours = all.items.iter().filter(|volume| claim(volume).is_some_and(|n| namespaces.contains(n.as_str())));

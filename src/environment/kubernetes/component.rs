@@ -1,6 +1,6 @@
 //! A component of the platform as the cluster knows it: its pods, which of them run, and how many there should be.
 //!
-//! Not here: whether it serves. A pod that the cluster calls ready may serve nobody.
+//! Not here: whether it serves. A pod that the cluster calls ready may serve no client.
 
 use super::events::{Warning, warnings};
 use crate::client::kubernetes::{WorkloadKind, ask, found, of_component, pods::running, retry};

@@ -22,7 +22,7 @@ pub async fn warnings(client: &Client, namespace: &str, name: &str) -> Vec<Warni
 
 fn latest(mut events: Vec<Event>, name: &str) -> Vec<Warning> {
     let bad = |event: &Event| event.type_.as_deref() == Some("Warning") || event.reason.as_deref() == Some(WAITS);
-    let about = |event: &Event| event.involved_object.name.as_deref().is_some_and(|thing| is_about(thing, name));
+    let about = |event: &Event| event.involved_object.name.as_deref().is_some_and(|object| is_about(object, name));
     events.retain(|event| bad(event) && about(event));
     events.sort_by_key(|event| Reverse(when(event)));
     let mut reasons = HashSet::new();
@@ -61,10 +61,10 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn of_each_reason_the_last_warning_is_given_and_nothing_of_what_went_well() {
-        let event = |second: u8, kind: &str, reason: &str, thing: &str| -> Event {
+    fn of_each_reason_the_last_warning_is_given_and_noobject_of_what_went_well() {
+        let event = |second: u8, kind: &str, reason: &str, object: &str| -> Event {
             let event = json!({ "metadata": {}, "type": kind, "reason": reason, "message": format!("at {second} "),
-                "involvedObject": { "name": thing }, "lastTimestamp": format!("2026-01-01T00:00:{second:02}Z") });
+                "involvedObject": { "name": object }, "lastTimestamp": format!("2026-01-01T00:00:{second:02}Z") });
             serde_json::from_value(event).unwrap()
         };
         let events = vec![
@@ -81,11 +81,11 @@ mod tests {
 
     #[test]
     fn a_warning_is_about_a_component_if_the_object_has_its_name() {
-        for thing in ["postgres", "postgres-0", "data-postgres-0"] {
-            assert!(is_about(thing, "postgres"), "{thing}");
+        for object in ["postgres", "postgres-0", "data-postgres-0"] {
+            assert!(is_about(object, "postgres"), "{object}");
         }
-        for thing in ["postgresql", "mlflow-1", "data-mlflow-0"] {
-            assert!(!is_about(thing, "postgres"), "{thing}");
+        for object in ["postgresql", "mlflow-1", "data-mlflow-0"] {
+            assert!(!is_about(object, "postgres"), "{object}");
         }
     }
 }

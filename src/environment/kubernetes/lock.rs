@@ -61,7 +61,7 @@ pub async fn look(namespace: &NamespaceClient, sql: &dyn Sql, bucket: &str) -> R
     })
 }
 
-/// All that stands against touching it. With `whole`, everything must be readable.
+/// All reasons why it must not be touched. With `whole`, every fingerprint must be readable.
 pub fn differences(attach: &Attach, seen: &PlatformIdentity, whole: bool) -> Vec<String> {
     let Fingerprints { cluster, namespace, postgres, bucket } = &attach.fingerprints;
     let name = &attach.namespace;
@@ -94,7 +94,7 @@ async fn system(sql: &dyn Sql) -> Result<String, Error> {
     timeout(ANSWER, asked).await.unwrap_or_else(|_| Err(Error::new("the database", "no answer in time")))
 }
 
-/// The endpoint and the bucket, as the live server is told them.
+/// The endpoint and the bucket in the settings of the live server.
 async fn bucket_url(namespace: &NamespaceClient, expected: &str) -> Result<Option<String>, Error> {
     let (maps, servers) = (namespace.api::<ConfigMap>(), namespace.api::<Deployment>());
     let map = ask("cannot read MLflow's settings", async { found(maps.get(CONFIG).await) }).await?;

@@ -4,10 +4,10 @@
 
 use crate::client::kubernetes::Permission;
 
-/// A namespace that stands for the run's own, which does not exist when its permissions are asked.
+/// A namespace in place of the run's own, which does not exist yet when permissions are asked for.
 pub const SOME: &str = "lifeboat-survey";
 
-/// What the powers, the endpoints and the survey do, whoever made the platform.
+/// What the powers, the endpoints and the survey do, on a throw-away platform and on a standing one.
 const SHARED: &[Permission] = &[
     Permission::everywhere("get", "", "namespaces"),
     Permission::everywhere("list", "", "nodes"),

@@ -135,7 +135,7 @@ impl KubernetesPlatform {
         let parts = PlatformManifests { run: &run_context.run, settings, secrets: &secrets };
         // Only its owner has the manifests of a standing platform.
         let mut manifests = if settings.attach.is_none() { parts.platform()? } else { vec![] };
-        // The files of `extra` may be gone; whoever finds a platform does not recreate what was added.
+        // The files of `extra` may be gone by now, and nothing recreates what they added.
         manifests.extend(extra::objects(&parts, &settings.namespaces(&run_context.run)[0]).unwrap_or_default());
         let passfile = folder(&run_context.run).join("passfile");
         let this = Self::over(run_context, settings, client, uid, secrets, access, passfile);
@@ -261,11 +261,11 @@ impl KubernetesPlatform {
     fn keep_addresses(&mut self) {
         let addresses: Vec<_> =
             self.components.iter().map(|known| (known.name, self.address(known.name).ip())).collect();
-        for thing in &mut self.manifests {
-            let service = thing.types.as_ref().is_some_and(|types| types.kind == "Service");
-            let address = addresses.iter().find(|(name, _)| thing.metadata.name.as_deref() == Some(name));
+        for object in &mut self.manifests {
+            let service = object.types.as_ref().is_some_and(|types| types.kind == "Service");
+            let address = addresses.iter().find(|(name, _)| object.metadata.name.as_deref() == Some(name));
             if let Some((_, address)) = address.filter(|_| service) {
-                thing.data["spec"]["clusterIP"] = json!(address);
+                object.data["spec"]["clusterIP"] = json!(address);
             }
         }
     }

@@ -27,7 +27,7 @@ pub struct Kubernetes {
     /// How long each part of the platform may take until it serves, a disk and an image of a gigabyte included.
     #[serde(default = "minutes")]
     pub ready_within: Span,
-    /// How MLflow's server stands in the cluster.
+    /// How MLflow's server is deployed.
     #[serde(default)]
     pub mlflow: MlflowSettings,
     /// Files of your own objects that are added to the platform's namespace, such as the jobs of your runbook. An image
@@ -90,11 +90,11 @@ pub struct Fingerprints {
     pub namespace: String,
     /// The database server's system identifier.
     pub postgres: String,
-    /// The object store's endpoint, as MLflow is told it, a slash and the bucket.
+    /// The object store's endpoint in MLflow's settings, a slash and the bucket.
     pub bucket: String,
 }
 
-/// How MLflow's server stands in the cluster.
+/// How MLflow's server is deployed.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Mlflow")]
@@ -102,7 +102,7 @@ pub struct MlflowSettings {
     /// How many servers there are.
     #[serde(default = "one")]
     pub replicas: u16,
-    /// How long its pods stay on a node that is lost; Kubernetes' own 5 minutes, if left out.
+    /// How long its pods stay on a lost node; Kubernetes' own 5 minutes, if left out.
     #[serde(default)]
     pub toleration: Option<Span>,
 }
@@ -134,7 +134,7 @@ pub enum AccessMode {
     Forward,
 }
 
-/// Shell commands that switch the machine whose name stands in `$LIFEBOAT_NODE`.
+/// Shell commands that switch the machine of the node named in `$LIFEBOAT_NODE`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Switches")]

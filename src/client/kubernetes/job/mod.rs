@@ -48,7 +48,7 @@ enum JobSource {
     CronJob(String),
 }
 
-/// How long a job is waited for if nothing is said.
+/// How long a job is waited for by default.
 pub fn five_minutes() -> Span {
     Span::seconds(300)
 }

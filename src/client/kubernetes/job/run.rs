@@ -117,11 +117,11 @@ impl RunningJob {
         Ok(self.pods.list(&its).await?.items)
     }
 
-    /// What the cluster warns of: no status tells of a quota or of a volume that is not there.
+    /// The cluster's latest warning: no status mentions a quota or a missing volume.
     async fn warning(&self) -> Option<(String, String)> {
         let job = self.jobs.get(&self.name).await.ok()?;
         let its = self.its_pods().await.ok()?;
-        // What held up a pod that runs now, such as a volume that was late, is over.
+        // A warning about a pod that runs by now, such as a late volume, is over.
         let mut uids: Vec<_> = its.iter().filter(|pod| !pods::running(pod)).filter_map(ResourceExt::uid).collect();
         uids.extend(job.uid());
         let events = self.events.list(&ListParams::default()).await.ok()?;

@@ -77,7 +77,7 @@ pub fn warning(events: &[Event], uids: &[String]) -> Option<(String, String)> {
     Some((last.reason.clone().unwrap_or_default(), last.message.clone().unwrap_or_default()))
 }
 
-/// The containers of a pod as the cluster tells of them, those that come first being first.
+/// The status of a pod's containers, the init containers first.
 pub fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     let status = pod.status.as_ref();
     let first = status.and_then(|status| status.init_container_statuses.as_deref()).unwrap_or_default();
