@@ -15,14 +15,14 @@ pub const POLL: Duration = Duration::from_millis(50);
 
 /// A process that cannot be confused with a later one of the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Born {
+pub struct ProcessIdentity {
     /// Its id.
     pub pid: u32,
     /// When it started: seconds since 1970.
     pub start: u64,
 }
 
-impl Born {
+impl ProcessIdentity {
     /// The process with this id, if it lives.
     pub fn of(pid: u32) -> Option<Self> {
         let system = look(ProcessesToUpdate::Some(&[sysinfo::Pid::from_u32(pid)]), UpdateKind::Never);
@@ -52,33 +52,35 @@ pub fn frozen(pid: u32) -> bool {
 
 /// The living among `roots` with all that descend from them. A child whose parent died before this look is not
 /// found here, but by its mark, if it has one.
-pub fn tree(roots: &[u32]) -> BTreeSet<Born> {
+pub fn tree(roots: &[u32]) -> BTreeSet<ProcessIdentity> {
     let system = look(ProcessesToUpdate::All, UpdateKind::Never);
-    let living: Vec<(Born, Option<u32>)> = system
+    let living: Vec<(ProcessIdentity, Option<u32>)> = system
         .processes()
         .values()
         .filter(|p| lives(p))
-        .map(|p| (Born { pid: p.pid().as_u32(), start: p.start_time() }, p.parent().map(sysinfo::Pid::as_u32)))
+        .map(|p| {
+            (ProcessIdentity { pid: p.pid().as_u32(), start: p.start_time() }, p.parent().map(sysinfo::Pid::as_u32))
+        })
         .collect();
     let mut found: BTreeSet<u32> = roots.iter().copied().collect();
     let mut before = 0;
     while found.len() > before {
         before = found.len();
         let children = living.iter().filter(|(_, up)| up.is_some_and(|up| found.contains(&up)));
-        let children: Vec<u32> = children.map(|(born, _)| born.pid).collect();
+        let children: Vec<u32> = children.map(|(identity, _)| identity.pid).collect();
         found.extend(children);
     }
-    living.into_iter().map(|(born, _)| born).filter(|born| found.contains(&born.pid)).collect()
+    living.into_iter().map(|(identity, _)| identity).filter(|identity| found.contains(&identity.pid)).collect()
 }
 
 /// The living processes with `name=value` in the environment they were started with, and their `other` variable.
-pub fn marked(name: &str, value: &str, other: &str) -> Vec<(Born, Option<String>)> {
+pub fn marked(name: &str, value: &str, other: &str) -> Vec<(ProcessIdentity, Option<String>)> {
     let system = look(ProcessesToUpdate::All, UpdateKind::Always);
     let mark = format!("{name}={value}");
     let other = format!("{other}=");
     let found = system.processes().values().filter(|p| lives(p) && p.environ().iter().any(|e| *e == *mark));
     let read = |p: &Process| p.environ().iter().find_map(|e| e.to_str()?.strip_prefix(&other).map(str::to_owned));
-    found.map(|p| (Born { pid: p.pid().as_u32(), start: p.start_time() }, read(p))).collect()
+    found.map(|p| (ProcessIdentity { pid: p.pid().as_u32(), start: p.start_time() }, read(p))).collect()
 }
 
 /// Sends a signal to the group that a child of ours leads.
@@ -89,42 +91,42 @@ pub fn signal_group(leader: u32, signal: Signal) {
 }
 
 /// Waits until none of them lives; answers who still does at the deadline.
-pub async fn gone(all: &BTreeSet<Born>, within: Duration) -> BTreeSet<Born> {
-    let living = || all.iter().copied().filter(|born| born.lives()).collect::<BTreeSet<_>>();
+pub async fn wait_gone(all: &BTreeSet<ProcessIdentity>, within: Duration) -> BTreeSet<ProcessIdentity> {
+    let living = || all.iter().copied().filter(|identity| identity.lives()).collect::<BTreeSet<_>>();
     let ended = async || Some(living()).filter(|left| !left.is_empty()).map_or(Ok(()), Err);
     until(within, POLL / 5, ended).await.map_or_else(|late| late.reason.unwrap_or_else(living), |()| BTreeSet::new())
 }
 
-/// Freezes the trees of the roots; parents first, so that no child is born unseen.
-pub fn freeze(roots: &[Born]) -> BTreeSet<Born> {
+/// Freezes the trees of the roots; parents first, so that no child starts unseen.
+pub fn freeze(roots: &[ProcessIdentity]) -> BTreeSet<ProcessIdentity> {
     roots.iter().for_each(|root| root.signal(Signal::STOP));
     let mut all = BTreeSet::new();
     loop {
         let now = living_tree(roots);
-        let fresh: Vec<Born> = now.difference(&all).copied().collect();
+        let fresh: Vec<ProcessIdentity> = now.difference(&all).copied().collect();
         if fresh.is_empty() {
             return all;
         }
-        fresh.iter().for_each(|born| born.signal(Signal::STOP));
+        fresh.iter().for_each(|identity| identity.signal(Signal::STOP));
         all.extend(fresh);
     }
 }
 
 /// Kills the trees of the roots, until nothing of them lives; answers what could not be killed.
-pub async fn kill(roots: &[Born]) -> BTreeSet<Born> {
+pub async fn kill(roots: &[ProcessIdentity]) -> BTreeSet<ProcessIdentity> {
     let mut all = BTreeSet::new();
     for _ in 0..20 {
         all.extend(freeze(roots));
-        all.iter().for_each(|born| born.signal(Signal::KILL));
-        if gone(&all, Duration::from_millis(500)).await.is_empty() && living_tree(roots).is_empty() {
+        all.iter().for_each(|identity| identity.signal(Signal::KILL));
+        if wait_gone(&all, Duration::from_millis(500)).await.is_empty() && living_tree(roots).is_empty() {
             return BTreeSet::new();
         }
     }
-    gone(&all, Duration::ZERO).await
+    wait_gone(&all, Duration::ZERO).await
 }
 
 /// The tree of those roots that live. A dead root's id may be another's by now, so it is not looked up.
-fn living_tree(roots: &[Born]) -> BTreeSet<Born> {
+fn living_tree(roots: &[ProcessIdentity]) -> BTreeSet<ProcessIdentity> {
     tree(&roots.iter().filter(|root| root.lives()).map(|root| root.pid).collect::<Vec<_>>())
 }
 
@@ -163,7 +165,7 @@ mod tests {
         Command::new("sh").args(["-c", script]).env("LIFEBOAT_TEST", mark).process_group(0).spawn().unwrap()
     }
 
-    async fn grown(root: u32) -> BTreeSet<Born> {
+    async fn family_of(root: u32) -> BTreeSet<ProcessIdentity> {
         while tree(&[root]).len() < 3 {
             sleep(POLL).await;
         }
@@ -173,27 +175,27 @@ mod tests {
     #[tokio::test]
     async fn a_whole_family_is_killed_also_who_left_the_group() {
         let mut parent = family("killed");
-        let all = grown(parent.id()).await;
-        assert!(kill(&[Born::of(parent.id()).unwrap()]).await.is_empty());
-        assert!(gone(&all, Duration::ZERO).await.is_empty(), "a zombie counts as gone");
+        let all = family_of(parent.id()).await;
+        assert!(kill(&[ProcessIdentity::of(parent.id()).unwrap()]).await.is_empty());
+        assert!(wait_gone(&all, Duration::ZERO).await.is_empty(), "a zombie counts as gone");
         parent.wait().unwrap();
-        assert!(Born::of(parent.id()).is_none());
+        assert!(ProcessIdentity::of(parent.id()).is_none());
     }
 
     #[tokio::test]
     async fn a_process_is_found_by_its_mark_and_told_from_a_later_one() {
         let mut parent = family("found");
-        let all = grown(parent.id()).await;
-        let found: BTreeSet<Born> =
-            marked("LIFEBOAT_TEST", "found", "PATH").into_iter().map(|(born, _)| born).collect();
+        let all = family_of(parent.id()).await;
+        let found: BTreeSet<ProcessIdentity> =
+            marked("LIFEBOAT_TEST", "found", "PATH").into_iter().map(|(identity, _)| identity).collect();
         assert_eq!(found, all);
-        let born = Born::of(parent.id()).unwrap();
-        assert!(born.lives() && !Born { start: born.start - 100, ..born }.lives());
-        freeze(&[born]);
+        let identity = ProcessIdentity::of(parent.id()).unwrap();
+        assert!(identity.lives() && !ProcessIdentity { start: identity.start - 100, ..identity }.lives());
+        freeze(&[identity]);
         while !frozen(parent.id()) {
             sleep(POLL).await;
         }
-        kill(&[born]).await;
+        kill(&[identity]).await;
         parent.wait().unwrap();
     }
 }

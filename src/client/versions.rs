@@ -20,7 +20,7 @@ const AT_ONCE: usize = 8;
 
 /// One version of an object, or a marker that it was deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version {
+pub struct S3Version {
     /// The object's key.
     pub key: String,
     /// The version's id.
@@ -36,7 +36,7 @@ pub struct Version {
 }
 
 /// An object to delete: its key, and the id of one version or nothing, which makes a delete marker.
-pub type Doomed = (String, Option<String>);
+pub type ObjectToDelete = (String, Option<String>);
 
 /// Does the bucket keep versions of what is deleted?
 pub async fn kept(client: &Client, bucket: &str) -> Result<bool, Error> {
@@ -46,7 +46,7 @@ pub async fn kept(client: &Client, bucket: &str) -> Result<bool, Error> {
 }
 
 /// All versions and delete markers under a prefix, each once.
-pub async fn list(client: &Client, bucket: &str, prefix: &str) -> Result<Vec<Version>, Error> {
+pub async fn list(client: &Client, bucket: &str, prefix: &str) -> Result<Vec<S3Version>, Error> {
     let what = || format!("cannot list the versions in `{bucket}/{prefix}`");
     let (mut found, mut seen) = (vec![], HashSet::new());
     let mut after: (Option<String>, Option<String>) = (None, None);
@@ -69,13 +69,13 @@ pub async fn list(client: &Client, bucket: &str, prefix: &str) -> Result<Vec<Ver
 }
 
 /// Deletes objects, many at once; answers those that the server refused, each with its reason.
-pub async fn delete(client: &Client, bucket: &str, doomed: &[Doomed]) -> Result<Vec<(String, String)>, Error> {
-    let batches: Vec<_> = doomed.chunks(BATCH).map(|batch| delete_batch(client, bucket, batch)).collect();
+pub async fn delete(client: &Client, bucket: &str, objects: &[ObjectToDelete]) -> Result<Vec<(String, String)>, Error> {
+    let batches: Vec<_> = objects.chunks(BATCH).map(|batch| delete_batch(client, bucket, batch)).collect();
     let refused: Vec<_> = stream::iter(batches).buffer_unordered(AT_ONCE).try_collect().await?;
     Ok(refused.concat())
 }
 
-async fn delete_batch(client: &Client, bucket: &str, batch: &[Doomed]) -> Result<Vec<(String, String)>, Error> {
+async fn delete_batch(client: &Client, bucket: &str, batch: &[ObjectToDelete]) -> Result<Vec<(String, String)>, Error> {
     let what = || format!("cannot delete objects in `{bucket}`");
     let mut delete = Delete::builder().quiet(true);
     for (key, version) in batch {
@@ -88,16 +88,16 @@ async fn delete_batch(client: &Client, bucket: &str, batch: &[Doomed]) -> Result
     Ok(refused.map(|e| (e.key.unwrap_or_default(), e.message.or(e.code).unwrap_or_default())).collect())
 }
 
-fn version(entry: ObjectVersion) -> Option<Version> {
+fn version(entry: ObjectVersion) -> Option<S3Version> {
     let (id, latest) = (entry.version_id?, entry.is_latest == Some(true));
     let (from, to) = made(&id, entry.last_modified?)?;
-    Some(Version { key: entry.key?, id, marker: false, latest, from, to })
+    Some(S3Version { key: entry.key?, id, marker: false, latest, from, to })
 }
 
-fn marker(entry: DeleteMarkerEntry) -> Option<Version> {
+fn marker(entry: DeleteMarkerEntry) -> Option<S3Version> {
     let (id, latest) = (entry.version_id?, entry.is_latest == Some(true));
     let (from, to) = made(&id, entry.last_modified?)?;
-    Some(Version { key: entry.key?, id, marker: true, latest, from, to })
+    Some(S3Version { key: entry.key?, id, marker: true, latest, from, to })
 }
 
 /// When a version was made. Where ids are ULIDs they hold the time, and VersityGW's `LastModified` does not: a marker

@@ -4,7 +4,7 @@
 //! empty. Nothing is known of its snapshot but that it was taken before the command ended.
 
 use super::Engine;
-use super::builtin::Unfinished;
+use super::builtin::UnfinishedPoint;
 use crate::client::Error;
 use crate::client::shell::{self, Variable};
 use crate::clock::{self, Clock};
@@ -23,14 +23,14 @@ pub const KIND: Kind<dyn Engine> = Kind {
     about: "Backs up and restores by your own shell commands.",
     example: "command: { backup: 'pg_dump -Fc -f \"$LIFEBOAT_POINT/db\" \"$LIFEBOAT_POSTGRES\"', \
               restore: './restore.sh \"$LIFEBOAT_POINT\"' }",
-    schema: |g| g.subschema_for::<Command>(),
-    parse: |n, p| read::<Command>(n, p).map(|k| Box::new(k) as _),
+    schema: |g| g.subschema_for::<CommandEngine>(),
+    parse: |n, p| read::<CommandEngine>(n, p).map(|k| Box::new(k) as _),
 };
 
 /// Backs up and restores by shell commands.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Command {
+struct CommandEngine {
     /// Takes a backup into the folder `$LIFEBOAT_POINT`; must not end before the backup is complete.
     backup: String,
     /// Restores the backup of the folder `$LIFEBOAT_POINT`.
@@ -52,7 +52,7 @@ pub fn variables(endpoints: &Endpoints) -> Vec<Variable> {
 }
 
 #[async_trait]
-impl Engine for Command {
+impl Engine for CommandEngine {
     fn needs(&self) -> &'static [Power] {
         &[]
     }
@@ -65,7 +65,7 @@ impl Engine for Command {
         clock: &Clock,
     ) -> Result<RecoveryPoint, Error> {
         let path = repository.join(id);
-        let folder = Unfinished::create(path.clone())
+        let folder = UnfinishedPoint::create(path.clone())
             .map_err(|e| Error::caused_by(format!("cannot make the folder `{}`", path.display()), e))?;
         let mut variables = variables(platform.endpoints());
         variables.push(("LIFEBOAT_POINT".to_owned(), path.clone().into()));
@@ -117,7 +117,7 @@ mod tests {
     async fn a_command_that_fails_leaves_no_point_and_one_that_works_can_be_restored() {
         let folder = tempfile::tempdir().unwrap();
         let platform = Nowhere(Endpoints { mlflow: Some("http://there".into()), ..Endpoints::default() });
-        let engine = |backup: &str, restore: &str| Command { backup: backup.into(), restore: restore.into() };
+        let engine = |backup: &str, restore: &str| CommandEngine { backup: backup.into(), restore: restore.into() };
         let clock = Clock::start();
         let bad = engine("echo half > $LIFEBOAT_POINT/x; echo no space >&2; exit 1", "true");
         let error = bad.backup(&platform, folder.path(), "1", &clock).await.unwrap_err();

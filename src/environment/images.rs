@@ -33,7 +33,7 @@ const BUILT: [(&str, &str); 3] =
 #[schemars(untagged)]
 pub enum Images {
     /// A set by its name.
-    Set(Set),
+    Set(ImageSet),
     /// Images by component; the official one where none is named.
     Named(ImageNames),
 }
@@ -41,7 +41,7 @@ pub enum Images {
 /// Images that belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Set {
+pub enum ImageSet {
     /// The projects' own, from their registries.
     Official,
     /// Those that `make images` builds on this machine.
@@ -75,7 +75,7 @@ impl Images {
                 _ => None,
             },
         };
-        let set = if *self == Self::Set(Set::Built) { BUILT } else { OFFICIAL };
+        let set = if *self == Self::Set(ImageSet::Built) { BUILT } else { OFFICIAL };
         let found = || set.iter().find(|(name, _)| *name == component).map(|(_, image)| (*image).to_owned());
         named.or_else(found).unwrap_or_default()
     }
@@ -83,20 +83,20 @@ impl Images {
 
 impl Default for Images {
     fn default() -> Self {
-        Self::Set(Set::Official)
+        Self::Set(ImageSet::Official)
     }
 }
 
 impl<'de> Deserialize<'de> for Images {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader)
+        deserializer.deserialize_any(ImagesVisitor)
     }
 }
 
 /// Reads either form; serde's own way for that would swallow what is wrong inside of it.
-struct Reader;
+struct ImagesVisitor;
 
-impl<'de> Visitor<'de> for Reader {
+impl<'de> Visitor<'de> for ImagesVisitor {
     type Value = Images;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -104,7 +104,7 @@ impl<'de> Visitor<'de> for Reader {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Images, E> {
-        Set::deserialize(text.into_deserializer()).map(Images::Set)
+        ImageSet::deserialize(text.into_deserializer()).map(Images::Set)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Images, A::Error> {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// The kind `simulated`.
 pub const KIND: Kind<dyn Environment> = Kind {
     name: "simulated",
-    about: "Pretended components with exact times: for trying a runbook's order without a platform.",
+    about: "SimulatedPlatform components with exact times: for trying a runbook's order without a platform.",
     example: "simulated: { components: [mlflow], start: 2s }",
     schema: |g| g.subschema_for::<Simulated>(),
     parse: |n, p| read::<Simulated>(n, p).map(|k| Box::new(k) as _),
@@ -64,8 +64,9 @@ impl Environment for Simulated {
     async fn provision(&self, run: &RunContext, journal: Arc<dyn Journal>) -> Result<Arc<dyn Platform>, Error> {
         journal.creating(Receipt(json!({ "pretended": run.run }))).await?;
         tokio::time::sleep(self.start.0).await;
-        let states = self.components.iter().map(|name| (name.clone(), State { life: 1, condition: Condition::Runs }));
-        Ok(Arc::new(Pretended {
+        let states =
+            self.components.iter().map(|name| (name.clone(), SimulatedState { life: 1, condition: Condition::Runs }));
+        Ok(Arc::new(SimulatedPlatform {
             settings: self.clone(),
             states: Arc::new(Mutex::new(states.collect())),
             endpoints: Endpoints::default(),
@@ -85,24 +86,24 @@ enum Condition {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct State {
+struct SimulatedState {
     life: u32,
     condition: Condition,
 }
 
-struct Pretended {
+struct SimulatedPlatform {
     settings: Simulated,
-    states: Arc<Mutex<BTreeMap<String, State>>>,
+    states: Arc<Mutex<BTreeMap<String, SimulatedState>>>,
     endpoints: Endpoints,
 }
 
-impl Pretended {
-    fn state(&self, component: &str) -> Result<State, Error> {
+impl SimulatedPlatform {
+    fn state(&self, component: &str) -> Result<SimulatedState, Error> {
         let states = self.states.lock();
         states.get(component).copied().ok_or_else(|| Error::new(format!("component `{component}`"), "there is none"))
     }
 
-    fn change(&self, component: &str, change: impl Fn(&mut State)) -> Result<(), Error> {
+    fn change(&self, component: &str, change: impl Fn(&mut SimulatedState)) -> Result<(), Error> {
         self.state(component)?;
         let mut states = self.states.lock();
         states.entry(component.to_owned()).and_modify(change);
@@ -111,7 +112,7 @@ impl Pretended {
 }
 
 #[async_trait]
-impl Platform for Pretended {
+impl Platform for SimulatedPlatform {
     fn endpoints(&self) -> &Endpoints {
         &self.endpoints
     }
@@ -124,7 +125,7 @@ impl Platform for Pretended {
 }
 
 #[async_trait]
-impl Components for Pretended {
+impl Components for SimulatedPlatform {
     async fn instance(&self, component: &str) -> Result<Option<String>, Error> {
         let state = self.state(component)?;
         Ok((state.condition != Condition::Gone).then(|| state.life.to_string()))
@@ -137,7 +138,7 @@ impl Components for Pretended {
             tokio::spawn(async move {
                 tokio::time::sleep(heals.0).await;
                 let mut states = states.lock();
-                states.entry(name).and_modify(revive);
+                states.entry(name).and_modify(restart);
             });
         }
         Ok(())
@@ -150,7 +151,7 @@ impl Components for Pretended {
     async fn start(&self, component: &str) -> Result<(), Error> {
         if self.state(component)?.condition == Condition::Gone {
             tokio::time::sleep(self.settings.start.0).await;
-            self.change(component, revive)?;
+            self.change(component, restart)?;
         }
         Ok(())
     }
@@ -177,8 +178,8 @@ impl Components for Pretended {
     }
 }
 
-fn revive(state: &mut State) {
+fn restart(state: &mut SimulatedState) {
     if state.condition == Condition::Gone {
-        *state = State { life: state.life + 1, condition: Condition::Runs };
+        *state = SimulatedState { life: state.life + 1, condition: Condition::Runs };
     }
 }

@@ -27,7 +27,7 @@ pub const CONNECTIONS: &str = "max_connections=200";
 
 /// A key of the S3 server and its secret.
 #[derive(Clone)]
-pub struct Key {
+pub struct AccessKey {
     /// The access key id.
     pub access: String,
     /// The secret.
@@ -40,16 +40,16 @@ pub struct Secrets {
     /// The database superuser's password.
     pub database: String,
     /// The key of the S3 server's administrator.
-    pub root: Key,
+    pub root: AccessKey,
     /// The key of MLflow, who owns the bucket. It is never the administrator's: bucket policies do not bind that one,
     /// and a drill may want to deny.
-    pub user: Key,
+    pub user: AccessKey,
 }
 
 impl Secrets {
     /// New ones.
     pub fn random() -> Self {
-        let key = || Key { access: secret(20), secret: secret(40) };
+        let key = || AccessKey { access: secret(20), secret: secret(40) };
         Self { database: secret(32), root: key(), user: key() }
     }
 
@@ -80,7 +80,7 @@ pub fn secret(length: usize) -> String {
 }
 
 /// What MLflow's server is told in its environment: where the bucket's server is and with which key.
-pub fn mlflow_variables(s3: &str, key: &Key) -> Vec<(&'static str, String)> {
+pub fn mlflow_variables(s3: &str, key: &AccessKey) -> Vec<(&'static str, String)> {
     let text = |text: &str| text.to_owned();
     vec![
         // The runner of jobs starts seven more processes and takes a gigabyte (MLflow 3.17).
@@ -140,7 +140,7 @@ pub async fn s3_serves(root: &Client) -> Result<(), Error> {
 /// Makes the bucket, owned by MLflow's user, with versions.
 pub async fn create_bucket(endpoint: &str, secrets: &Secrets) -> Result<(), Error> {
     let what = format!("cannot make the bucket `{BUCKET}`");
-    let client = |key: &Key| s3::client(endpoint, &key.access, &key.secret);
+    let client = |key: &AccessKey| s3::client(endpoint, &key.access, &key.secret);
     let made = client(&secrets.user).create_bucket().bucket(BUCKET).send().await;
     made.map_err(|e| s3::failure(&what, &e))?;
     let versions = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();

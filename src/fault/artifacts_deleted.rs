@@ -68,7 +68,7 @@ fn parse(node: &Node, problems: &mut Vec<Problem>) -> Option<ArtifactsDeleted> {
 
 /// What was drawn: keys with the id of the version that was current.
 #[derive(Debug, Serialize, Deserialize)]
-struct Drawn {
+struct DeletedArtifacts {
     bucket: String,
     prefix: String,
     of: usize,
@@ -78,7 +78,7 @@ struct Drawn {
 #[async_trait]
 impl Fault for ArtifactsDeleted {
     fn nature(&self) -> Nature {
-        Nature::Damage
+        Nature::Loss
     }
     fn needs(&self) -> &'static [Power] {
         &[Power::Objects]
@@ -107,10 +107,10 @@ impl Fault for ArtifactsDeleted {
         if wanted == 0 || wanted > of {
             return Err(cannot(format!("{of} objects are there, which are too few")));
         }
-        Ok(Receipt(serde_json::json!(Drawn { bucket, prefix, of, objects: draw(all, wanted, self.seed) })))
+        Ok(Receipt(serde_json::json!(DeletedArtifacts { bucket, prefix, of, objects: draw(all, wanted, self.seed) })))
     }
     async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
-        let (client, drawn) = (platform.objects()?.s3(), recall::<Drawn>(receipt)?);
+        let (client, drawn) = (platform.objects()?.s3(), recall::<DeletedArtifacts>(receipt)?);
         let what = format!("cannot delete artifacts in `{}`", drawn.bucket);
         if let Some((key, version)) = drawn.objects.first_key_value() {
             let known = client.head_object().bucket(&drawn.bucket).key(key).version_id(version).send().await;
@@ -126,7 +126,7 @@ impl Fault for ArtifactsDeleted {
         gone(platform, receipt).await.unwrap_or_else(|error| Finding::unknown(error.to_string()))
     }
     async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
-        Ok(()) // damage: only recovery mends it
+        Ok(()) // a loss: only the recovery brings it back
     }
 }
 
@@ -156,7 +156,8 @@ fn draw(mut all: Vec<(String, String)>, wanted: usize, seed: u64) -> BTreeMap<St
 /// A drawn object is gone when it is not listed, or is another version: a client may have written it anew since. All
 /// versions would tell as much, but to list them takes twice as long.
 async fn gone(platform: &dyn Platform, receipt: &Receipt) -> Result<Finding, Error> {
-    let (client, Drawn { bucket, prefix, of, objects }) = (platform.objects()?.s3(), recall::<Drawn>(receipt)?);
+    let (client, DeletedArtifacts { bucket, prefix, of, objects }) =
+        (platform.objects()?.s3(), recall::<DeletedArtifacts>(receipt)?);
     for (key, _) in s3::list(client, &bucket, &prefix).await? {
         let Some(version) = objects.get(&key) else { continue };
         let head = client.head_object().bucket(&bucket).key(&key).send().await;

@@ -111,7 +111,7 @@ struct LostConfig {
 #[async_trait]
 impl Fault for ConfigLost {
     fn nature(&self) -> Nature {
-        Nature::Damage
+        Nature::Loss
     }
     fn needs(&self) -> &'static [Power] {
         &[Power::Cluster]
@@ -171,7 +171,7 @@ impl Fault for ConfigLost {
         }
     }
     async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
-        Ok(()) // damage: only recovery repairs it
+        Ok(()) // a loss: only the recovery brings it back
     }
 }
 

@@ -39,7 +39,7 @@ fn postgres() -> String {
 
 /// What was dropped, and from which server.
 #[derive(Debug, Serialize, Deserialize)]
-struct Dropped {
+struct DroppedDatabase {
     database: String,
     oid: u32,
     system: String,
@@ -48,7 +48,7 @@ struct Dropped {
 #[async_trait]
 impl Fault for DatabaseDrop {
     fn nature(&self) -> Nature {
-        Nature::Damage
+        Nature::Loss
     }
     fn needs(&self) -> &'static [Power] {
         &[Power::Sql]
@@ -61,10 +61,10 @@ impl Fault for DatabaseDrop {
         let (client, database) = (connect(platform).await?, sql.database().to_owned());
         let (system, oid) = (system(&client).await?, oid(&client, &database).await?);
         let oid = oid.ok_or_else(|| Error::new(format!("cannot drop `{database}`"), "it is not there"))?;
-        Ok(Receipt(serde_json::json!(Dropped { database, oid, system })))
+        Ok(Receipt(serde_json::json!(DroppedDatabase { database, oid, system })))
     }
     async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
-        let dropped = recall::<Dropped>(receipt)?;
+        let dropped = recall::<DroppedDatabase>(receipt)?;
         let client = connect(platform).await?;
         let what = format!("cannot drop `{}`", dropped.database);
         if system(&client).await? != dropped.system {
@@ -84,12 +84,12 @@ impl Fault for DatabaseDrop {
         }
     }
     async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
-        Ok(()) // damage: only recovery mends it
+        Ok(()) // a loss: only the recovery brings it back
     }
 }
 
 async fn gone(platform: &dyn Platform, receipt: &Receipt) -> Result<Finding, Error> {
-    let dropped = recall::<Dropped>(receipt)?;
+    let dropped = recall::<DroppedDatabase>(receipt)?;
     let client = connect(platform).await?;
     if system(&client).await? != dropped.system {
         return Ok(Finding::unknown("another server answers than the one that was meant"));

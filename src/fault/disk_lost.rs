@@ -41,7 +41,7 @@ struct LostDisks {
 #[async_trait]
 impl Fault for DiskLost {
     fn nature(&self) -> Nature {
-        Nature::Damage
+        Nature::Loss
     }
     fn needs(&self) -> &'static [Power] {
         &[Power::Disks]
@@ -72,7 +72,7 @@ impl Fault for DiskLost {
         }
     }
     async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
-        Ok(()) // damage: only recovery mends it
+        Ok(()) // a loss: only the recovery brings it back
     }
 }
 

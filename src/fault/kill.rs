@@ -37,7 +37,7 @@ struct KilledInstance {
 #[async_trait]
 impl Fault for Kill {
     fn nature(&self) -> Nature {
-        Nature::Damage
+        Nature::Crash
     }
     fn needs(&self) -> &'static [Power] {
         &[Power::Components]
@@ -74,7 +74,7 @@ impl Fault for Kill {
         }
     }
     async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
-        Ok(()) // damage: only recovery mends it
+        Ok(()) // a restart brings it back
     }
 }
 

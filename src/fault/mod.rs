@@ -4,7 +4,7 @@
 //! pure. `intend` reads all that undo and confirmation will need and writes nothing; its receipt is on disk
 //! before `inject` is called. `confirm` observes the fault's own effect from outside, never a probe's answer;
 //! it is asked again and again until it says met or its deadline passes. `lift` may be called after any prefix
-//! of the above, and twice, and restores only what still is as the fault left it; for damage it does nothing.
+//! of the above, and twice, and restores only what still is as the fault left it; for a crash or a loss it does nothing.
 
 pub mod artifacts_deleted;
 pub mod config_lost;
@@ -50,19 +50,21 @@ pub const FAULTS: &[Kind<dyn Fault>] = &[
 /// A fault whose effect is not seen within this time did not take effect, unless it says that it needs longer.
 pub const CONFIRM: Duration = Duration::from_secs(10);
 
-/// Does time or a lift end it, or only a recovery?
+/// What ends a fault: a lift, a restart, or only a recovery point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Nature {
     /// Lifted after verification, or earlier by the runbook's `lift` step.
     Condition,
-    /// Only recovery mends it.
-    Damage,
+    /// A process, pod or container ended: restarting it brings all back.
+    Crash,
+    /// State is gone: an engine brings it back from a recovery point, or a step does without one.
+    Loss,
 }
 
 /// Something that goes wrong on purpose.
 #[async_trait]
 pub trait Fault: Send + Sync {
-    /// Condition or damage.
+    /// Condition, crash or loss.
     fn nature(&self) -> Nature;
     /// Powers the environment must have; asked while planning, never while running.
     fn needs(&self) -> &'static [Power];

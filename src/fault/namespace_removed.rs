@@ -42,7 +42,7 @@ struct RemovedNamespace {
 #[async_trait]
 impl Fault for NamespaceRemoved {
     fn nature(&self) -> Nature {
-        Nature::Damage
+        Nature::Loss
     }
     fn needs(&self) -> &'static [Power] {
         &[Power::Cluster]
@@ -86,7 +86,7 @@ impl Fault for NamespaceRemoved {
         CONFIRM * 3 // its controller deletes the pods at its own pace
     }
     async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
-        Ok(()) // damage: only recovery repairs it
+        Ok(()) // a loss: only the recovery brings it back
     }
 }
 

@@ -27,7 +27,7 @@ struct Noop {}
 #[async_trait]
 impl Fault for Noop {
     fn nature(&self) -> Nature {
-        Nature::Damage
+        Nature::Crash
     }
     fn needs(&self) -> &'static [Power] {
         &[]

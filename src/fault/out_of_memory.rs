@@ -40,7 +40,7 @@ struct OutOfMemory {
 
 /// What was starved, and what it may take before and meanwhile, in bytes.
 #[derive(Debug, Serialize, Deserialize)]
-struct Starved {
+struct LimitedComponent {
     component: String,
     instance: String,
     before: Option<u64>,
@@ -65,10 +65,10 @@ impl Fault for OutOfMemory {
         };
         let memory = platform.memory()?.memory(&component).await?;
         let meanwhile = memory.used + ROOM;
-        Ok(Receipt(serde_json::json!(Starved { component, instance, before: memory.limit, meanwhile })))
+        Ok(Receipt(serde_json::json!(LimitedComponent { component, instance, before: memory.limit, meanwhile })))
     }
     async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
-        let Starved { component, meanwhile, .. } = recall(receipt)?;
+        let LimitedComponent { component, meanwhile, .. } = recall(receipt)?;
         platform.memory()?.limit(&component, Some(meanwhile)).await?;
         let filling = platform.exec()?.exec(&component, FILL).await?;
         // It ends with the component or is killed itself; whether that was the harm meant is seen by its effect.
@@ -79,7 +79,7 @@ impl Fault for OutOfMemory {
         died(platform, receipt).await.unwrap_or_else(|error| Finding::unknown(error.to_string()))
     }
     async fn lift(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
-        let Starved { component, before, meanwhile, .. } = recall(receipt)?;
+        let LimitedComponent { component, before, meanwhile, .. } = recall(receipt)?;
         let memory = platform.memory()?;
         if memory.memory(&component).await?.limit != Some(meanwhile) {
             return Ok(()); // it is no longer as the fault left it
@@ -90,7 +90,7 @@ impl Fault for OutOfMemory {
 
 /// The instance that ran is gone, whether or not another runs already.
 async fn died(platform: &dyn Platform, receipt: &Receipt) -> Result<Finding, Error> {
-    let Starved { component, instance, .. } = recall(receipt)?;
+    let LimitedComponent { component, instance, .. } = recall(receipt)?;
     let components = platform.components()?;
     if components.instance(&component).await?.as_ref() != Some(&instance) {
         return Ok(Finding::met());

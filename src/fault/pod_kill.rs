@@ -141,7 +141,7 @@ struct NamedPod {
 #[async_trait]
 impl Fault for PodKill {
     fn nature(&self) -> Nature {
-        Nature::Damage
+        Nature::Crash
     }
     fn needs(&self) -> &'static [Power] {
         &[Power::Cluster]
@@ -196,7 +196,7 @@ impl Fault for PodKill {
         CONFIRM.saturating_add(self.grace.0)
     }
     async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
-        Ok(()) // damage: only recovery repairs it
+        Ok(()) // a restart brings it back
     }
 }
 

@@ -17,29 +17,29 @@ pub const KIND: Kind<dyn Fault> = Kind {
     name: "removed",
     about: "Removes a component's container at once; its disks stay, and the step `start` makes another container.",
     example: "removed: { component: mlflow }",
-    schema: |g| g.subschema_for::<Removed>(),
-    parse: |n, p| read::<Removed>(n, p).map(|k| Box::new(k) as _),
+    schema: |g| g.subschema_for::<ContainerRemoved>(),
+    parse: |n, p| read::<ContainerRemoved>(n, p).map(|k| Box::new(k) as _),
 };
 
 /// Removes a component's container.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Removed {
+struct ContainerRemoved {
     /// The component whose container is removed.
     component: String,
 }
 
 /// The container that is removed, by what identifies it.
 #[derive(Debug, Serialize, Deserialize)]
-struct Gone {
+struct RemovedContainer {
     component: String,
     container: String,
 }
 
 #[async_trait]
-impl Fault for Removed {
+impl Fault for ContainerRemoved {
     fn nature(&self) -> Nature {
-        Nature::Damage
+        Nature::Crash
     }
     fn needs(&self) -> &'static [Power] {
         &[Power::Removal]
@@ -52,19 +52,19 @@ impl Fault for Removed {
         let Some(container) = platform.removal()?.container(&component).await? else {
             return Err(Error::new(format!("cannot remove `{component}`"), "it has no container"));
         };
-        Ok(Receipt(serde_json::json!(Gone { component, container })))
+        Ok(Receipt(serde_json::json!(RemovedContainer { component, container })))
     }
     async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
-        let Gone { component, container } = recall(receipt)?;
+        let RemovedContainer { component, container } = recall(receipt)?;
         platform.removal()?.remove_container(&component, &container).await
     }
     async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {
         let now = async {
-            let gone = recall::<Gone>(receipt)?;
+            let gone = recall::<RemovedContainer>(receipt)?;
             Ok::<_, Error>((platform.removal()?.container(&gone.component).await?, gone))
         };
         match now.await {
-            Ok((Some(now), Gone { component, container })) if now == container => {
+            Ok((Some(now), RemovedContainer { component, container })) if now == container => {
                 Finding::missed(format!("the container of `{component}` is still there"))
             }
             Ok(_) => Finding::met(),
@@ -72,6 +72,6 @@ impl Fault for Removed {
         }
     }
     async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
-        Ok(()) // damage: only recovery mends it
+        Ok(()) // a restart brings it back
     }
 }

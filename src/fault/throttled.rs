@@ -62,7 +62,7 @@ impl TryFrom<ThrottledFile> for Throttled {
 /// Who was throttled; what it may take before and meanwhile, in thousandths of a processor; and how often it had been
 /// held back before.
 #[derive(Debug, Serialize, Deserialize)]
-struct Held {
+struct ThrottledComponent {
     component: String,
     before: Option<u64>,
     meanwhile: u64,
@@ -86,18 +86,18 @@ impl Fault for Throttled {
         if now.limit.is_some_and(|limit| limit <= meanwhile) {
             return Err(Error::new(format!("cannot throttle `{component}`"), "it may take no more already"));
         }
-        let held = Held { component, before: now.limit, meanwhile, throttled: now.throttled };
+        let held = ThrottledComponent { component, before: now.limit, meanwhile, throttled: now.throttled };
         Ok(Receipt(serde_json::json!(held)))
     }
     async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
-        let Held { component, meanwhile, .. } = recall(receipt)?;
+        let ThrottledComponent { component, meanwhile, .. } = recall(receipt)?;
         platform.cpu()?.throttle(&component, Some(meanwhile)).await
     }
     async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {
         took_effect(platform, receipt).await.unwrap_or_else(|error| Finding::unknown(error.to_string()))
     }
     async fn lift(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
-        let Held { component, before, meanwhile, .. } = recall(receipt)?;
+        let ThrottledComponent { component, before, meanwhile, .. } = recall(receipt)?;
         let cpu = platform.cpu()?;
         if cpu.cpu(&component).await?.limit != Some(meanwhile) {
             return Ok(()); // it is no longer as the fault left it
@@ -108,7 +108,7 @@ impl Fault for Throttled {
 
 /// The limit is there, and the kernel has held the component back since.
 async fn took_effect(platform: &dyn Platform, receipt: &Receipt) -> Result<Finding, Error> {
-    let Held { component, meanwhile, throttled, .. } = recall(receipt)?;
+    let ThrottledComponent { component, meanwhile, throttled, .. } = recall(receipt)?;
     let now = platform.cpu()?.cpu(&component).await?;
     Ok(if now.limit != Some(meanwhile) {
         Finding::missed(format!("`{component}` is not held to {meanwhile} thousandths of a processor"))

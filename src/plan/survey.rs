@@ -35,7 +35,7 @@ fn aim(plan: &mut Plan, inventory: &Inventory) -> Vec<String> {
 
 /// What forbids the plan, whatever the environment says: on a standing platform, damage needs a way back.
 fn refusal(plan: &Plan) -> Option<String> {
-    let is_damage = |timed: &&TimedFault| timed.fault.nature() == Nature::Damage;
+    let is_damage = |timed: &&TimedFault| timed.fault.nature() != Nature::Condition;
     let damage = plan.faults.iter().find(is_damage)?;
     (plan.setup.environment.standing() && plan.setup.protect.is_none()).then(|| {
         format!(

@@ -18,15 +18,15 @@ pub const KIND: Kind<dyn Step> = Kind {
     example: "command: { run: 'curl --fail \"$LIFEBOAT_MLFLOW/health\"' }",
     schema,
     parse: |n, p| match n.text() {
-        Some(_) => read::<Text>(n, p).map(|run| Box::new(Command { run }) as _),
-        None => read::<Command>(n, p).map(|k| Box::new(k) as _),
+        Some(_) => read::<Text>(n, p).map(|run| Box::new(CommandStep { run }) as _),
+        None => read::<CommandStep>(n, p).map(|k| Box::new(k) as _),
     },
 };
 
 /// Runs a shell command.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Command {
+struct CommandStep {
     /// What `sh -c` gets; `$LIFEBOAT_MLFLOW`, `$LIFEBOAT_POSTGRES` and the like are set. An output of an earlier step,
     /// `${steps.ID.outputs.NAME}`, acts as a shell variable: it belongs in double quotes, and single quotes keep it
     /// from being expanded.
@@ -34,12 +34,12 @@ struct Command {
 }
 
 fn schema(generator: &mut SchemaGenerator) -> Schema {
-    let map = generator.subschema_for::<Command>();
+    let map = generator.subschema_for::<CommandStep>();
     json_schema!({ "anyOf": [{ "type": "string", "description": "What `sh -c` gets." }, map] })
 }
 
 #[async_trait]
-impl Step for Command {
+impl Step for CommandStep {
     fn texts(&self) -> Vec<(&'static str, &Text)> {
         vec![("run", &self.run)]
     }
@@ -99,7 +99,7 @@ mod tests {
             folder: folder.path(),
             conditions: &nowhere,
         };
-        assert_eq!(Command { run }.carry_out(&context).await.verdict, Verdict::Met);
+        assert_eq!(CommandStep { run }.carry_out(&context).await.verdict, Verdict::Met);
         let said = std::fs::read_to_string(folder.path().join("logs/command.log")).unwrap();
         assert_eq!(said, format!("is {value}||"));
     }

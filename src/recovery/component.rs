@@ -14,8 +14,8 @@ pub const STOP: Kind<dyn Step> = Kind {
     name: "stop",
     about: "Ends a component in good order.",
     example: "stop: { component: mlflow }",
-    schema: |g| g.subschema_for::<Component>(),
-    parse: |n, p| read::<Component>(n, p).map(|on| Box::new(Turn { verb: Verb::Stop, on }) as _),
+    schema: |g| g.subschema_for::<StepComponent>(),
+    parse: |n, p| read::<StepComponent>(n, p).map(|on| Box::new(ComponentStep { verb: Verb::Stop, on }) as _),
 };
 
 /// `start: { component: mlflow }`
@@ -23,8 +23,8 @@ pub const START: Kind<dyn Step> = Kind {
     name: "start",
     about: "Starts a component and waits until it is ready for clients.",
     example: "start: { component: mlflow }",
-    schema: |g| g.subschema_for::<Component>(),
-    parse: |n, p| read::<Component>(n, p).map(|on| Box::new(Turn { verb: Verb::Start, on }) as _),
+    schema: |g| g.subschema_for::<StepComponent>(),
+    parse: |n, p| read::<StepComponent>(n, p).map(|on| Box::new(ComponentStep { verb: Verb::Start, on }) as _),
 };
 
 /// `restart: { component: mlflow }`
@@ -32,14 +32,14 @@ pub const RESTART: Kind<dyn Step> = Kind {
     name: "restart",
     about: "Ends a component in good order and starts it again.",
     example: "restart: { component: mlflow }",
-    schema: |g| g.subschema_for::<Component>(),
-    parse: |n, p| read::<Component>(n, p).map(|on| Box::new(Turn { verb: Verb::Restart, on }) as _),
+    schema: |g| g.subschema_for::<StepComponent>(),
+    parse: |n, p| read::<StepComponent>(n, p).map(|on| Box::new(ComponentStep { verb: Verb::Restart, on }) as _),
 };
 
 /// A component of the environment.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Component {
+struct StepComponent {
     /// The component's name.
     component: String,
 }
@@ -51,13 +51,13 @@ enum Verb {
     Restart,
 }
 
-struct Turn {
+struct ComponentStep {
     verb: Verb,
-    on: Component,
+    on: StepComponent,
 }
 
 #[async_trait]
-impl Step for Turn {
+impl Step for ComponentStep {
     fn needs(&self) -> &'static [Power] {
         &[Power::Components]
     }

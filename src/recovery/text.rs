@@ -23,10 +23,10 @@ pub struct Reference {
 
 /// A text that may refer to outputs of earlier steps.
 #[derive(Debug, Clone)]
-pub struct Text(Vec<Part>);
+pub struct Text(Vec<TextPart>);
 
 #[derive(Debug, Clone)]
-enum Part {
+enum TextPart {
     Plain(String),
     Output(Reference),
 }
@@ -36,14 +36,14 @@ const OPEN: &str = "${steps.";
 impl Text {
     /// The outputs that it refers to.
     pub fn references(&self) -> impl Iterator<Item = &Reference> {
-        self.0.iter().filter_map(|part| if let Part::Output(reference) = part { Some(reference) } else { None })
+        self.0.iter().filter_map(|part| if let TextPart::Output(reference) = part { Some(reference) } else { None })
     }
 
     /// As a plain text; an output that is not there is an empty text.
     pub fn plain(&self, outputs: &Outputs) -> String {
-        let part = |part: &Part| match part {
-            Part::Plain(text) => text.clone(),
-            Part::Output(reference) => outputs.get(reference).cloned().unwrap_or_default(),
+        let part = |part: &TextPart| match part {
+            TextPart::Plain(text) => text.clone(),
+            TextPart::Output(reference) => outputs.get(reference).cloned().unwrap_or_default(),
         };
         self.0.iter().map(part).collect()
     }
@@ -54,8 +54,8 @@ impl Text {
         let (mut command, mut variables) = (String::new(), vec![]);
         for part in &self.0 {
             match part {
-                Part::Plain(text) => command.push_str(text),
-                Part::Output(reference) => {
+                TextPart::Plain(text) => command.push_str(text),
+                TextPart::Output(reference) => {
                     let name = format!("LIFEBOAT_OUTPUT_{}", variables.len() + 1);
                     command.extend(["${", &name, "}"]);
                     variables.push((name, outputs.get(reference).cloned().unwrap_or_default().into()));
@@ -77,11 +77,11 @@ impl std::str::FromStr for Text {
             let Some([step, "outputs", output]) = words.as_deref() else {
                 return Err(format!("`{OPEN}{inner}` is no output, such as ${{steps.restore-postgres.outputs.point}}"));
             };
-            parts.push(Part::Plain(plain.to_owned()));
-            parts.push(Part::Output(Reference { step: (*step).to_owned(), output: (*output).to_owned() }));
+            parts.push(TextPart::Plain(plain.to_owned()));
+            parts.push(TextPart::Output(Reference { step: (*step).to_owned(), output: (*output).to_owned() }));
             rest = after;
         }
-        parts.push(Part::Plain(rest.to_owned()));
+        parts.push(TextPart::Plain(rest.to_owned()));
         Ok(Self(parts))
     }
 }

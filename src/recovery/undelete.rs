@@ -5,7 +5,7 @@
 //! time is compared, so the server's clock has to agree with ours within the margin.
 
 use super::{Step, StepContext};
-use crate::client::versions::{self, Doomed, Version};
+use crate::client::versions::{self, ObjectToDelete, S3Version};
 use crate::client::{Error, s3};
 use crate::environment::{Objects, Power};
 use crate::kind::Kind;
@@ -86,7 +86,7 @@ fn tell(finding: Finding, planned: usize, failed: usize) -> Finding {
 
 /// What is to be taken away.
 #[derive(Debug, Default, PartialEq)]
-struct Plan {
+struct UndeletePlan {
     /// The disaster's markers, by the key that they hide.
     markers: BTreeMap<String, Vec<String>>,
     /// Keys that were deleted and have no version left; their markers stay, as they bring nothing back.
@@ -94,11 +94,11 @@ struct Plan {
 }
 
 /// Finds the keys that a marker of the disaster hides and that nobody had deleted before.
-fn plan(all: Vec<Version>, begin: Timestamp, end: Timestamp) -> Plan {
-    let mut keys: BTreeMap<String, Vec<Version>> = BTreeMap::new();
+fn plan(all: Vec<S3Version>, begin: Timestamp, end: Timestamp) -> UndeletePlan {
+    let mut keys: BTreeMap<String, Vec<S3Version>> = BTreeMap::new();
     all.into_iter().for_each(|version| keys.entry(version.key.clone()).or_default().push(version));
-    let mut plan = Plan::default();
-    let of_disaster = |version: &Version| version.marker && version.from <= end && version.to >= begin;
+    let mut plan = UndeletePlan::default();
+    let of_disaster = |version: &S3Version| version.marker && version.from <= end && version.to >= begin;
     for (key, versions) in keys {
         let (markers, rest): (Vec<_>, Vec<_>) = versions.into_iter().partition(of_disaster);
         if !markers.iter().any(|marker| marker.latest) {
@@ -114,10 +114,10 @@ fn plan(all: Vec<Version>, begin: Timestamp, end: Timestamp) -> Plan {
 }
 
 /// Takes the markers away and looks; answers the keys that did not come back, each with its reason.
-async fn carry_out(objects: &dyn Objects, prefix: &str, plan: Plan) -> Result<BTreeMap<String, String>, Error> {
+async fn carry_out(objects: &dyn Objects, prefix: &str, plan: UndeletePlan) -> Result<BTreeMap<String, String>, Error> {
     let (client, bucket) = (objects.s3(), objects.bucket());
     let markers = plan.markers.iter().flat_map(|(key, ids)| ids.iter().map(|id| (key.clone(), Some(id.clone()))));
-    let refused = versions::delete(client, bucket, &markers.collect::<Vec<Doomed>>()).await?;
+    let refused = versions::delete(client, bucket, &markers.collect::<Vec<ObjectToDelete>>()).await?;
     let refused: BTreeMap<_, _> = refused.into_iter().collect();
     let there: BTreeSet<_> = s3::list(client, bucket, prefix).await?.into_iter().map(|(key, _)| key).collect();
     let absent = plan.markers.into_keys().filter(|key| !there.contains(key));
@@ -137,7 +137,7 @@ mod tests {
     /// Entries of one key, newest first, as `o` for a version and `x` for a marker, each with its second.
     fn planned(entries: &[(char, i64)]) -> (Vec<String>, bool) {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let version = |(index, (what, second)): (usize, &(char, i64))| Version {
+        let version = |(index, (what, second)): (usize, &(char, i64))| S3Version {
             key: "k".into(),
             id: format!("{what}{second}"),
             marker: *what == 'x',

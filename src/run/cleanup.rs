@@ -100,7 +100,7 @@ async fn lift(platform: &dyn Platform, plan: &Node, intended: &BTreeMap<usize, R
         let written = plan.get("faults").map(Node::items).and_then(|faults| faults.get(*index)?.get("fault"));
         let fault = written.and_then(|node| pick("fault", FAULTS, node, &mut vec![]));
         let lifted = match fault {
-            Some(fault) if fault.nature() == Nature::Damage => Ok(()),
+            Some(fault) if fault.nature() != Nature::Condition => Ok(()),
             Some(fault) => fault.lift(platform, receipt).await,
             None => Err(Error::new(format!("fault {index}"), "the plan does not say what it is")),
         };

@@ -137,7 +137,7 @@ impl Conditions for LiveRun<'_> {
         let intended: Vec<_> = self.intended.lock().await.drain(..).collect();
         for (index, receipt) in intended.into_iter().rev() {
             let fault = &self.plan.faults[index].fault;
-            if fault.nature() == Nature::Damage {
+            if fault.nature() != Nature::Condition {
                 continue;
             }
             let lifted = tokio::time::timeout(LIFT, fault.lift(self.platform.as_ref(), &receipt)).await;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
-use lifeboat::client::versions::{self, Version};
+use lifeboat::client::versions::{self, S3Version};
 use lifeboat::client::{Error, s3};
 use lifeboat::clock::wall;
 use lifeboat::environment::{Environment, Journal, Objects, Platform, RunContext, local};
@@ -79,7 +79,7 @@ impl Fixture {
         keys.into_iter().map(|(key, _)| key.strip_prefix("artifacts/").unwrap().to_owned()).collect()
     }
 
-    async fn versions(&self) -> Vec<Version> {
+    async fn versions(&self) -> Vec<S3Version> {
         versions::list(self.objects().s3(), self.objects().bucket(), "").await.unwrap()
     }
 

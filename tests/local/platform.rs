@@ -39,8 +39,8 @@ impl Fixture {
         let left = process::marked("LIFEBOAT_RUN", &self.run_context.run, "LIFEBOAT_COMPONENT");
         assert!(left.is_empty(), "{left:?}");
         for receipt in self.notes.0.lock().unwrap().iter() {
-            let born: Option<process::Born> = serde_json::from_value(receipt.0["process"].clone()).ok();
-            assert!(!born.is_some_and(process::Born::lives), "{receipt:?}");
+            let identity: Option<process::ProcessIdentity> = serde_json::from_value(receipt.0["process"].clone()).ok();
+            assert!(!identity.is_some_and(process::ProcessIdentity::lives), "{receipt:?}");
         }
         assert!(!store::state().join(&self.run_context.run).exists());
     }

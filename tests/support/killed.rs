@@ -7,7 +7,7 @@
 
 use super::services;
 use kube::Client;
-use lifeboat::client::process::Born;
+use lifeboat::client::process::ProcessIdentity;
 use lifeboat::model::{Fact, Phase};
 use lifeboat::store;
 use std::fs;
@@ -72,10 +72,10 @@ impl Site {
         let Some(run) = run else { return left };
         for line in &lines {
             if let Fact::Creating(receipt) = &line.fact
-                && let Ok(born) = serde_json::from_value::<Born>(receipt.0["process"].clone())
-                && born.lives()
+                && let Ok(identity) = serde_json::from_value::<ProcessIdentity>(receipt.0["process"].clone())
+                && identity.lives()
             {
-                left.push(format!("process {}", born.pid));
+                left.push(format!("process {}", identity.pid));
             }
         }
         let marked = lifeboat::client::process::marked("LIFEBOAT_RUN", run, "LIFEBOAT_COMPONENT");

@@ -2,7 +2,7 @@
 //!
 //! `pg_restore --list` is content with half a dump (seen with PostgreSQL 15), so the verification reads every block.
 
-use super::manifest::{Content, DUMP, Manifest, Unfinished};
+use super::manifest::{DUMP, DatabaseContent, PointManifest, UnfinishedPoint};
 use super::{blocking, connect, execute, literal};
 use crate::client::{Ended, Error, ErrorKind, Running, chain};
 use crate::clock::{self, Clock};
@@ -23,7 +23,7 @@ pub async fn backup(sql: &dyn Sql, repository: &Path, id: &str, clock: &Clock) -
     let what = format!("backup of database `{}`", sql.database());
     let client = connect(sql, sql.database()).await?;
     let folder =
-        Unfinished::create(repository.join(format!("{id}.partial"))).map_err(|e| Error::caused_by(&what, e))?;
+        UnfinishedPoint::create(repository.join(format!("{id}.partial"))).map_err(|e| Error::caused_by(&what, e))?;
     execute(&client, &what, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let name: String = value(&client, "SELECT pg_export_snapshot()").await?;
     let (snapshot, taken_at) = (clock.now(), clock::wall());
@@ -35,7 +35,7 @@ pub async fn backup(sql: &dyn Sql, repository: &Path, id: &str, clock: &Clock) -
         return Err(Error::new(what, format!("`{}` reads back otherwise than it was written", path.display())));
     }
     let tool = version(sql).await?;
-    let manifest = Manifest { schema: 1, digest, bytes, content, snapshot, taken_at, tool };
+    let manifest = PointManifest { schema: 1, digest, bytes, content, snapshot, taken_at, tool };
     let to = repository.join(id);
     blocking(&what, move || {
         manifest.write(&folder.path)?;
@@ -116,7 +116,7 @@ fn refusal(what: impl Into<String>, ended: &Ended) -> Error {
     if old { error.hint("use client tools of the server's version") } else { error }
 }
 
-async fn content(client: &Client, database: &str) -> Result<Content, Error> {
+async fn content(client: &Client, database: &str) -> Result<DatabaseContent, Error> {
     let row = client
         .query_one(
             "SELECT pg_get_userbyid(datdba)::text, pg_encoding_to_char(encoding)::text, datcollate::text, \
@@ -129,7 +129,7 @@ async fn content(client: &Client, database: &str) -> Result<Content, Error> {
         .map_err(|e| Error::caused_by(format!("cannot read what `{database}` is"), e))?;
     let revisions = "SELECT string_agg(version_num, ',') FROM public.alembic_version";
     let alembic = if row.get(6) { value(client, revisions).await? } else { None };
-    Ok(Content {
+    Ok(DatabaseContent {
         database: database.to_owned(),
         owner: row.get(0),
         encoding: row.get(1),

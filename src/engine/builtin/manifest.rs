@@ -17,7 +17,7 @@ pub const MANIFEST: &str = "manifest.json";
 
 /// What a point holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Manifest {
+pub struct PointManifest {
     /// Version of this shape.
     pub schema: u32,
     /// BLAKE3 of the dump's file.
@@ -25,7 +25,7 @@ pub struct Manifest {
     /// The dump's file in bytes.
     pub bytes: u64,
     /// What the server said in the dump's snapshot.
-    pub content: Content,
+    pub content: DatabaseContent,
     /// The latest moment of the snapshot, on the run's clock.
     pub snapshot: Moment,
     /// The same in wall time.
@@ -36,7 +36,7 @@ pub struct Manifest {
 
 /// What the server said of its database in one snapshot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Content {
+pub struct DatabaseContent {
     /// The database's name.
     pub database: String,
     /// Its owner.
@@ -57,7 +57,7 @@ pub struct Content {
     pub rows: BTreeMap<String, i64>,
 }
 
-impl Manifest {
+impl PointManifest {
     /// Reads a point's manifest; the error names the file.
     pub fn read(folder: &Path) -> Result<Self, String> {
         let path = folder.join(MANIFEST);
@@ -75,13 +75,13 @@ impl Manifest {
 
 /// A point's folder while it is being filled; dropped unfinished, it is removed.
 #[derive(Debug)]
-pub struct Unfinished {
+pub struct UnfinishedPoint {
     /// Where to write.
     pub path: PathBuf,
     done: bool,
 }
 
-impl Unfinished {
+impl UnfinishedPoint {
     /// Makes the folder, anew.
     pub fn create(path: PathBuf) -> io::Result<Self> {
         if path.exists() {
@@ -105,7 +105,7 @@ impl Unfinished {
     }
 }
 
-impl Drop for Unfinished {
+impl Drop for UnfinishedPoint {
     fn drop(&mut self) {
         if !self.done {
             let _ = fs::remove_dir_all(&self.path); // a leftover is never listed, and the next backup removes it

@@ -9,7 +9,7 @@ mod dump;
 mod manifest;
 mod restore;
 
-pub(super) use manifest::Unfinished;
+pub(super) use manifest::UnfinishedPoint;
 
 use super::Engine;
 use crate::client::Error;

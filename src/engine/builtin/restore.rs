@@ -4,7 +4,7 @@
 //! partial data from a database that is still being filled (seen with MLflow 3.17), hence the side database.
 
 use super::dump::{feed, rows};
-use super::manifest::{Content, DUMP, Manifest};
+use super::manifest::{DUMP, DatabaseContent, PointManifest};
 use super::{blocking, connect, execute, literal, quoted};
 use crate::client::Error;
 use crate::clock::Stopwatch;
@@ -17,7 +17,7 @@ use tokio_postgres::Client;
 
 /// Restores the point that lies in `folder`; a error is a restore that did not work.
 pub async fn restore(sql: &dyn Sql, folder: &Path) -> Result<Finding, Error> {
-    let manifest = match Manifest::read(folder) {
+    let manifest = match PointManifest::read(folder) {
         Ok(manifest) => manifest,
         Err(reason) => return Ok(Finding::missed(reason)),
     };
@@ -26,7 +26,7 @@ pub async fn restore(sql: &dyn Sql, folder: &Path) -> Result<Finding, Error> {
         return Ok(Finding::missed(reason));
     }
     laps.lap("verify");
-    let names = Names::of(sql.database())?;
+    let names = RestoreNames::of(sql.database())?;
     let server = connect(sql, "postgres").await?;
     drop_database(&server, &names.side).await?;
     let filled = match fill(sql, &server, &names, folder, &manifest, &mut laps).await {
@@ -50,7 +50,7 @@ pub async fn restore(sql: &dyn Sql, folder: &Path) -> Result<Finding, Error> {
 }
 
 /// What is wrong with the dump's file, in one sentence.
-async fn flaw(folder: &Path, manifest: &Manifest) -> Result<Option<String>, Error> {
+async fn flaw(folder: &Path, manifest: &PointManifest) -> Result<Option<String>, Error> {
     let path = folder.join(DUMP);
     let named = format!("`{}`", path.display());
     let read = blocking(&named, move || {
@@ -74,12 +74,12 @@ async fn flaw(folder: &Path, manifest: &Manifest) -> Result<Option<String>, Erro
 async fn fill(
     sql: &dyn Sql,
     server: &Client,
-    names: &Names,
+    names: &RestoreNames,
     folder: &Path,
-    manifest: &Manifest,
+    manifest: &PointManifest,
     laps: &mut Laps,
 ) -> Result<Option<String>, Error> {
-    let Content { owner, encoding, collate, ctype, rows: expected, .. } = &manifest.content;
+    let DatabaseContent { owner, encoding, collate, ctype, rows: expected, .. } = &manifest.content;
     let create = format!(
         "CREATE DATABASE {} TEMPLATE template0 OWNER {} ENCODING {} LC_COLLATE {} LC_CTYPE {}",
         quoted(&names.side),
@@ -103,7 +103,7 @@ async fn fill(
 }
 
 /// Puts the side database in the live one's place. Both renames are one transaction: a crash leaves either state.
-async fn swap(server: &Client, names: &Names) -> Result<(), Error> {
+async fn swap(server: &Client, names: &RestoreNames) -> Result<(), Error> {
     let (live, side, before) = (quoted(&names.live), quoted(&names.side), quoted(&names.before));
     let what = format!("cannot swap database `{}`", names.live);
     drop_database(server, &names.before).await?;
@@ -156,13 +156,13 @@ fn difference(expected: &BTreeMap<String, i64>, found: &BTreeMap<String, i64>) -
 }
 
 /// The three databases of a restore.
-struct Names {
+struct RestoreNames {
     live: String,
     side: String,
     before: String,
 }
 
-impl Names {
+impl RestoreNames {
     fn of(live: &str) -> Result<Self, Error> {
         let name = |suffix| format!("{live}_lifeboat_{suffix}");
         let names = Self { live: live.to_owned(), side: name("restore"), before: name("before") };
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_name_that_postgresql_would_cut_off_is_refused() {
-        assert!(Names::of("mlflow").is_ok());
-        assert!(Names::of(&"x".repeat(50)).is_err());
+        assert!(RestoreNames::of("mlflow").is_ok());
+        assert!(RestoreNames::of(&"x".repeat(50)).is_err());
     }
 }

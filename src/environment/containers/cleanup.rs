@@ -35,8 +35,8 @@ pub async fn remove(run_context: &RunContext, receipts: &[Receipt]) -> Vec<Strin
     }
     let mut left = vec![];
     for (address, things) in named {
-        let swept = async { attempt(&ContainerEngine::at(address)?, run_context).await }.await;
-        match swept {
+        let removed = async { attempt(&ContainerEngine::at(address)?, run_context).await }.await;
+        match removed {
             Ok(more) => left.extend(more),
             Err(error) => left.extend(things.iter().map(|thing| format!("{thing}: {error}"))),
         }
@@ -47,9 +47,9 @@ pub async fn remove(run_context: &RunContext, receipts: &[Receipt]) -> Vec<Strin
 }
 
 /// Removes all that carries the run's label; answers what could not be removed.
-pub async fn sweep(engine: &ContainerEngine, run_context: &RunContext) -> Vec<String> {
-    let swept = attempt(engine, run_context).await;
-    let mut left = swept.unwrap_or_else(|error| vec![format!("what the run made on `{}`: {error}", engine.address)]);
+pub async fn remove_labelled(engine: &ContainerEngine, run_context: &RunContext) -> Vec<String> {
+    let removed = attempt(engine, run_context).await;
+    let mut left = removed.unwrap_or_else(|error| vec![format!("what the run made on `{}`: {error}", engine.address)]);
     left.extend(delete_file(&passfile(&run_context.run)));
     left
 }

@@ -3,9 +3,9 @@
 //! The engine's own rule decides what comes back by itself: by default a process that dies is started again. What was
 //! killed or stopped through the engine stays down until it is started, whatever the rule.
 
+use super::container_spec::{self, ContainerSpec, SHARED_MEMORY};
 use super::labels::{COMPONENT, DISK, RUN, labels, receipt};
 use super::network;
-use super::recipe::{self, Recipe, SHARED_MEMORY};
 use super::restart::Restart;
 use crate::client::containers::{ContainerEngine, ask, settle, tail};
 use crate::client::process::POLL;
@@ -35,11 +35,11 @@ const EFFECT: Duration = Duration::from_secs(10);
 const DEATHS: i64 = 3;
 
 /// A component of the platform.
-pub struct Component {
+pub struct ComponentContainer {
     pub(super) engine: ContainerEngine,
     pub(super) run: String,
     secrets: Secrets,
-    recipe: Recipe,
+    spec: ContainerSpec,
     /// Its name.
     pub name: &'static str,
     /// Its container's name.
@@ -48,18 +48,18 @@ pub struct Component {
     pub port: u16,
 }
 
-impl Component {
+impl ComponentContainer {
     /// Makes its volumes and its container, starts it and connects it; it need not serve yet.
     pub async fn create(
         engine: &ContainerEngine,
         run: &str,
-        recipe: Recipe,
+        spec: ContainerSpec,
         secrets: &Secrets,
         journal: &dyn Journal,
     ) -> Result<Self, Error> {
-        let container = format!("{run}-{}", recipe.name);
-        let (engine, run, secrets, name) = (engine.clone(), run.to_owned(), secrets.clone(), recipe.name);
-        let mut this = Self { engine, run, secrets, recipe, name, container, port: ports::free()? };
+        let container = format!("{run}-{}", spec.name);
+        let (engine, run, secrets, name) = (engine.clone(), run.to_owned(), secrets.clone(), spec.name);
+        let mut this = Self { engine, run, secrets, spec, name, container, port: ports::free()? };
         for volume in this.volumes() {
             journal.creating(receipt(&this.engine, "volume", &volume)).await?;
         }
@@ -88,7 +88,7 @@ impl Component {
             ask(what, self.engine.docker.create_volume(request)).await?;
         }
         let made = async {
-            start(&self.recipe, &self.run, &self.container, self.port).await?;
+            start(&self.spec, &self.run, &self.container, self.port).await?;
             network::join(&self.engine, &self.run, self.name).await
         };
         let Err(error) = made.await else { return Ok(()) };
@@ -110,7 +110,7 @@ impl Component {
 
     /// The names of its volumes.
     pub(super) fn volumes(&self) -> impl Iterator<Item = String> {
-        (0..self.recipe.volumes.len()).map(|number| volume(&self.container, number))
+        (0..self.spec.volumes.len()).map(|number| volume(&self.container, number))
     }
 
     /// What identifies the running instance.
@@ -152,11 +152,11 @@ impl Component {
 
     /// Waits until it serves.
     pub async fn served(&self) -> Result<(), Error> {
-        let deadline = Deadline::within(self.recipe.patience);
+        let deadline = Deadline::within(self.spec.start_limit);
         let gone = || Error::new(self.cannot("start"), "its container is gone");
         let first = self.look().await?.ok_or_else(gone)?;
         loop {
-            let answer = recipe::serves(self.name, self.port, &self.secrets).await;
+            let answer = container_spec::serves(self.name, self.port, &self.secrets).await;
             // Asked after the answer: an answer counts only if ours was there to give it.
             let seen = self.look().await?.ok_or_else(gone)?;
             let error = match answer {
@@ -170,7 +170,7 @@ impl Component {
             }
             if deadline.passed() {
                 let log = tail(&self.engine, &self.container).await;
-                let limit = self.recipe.patience.as_secs();
+                let limit = self.spec.start_limit.as_secs();
                 let why = format!("not ready within {limit} s ({error}); its log: {log}");
                 return Err(Error::new(self.cannot("start"), why));
             }
@@ -209,13 +209,13 @@ impl Component {
         }
     }
 
-    async fn look(&self) -> Result<Option<ContainerLook>, Error> {
+    async fn look(&self) -> Result<Option<ContainerStatus>, Error> {
         let Some(found) = self.engine.inspect(&self.container).await? else { return Ok(None) };
         let state = found.state.unwrap_or_default();
-        Ok(Some(ContainerLook::of(&found.id.unwrap_or_default(), &state, found.restart_count.unwrap_or(0))))
+        Ok(Some(ContainerStatus::of(&found.id.unwrap_or_default(), &state, found.restart_count.unwrap_or(0))))
     }
 
-    pub(super) async fn until(&self, verb: &str, done: impl Fn(Option<&ContainerLook>) -> bool) -> Result<(), Error> {
+    pub(super) async fn until(&self, verb: &str, done: impl Fn(Option<&ContainerStatus>) -> bool) -> Result<(), Error> {
         let effect = async || match self.look().await {
             Ok(seen) => done(seen.as_ref()).then_some(Ok(())).ok_or(()),
             Err(error) => Ok(Err(error)),
@@ -230,7 +230,7 @@ impl Component {
 }
 
 /// A container's state, as far as it counts here.
-pub(super) struct ContainerLook {
+pub(super) struct ContainerStatus {
     pub(super) id: String,
     instance: Option<String>,
     frozen: bool,
@@ -240,7 +240,7 @@ pub(super) struct ContainerLook {
     how: String,
 }
 
-impl ContainerLook {
+impl ContainerStatus {
     fn of(id: &str, state: &ContainerState, restarts: i64) -> Self {
         let restarting = state.restarting == Some(true);
         // A container that waits for its restart counts as running for the engine, but nothing runs in it.
@@ -259,28 +259,28 @@ impl ContainerLook {
 }
 
 /// Starts a new container.
-async fn start(recipe: &Recipe, run: &str, container: &str, port: u16) -> Result<(), Error> {
-    let what = format!("cannot start `{}`", recipe.name);
+async fn start(spec: &ContainerSpec, run: &str, container: &str, port: u16) -> Result<(), Error> {
+    let what = format!("cannot start `{}`", spec.name);
     let mut labels = labels(run);
-    labels.insert(COMPONENT.into(), recipe.name.into());
-    let (path, text, mode) = &recipe.file;
-    let (front, inner, restart) = (network::front(run), recipe.port, recipe.restart);
-    let mut request: ContainerRequest<GenericImage> = image(&recipe.image)
+    labels.insert(COMPONENT.into(), spec.name.into());
+    let (path, text, mode) = &spec.file;
+    let (front, inner, restart) = (network::front(run), spec.port, spec.restart);
+    let mut request: ContainerRequest<GenericImage> = image(&spec.image)
         .with_container_name(container)
         .with_labels(labels)
-        .with_cmd(recipe.arguments.clone())
+        .with_cmd(spec.arguments.clone())
         .with_copy_to(CopyTargetOptions::new(*path).with_mode(*mode), text.clone().into_bytes())
         .with_host_config_modifier(move |host| configure(host, &front, inner, port, restart))
         // The crate would remove the container when its value is dropped. But a platform may be kept, and one that
         // is removed leaves its logs first: so removal is ours, by label.
         .with_reuse(ReuseDirective::Always);
-    for (name, value) in &recipe.environment {
+    for (name, value) in &spec.environment {
         request = request.with_env_var(*name, value);
     }
-    for (number, path) in recipe.volumes.iter().enumerate() {
+    for (number, path) in spec.volumes.iter().enumerate() {
         request = request.with_mount(Mount::volume_mount(volume(container, number), *path));
     }
-    if let Some(user) = recipe.user {
+    if let Some(user) = spec.user {
         request = request.with_user(user);
     }
     match timeout(MADE, request.start()).await {

@@ -3,7 +3,7 @@
 //! Each is told by what identifies it for good: a container by its id, a volume, whose name is used again, by a label
 //! that no other has. What does not carry the run's label is not ours and is never touched.
 
-use super::component::Component;
+use super::component::ComponentContainer;
 use super::labels::{DISK, RUN};
 use crate::client::Error;
 use crate::client::containers::{ask, settle, status};
@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use testcontainers::bollard::models::Volume;
 use testcontainers::bollard::query_parameters::{RemoveContainerOptionsBuilder, RemoveVolumeOptionsBuilder};
 
-impl Component {
+impl ComponentContainer {
     /// What identifies its container, whether it runs or not.
     pub async fn id(&self) -> Result<Option<String>, Error> {
         Ok(self.engine.inspect(&self.container).await?.and_then(|found| found.id))

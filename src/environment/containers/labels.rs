@@ -3,7 +3,7 @@
 //! Apart because what carries no label of the run belongs to somebody else and is never touched.
 
 use crate::client::containers::ContainerEngine;
-use crate::client::process::Born;
+use crate::client::process::ProcessIdentity;
 use crate::model::Receipt;
 use serde_json::json;
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ const OWNER_START: &str = "dev.lifeboat.owner-start";
 /// The labels of all that is made for a run.
 pub fn labels(run: &str) -> HashMap<String, String> {
     let own = std::process::id();
-    let start = Born::of(own).map_or(0, |born| born.start);
+    let start = ProcessIdentity::of(own).map_or(0, |identity| identity.start);
     [(RUN, run.to_owned()), (OWNER, own.to_string()), (OWNER_START, start.to_string())]
         .map(|(name, value)| (name.to_owned(), value))
         .into()
@@ -48,7 +48,8 @@ mod tests {
     fn everything_says_whose_it_is() {
         let labels = labels("some-run");
         assert_eq!(labels[RUN], "some-run");
-        let born = Born { pid: labels[OWNER].parse().unwrap(), start: labels[OWNER_START].parse().unwrap() };
-        assert!(born.lives(), "{labels:?}");
+        let identity =
+            ProcessIdentity { pid: labels[OWNER].parse().unwrap(), start: labels[OWNER_START].parse().unwrap() };
+        assert!(identity.lives(), "{labels:?}");
     }
 }

@@ -5,13 +5,13 @@
 
 mod cleanup;
 mod component;
+mod container_spec;
 mod cpu;
 mod disks;
 mod labels;
 mod memory;
 mod network;
 mod platform;
-mod recipe;
 mod restart;
 mod survey;
 
@@ -61,7 +61,7 @@ impl Environment for Containers {
     }
 
     fn inventory(&self) -> Inventory {
-        let disks = |component| recipe::volumes(component).iter().map(move |path| Thing::disk(path, component));
+        let disks = |component| container_spec::volumes(component).iter().map(move |path| Thing::disk(path, component));
         let things = stack::COMPONENTS.into_iter().flat_map(disks).collect();
         Inventory { things, ..Inventory::of(stack::COMPONENTS) }
     }
@@ -76,7 +76,7 @@ impl Environment for Containers {
         match Box::pin(made).await {
             Ok(platform) => Ok(Arc::new(platform)),
             Err(error) => {
-                cleanup::sweep(&engine, run).await; // what is left is found again by the receipts
+                cleanup::remove_labelled(&engine, run).await; // what is left is found again by the receipts
                 Err(error)
             }
         }

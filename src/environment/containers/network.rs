@@ -4,8 +4,8 @@
 //! network of their own for that, which leads nowhere else. So two of them can be cut off from each other while
 //! clients outside still reach both, and no port of this machine changes.
 
+use super::container_spec::inner_port;
 use super::labels::{labels, receipt};
-use super::recipe::inner_port;
 use crate::client::Error;
 use crate::client::containers::{ContainerEngine, ask, exec, settle};
 use crate::environment::Journal;

@@ -1,7 +1,7 @@
 //! The live platform of containers: made in order, and the powers over it.
 
-use super::component::Component;
-use super::recipe::{self, administrator, endpoint};
+use super::component::ComponentContainer;
+use super::container_spec::{self, administrator, endpoint};
 use super::{Containers, cleanup, cpu, memory, network};
 use crate::client::containers::{ContainerEngine, exec};
 use crate::client::{Error, Running};
@@ -22,7 +22,7 @@ pub struct ContainersPlatform {
     engine: ContainerEngine,
     run_context: RunContext,
     keep: bool,
-    components: [Component; 3],
+    components: [ComponentContainer; 3],
     secrets: Secrets,
     endpoints: Endpoints,
     s3: aws_sdk_s3::Client,
@@ -47,17 +47,17 @@ impl ContainersPlatform {
         network::create(engine, run, journal).await?;
 
         journal.progress("starting PostgreSQL, the S3 server and MLflow, which makes its tables");
-        let component = async |recipe| {
-            let component = Component::create(engine, run, recipe, &secrets, journal).await?;
+        let component = async |spec| {
+            let component = ComponentContainer::create(engine, run, spec, &secrets, journal).await?;
             component.served().await.map(|()| component)
         };
         let bucket = async {
-            let s3 = component(recipe::s3(images, *restart, &secrets)).await?;
+            let s3 = component(container_spec::s3(images, *restart, &secrets)).await?;
             stack::create_bucket(&endpoint(s3.port), &secrets).await.map(|()| s3)
         };
         // All at once: when MLflow's interpreter has come to ask for the database, that has long been made.
-        let postgres = component(recipe::postgres(images, *restart, &secrets));
-        let mlflow = component(recipe::mlflow(images, *restart, &secrets));
+        let postgres = component(container_spec::postgres(images, *restart, &secrets));
+        let mlflow = component(container_spec::mlflow(images, *restart, &secrets));
         let (postgres, s3, mlflow) = tokio::try_join!(postgres, bucket, mlflow)?;
         let endpoints = Endpoints {
             mlflow: Some(endpoint(mlflow.port)),
@@ -72,12 +72,12 @@ impl ContainersPlatform {
         Ok(Self { engine, run_context, keep: *keep, components, secrets, endpoints, s3: client, tools })
     }
 
-    fn component(&self, name: &str) -> Result<&Component, Error> {
+    fn component(&self, name: &str) -> Result<&ComponentContainer, Error> {
         let known = || Error::new(format!("no component `{name}`"), format!("known: {}", stack::COMPONENTS.join(", ")));
         self.components.iter().find(|component| component.name == name).ok_or_else(known)
     }
 
-    fn postgres(&self) -> &Component {
+    fn postgres(&self) -> &ComponentContainer {
         &self.components[0]
     }
 }
@@ -129,7 +129,7 @@ impl Platform for ContainersPlatform {
     }
 
     async fn remove(&self) -> Vec<String> {
-        cleanup::sweep(&self.engine, &self.run_context).await
+        cleanup::remove_labelled(&self.engine, &self.run_context).await
     }
 }
 

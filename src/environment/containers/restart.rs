@@ -32,14 +32,14 @@ impl From<Restart> for RestartPolicyNameEnum {
 
 impl<'de> Deserialize<'de> for Restart {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader)
+        deserializer.deserialize_any(RestartVisitor)
     }
 }
 
 /// Reads its words; a plain `no` is read as the opposite of true.
-struct Reader;
+struct RestartVisitor;
 
-impl Visitor<'_> for Reader {
+impl Visitor<'_> for RestartVisitor {
     type Value = Restart;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {

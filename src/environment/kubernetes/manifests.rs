@@ -157,7 +157,7 @@ mod tests {
         let mlflow = of(&objects, "Deployment", "mlflow");
         let container = &mlflow["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["args"], json!(arguments()));
-        let key = stack::Key { access: "key".into(), secret: "secret".into() };
+        let key = stack::AccessKey { access: "key".into(), secret: "secret".into() };
         let config = of(&objects, "ConfigMap", CONFIG)["data"].as_object().unwrap();
         let secret = of(&objects, "Secret", SECRET)["stringData"].as_object().unwrap();
         for (name, value) in stack::mlflow_variables("http://s3.lifeboat-a-20250101t000000-beef-store:7070", &key) {

@@ -9,7 +9,7 @@ use crate::client::Error;
 use crate::client::kubernetes::nodes::ready;
 use crate::client::kubernetes::permission::denied;
 use crate::client::kubernetes::{COMPONENT, ask, made};
-use crate::environment::images::{Images, Set};
+use crate::environment::images::{ImageSet, Images};
 use crate::environment::{Inventory, Permission, RunContext, Survey, Thing, stack};
 use k8s_openapi::api::core::v1::{Namespace, Node};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -107,7 +107,7 @@ async fn nodes(client: &Client, settings: &Kubernetes, survey: &mut Survey) -> R
     let thing = |node: &Node| Thing { kind: "node".into(), name: node.name_any(), labels: node.labels().clone() };
     inventory.things.extend(nodes.iter().map(thing));
     survey.inventory = Some(inventory);
-    if settings.images == Images::Set(Set::Built) && settings.attach.is_none() {
+    if settings.images == Images::Set(ImageSet::Built) && settings.attach.is_none() {
         for node in nodes.iter().filter(|node| ready(node) && schedulable(node)) {
             let lacking: Vec<String> = stack::COMPONENTS
                 .iter()

@@ -3,7 +3,7 @@
 //! Apart because it must work when the process that made all this is dead. Gone already is success.
 
 use super::{COMPONENT, MARKER, RUN};
-use crate::client::process::{self, Born};
+use crate::client::process::{self, ProcessIdentity};
 use crate::model::Receipt;
 use rustix::process::Signal;
 use std::collections::BTreeSet;
@@ -26,25 +26,27 @@ pub async fn remove(run: &str, receipts: &[Receipt]) -> Vec<String> {
 async fn end(run: &str, receipts: &[Receipt]) -> Vec<String> {
     let own = std::process::id();
     let mut roots = process::marked(RUN, run, COMPONENT);
-    roots.retain(|(born, _)| born.pid != own);
+    roots.retain(|(identity, _)| identity.pid != own);
     for receipt in receipts {
         let process = &receipt.0["process"];
-        let born = serde_json::from_value::<Born>(process.clone()).ok();
-        if let Some(born) = born.filter(|born| born.lives() && !roots.iter().any(|(known, _)| known.pid == born.pid)) {
-            roots.push((born, process["component"].as_str().map(str::to_owned)));
+        let identity = serde_json::from_value::<ProcessIdentity>(process.clone()).ok();
+        if let Some(identity) =
+            identity.filter(|identity| identity.lives() && !roots.iter().any(|(known, _)| known.pid == identity.pid))
+        {
+            roots.push((identity, process["component"].as_str().map(str::to_owned)));
         }
     }
-    let pids: Vec<u32> = roots.iter().map(|(born, _)| born.pid).collect();
+    let pids: Vec<u32> = roots.iter().map(|(identity, _)| identity.pid).collect();
     let all = process::tree(&pids);
-    for (born, component) in &roots {
+    for (identity, component) in &roots {
         // PostgreSQL killed at once leaves shared memory behind, and its children its SIGTERM would end one by one.
         let postgres = component.as_deref() == Some("postgres");
-        born.signal(if postgres { Signal::INT } else { Signal::TERM });
+        identity.signal(if postgres { Signal::INT } else { Signal::TERM });
     }
-    all.iter().for_each(|born| born.signal(Signal::CONT)); // a frozen one hears nothing else
-    let left = process::gone(&all, Duration::from_secs(10)).await;
+    all.iter().for_each(|identity| identity.signal(Signal::CONT)); // a frozen one hears nothing else
+    let left = process::wait_gone(&all, Duration::from_secs(10)).await;
     let left = process::kill(&left.into_iter().collect::<Vec<_>>()).await;
-    left.into_iter().map(|born| format!("process {}", born.pid)).collect()
+    left.into_iter().map(|identity| format!("process {}", identity.pid)).collect()
 }
 
 fn folders(run: &str, receipts: &[Receipt]) -> BTreeSet<PathBuf> {
@@ -94,11 +96,11 @@ mod tests {
     #[tokio::test]
     async fn a_later_process_of_a_recorded_id_lives_on() {
         let mut other = std::process::Command::new("sleep").arg("300").spawn().unwrap();
-        let born = Born::of(other.id()).unwrap();
+        let identity = ProcessIdentity::of(other.id()).unwrap();
         let receipt =
-            Receipt(json!({ "process": { "component": "mlflow", "pid": born.pid, "start": born.start - 60 } }));
+            Receipt(json!({ "process": { "component": "mlflow", "pid": identity.pid, "start": identity.start - 60 } }));
         assert!(remove("another-run-of-this-test", &[receipt]).await.is_empty());
-        assert!(born.lives());
+        assert!(identity.lives());
         other.kill().unwrap();
         other.wait().unwrap();
     }

@@ -4,7 +4,7 @@
 //! Short looks take the lock of the process only, so that a probe never waits for a start.
 
 use super::COMPONENT;
-use crate::client::process::{self, Born, POLL};
+use crate::client::process::{self, POLL, ProcessIdentity};
 use crate::client::{Error, ErrorKind, ports, until};
 use crate::clock::Deadline;
 use crate::environment::Journal;
@@ -39,35 +39,35 @@ pub trait Program: Send + Sync {
     /// Does it serve?
     async fn ready(&self, port: u16) -> Result<(), Error>;
     /// How long a start may take.
-    fn patience(&self) -> Duration;
+    fn start_limit(&self) -> Duration;
     /// The signal that ends it in good order, and whether its whole group gets it.
-    fn gentle(&self) -> (Signal, bool);
+    fn stop_signal(&self) -> (Signal, bool);
 }
 
 /// A component of the platform.
-pub struct Component {
+pub struct ComponentProcess {
     program: Box<dyn Program>,
     run: String,
     log: PathBuf,
     journal: Arc<dyn Journal>,
     port: AtomicU16,
-    settled: std::sync::atomic::AtomicBool,
-    running: Mutex<State>,
-    turn: tokio::sync::Mutex<()>,
+    has_port: std::sync::atomic::AtomicBool,
+    running: Mutex<ProcessState>,
+    starting: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
-struct State {
-    child: Option<(Child, Born)>,
+struct ProcessState {
+    child: Option<(Child, ProcessIdentity)>,
     ended: Option<String>,
 }
 
-impl Component {
+impl ComponentProcess {
     /// A component that does not run yet; its log is `LOGS/NAME.log`.
     pub fn new(program: Box<dyn Program>, run: &str, logs: &std::path::Path, journal: Arc<dyn Journal>) -> Self {
         let log = logs.join(format!("{}.log", program.name()));
-        let (port, settled, running, turn) = Default::default();
-        Self { program, run: run.to_owned(), log, journal, port, settled, running, turn }
+        let (port, has_port, running, starting) = Default::default();
+        Self { program, run: run.to_owned(), log, journal, port, has_port, running, starting }
     }
 
     /// The component's name.
@@ -81,36 +81,36 @@ impl Component {
     }
 
     /// The process that runs, if any.
-    pub fn process(&self) -> Option<Born> {
+    pub fn process(&self) -> Option<ProcessIdentity> {
         let mut state = self.running.lock();
-        let (child, born) = state.child.as_mut()?;
+        let (child, identity) = state.child.as_mut()?;
         match child.try_wait() {
-            Ok(None) => Some(*born),
+            Ok(None) => Some(*identity),
             Ok(Some(status)) => {
-                *state = State { child: None, ended: Some(status.to_string()) };
+                *state = ProcessState { child: None, ended: Some(status.to_string()) };
                 None
             }
-            Err(_) => born.lives().then_some(*born),
+            Err(_) => identity.lives().then_some(*identity),
         }
     }
 
     /// Starts it, if it does not run, and waits until it serves.
     pub async fn start(&self) -> Result<(), Error> {
-        let _turn = self.turn.lock().await;
-        let deadline = Deadline::within(self.program.patience());
-        if let Some(born) = self.process() {
-            if process::frozen(born.pid) {
+        let _starting = self.starting.lock().await;
+        let deadline = Deadline::within(self.program.start_limit());
+        if let Some(identity) = self.process() {
+            if process::frozen(identity.pid) {
                 return Err(Error::new(format!("cannot start `{}`", self.name()), "it is frozen").hint("resume it"));
             }
-            return self.served(born, 0, deadline).await;
+            return self.served(identity, 0, deadline).await;
         }
         for attempt in 0.. {
-            self.sweep().await?;
+            self.kill_leftovers().await?;
             self.find_port().await?;
             let from = self.log.metadata().map_or(0, |m| m.len());
-            let born = self.spawn().await?;
-            let Err(error) = self.served(born, from, deadline).await else {
-                self.settled.store(true, Ordering::SeqCst);
+            let identity = self.spawn().await?;
+            let Err(error) = self.served(identity, from, deadline).await else {
+                self.has_port.store(true, Ordering::SeqCst);
                 return Ok(());
             };
             // Another took the port between our look and its start; or the kernel has not yet put a killed
@@ -127,55 +127,55 @@ impl Component {
     /// Ends it at once, with all its processes.
     pub async fn kill(&self) -> Result<(), Error> {
         let left = match self.process() {
-            Some(born) => process::kill(&[born]).await,
+            Some(identity) => process::kill(&[identity]).await,
             None => BTreeSet::new(),
         };
-        self.buried(&left).await?;
-        self.sweep().await
+        self.check_ended(&left).await?;
+        self.kill_leftovers().await
     }
 
     /// Ends it in good order, and by force if that takes too long.
     pub async fn stop(&self) -> Result<(), Error> {
-        if let Some(born) = self.process() {
-            let all = process::tree(&[born.pid]);
-            let (signal, group) = self.program.gentle();
+        if let Some(identity) = self.process() {
+            let all = process::tree(&[identity.pid]);
+            let (signal, group) = self.program.stop_signal();
             if group {
-                process::signal_group(born.pid, signal);
+                process::signal_group(identity.pid, signal);
             } else {
-                born.signal(signal);
+                identity.signal(signal);
             }
-            all.iter().for_each(|born| born.signal(Signal::CONT)); // a frozen one hears nothing else
-            process::gone(&BTreeSet::from([born]), GRACE).await;
-            process::gone(&all, POLL * 4).await;
-            let left = process::kill(&all.into_iter().filter(|born| born.lives()).collect::<Vec<_>>()).await;
-            self.buried(&left).await?;
+            all.iter().for_each(|identity| identity.signal(Signal::CONT)); // a frozen one hears nothing else
+            process::wait_gone(&BTreeSet::from([identity]), GRACE).await;
+            process::wait_gone(&all, POLL * 4).await;
+            let left = process::kill(&all.into_iter().filter(|identity| identity.lives()).collect::<Vec<_>>()).await;
+            self.check_ended(&left).await?;
         }
-        self.sweep().await
+        self.kill_leftovers().await
     }
 
     /// Ends it for good: at once, but for PostgreSQL, which would leave shared memory behind.
     pub async fn discard(&self) -> Result<(), Error> {
-        if self.program.gentle().0 == Signal::INT { self.stop().await } else { self.kill().await }
+        if self.program.stop_signal().0 == Signal::INT { self.stop().await } else { self.kill().await }
     }
 
     /// Freezes it with all its processes.
     pub async fn pause(&self) -> Result<(), Error> {
-        let born = self.process().ok_or_else(|| self.error("pause", "it does not run"))?;
-        process::freeze(&[born]);
-        self.until("pause", || process::frozen(born.pid)).await
+        let identity = self.process().ok_or_else(|| self.error("pause", "it does not run"))?;
+        process::freeze(&[identity]);
+        self.until("pause", || process::frozen(identity.pid)).await
     }
 
     /// Lets it go on.
     pub async fn resume(&self) -> Result<(), Error> {
-        let Some(born) = self.process() else { return Ok(()) };
-        process::tree(&[born.pid]).iter().for_each(|born| born.signal(Signal::CONT));
-        self.until("resume", || !process::frozen(born.pid)).await
+        let Some(identity) = self.process() else { return Ok(()) };
+        process::tree(&[identity.pid]).iter().for_each(|identity| identity.signal(Signal::CONT));
+        self.until("resume", || !process::frozen(identity.pid)).await
     }
 
     /// Does it run, and is it not frozen?
     pub fn alive(&self) -> Finding {
         match self.process() {
-            Some(born) if process::frozen(born.pid) => Finding::missed(format!("`{}` is frozen", self.name())),
+            Some(identity) if process::frozen(identity.pid) => Finding::missed(format!("`{}` is frozen", self.name())),
             Some(_) => Finding::met(),
             None => {
                 let state = self.running.lock();
@@ -185,7 +185,7 @@ impl Component {
         }
     }
 
-    async fn spawn(&self) -> Result<Born, Error> {
+    async fn spawn(&self) -> Result<ProcessIdentity, Error> {
         let what = || format!("cannot start `{}`", self.name());
         self.journal.creating(Receipt(json!({ "spawning": self.name() }))).await?;
         let log =
@@ -194,25 +194,25 @@ impl Component {
         let mut command = self.program.command(self.port());
         command.env(super::RUN, &self.run).env(COMPONENT, self.name());
         command.stdin(Stdio::null()).stdout(log).stderr(second).process_group(0).current_dir("/");
-        let born = {
+        let identity = {
             let mut state = self.running.lock();
             let child = command.spawn().map_err(|e| Error::caused_by(what(), e))?;
             let pid = child.id();
             // One that ended at once is still a zombie of ours: its id is not used again before we reap it.
-            let born = Born::of(pid).unwrap_or(Born { pid, start: 0 });
-            *state = State { child: Some((child, born)), ended: None };
-            born
+            let identity = ProcessIdentity::of(pid).unwrap_or(ProcessIdentity { pid, start: 0 });
+            *state = ProcessState { child: Some((child, identity)), ended: None };
+            identity
         };
-        let receipt = json!({ "process": { "component": self.name(), "pid": born.pid, "start": born.start } });
+        let receipt = json!({ "process": { "component": self.name(), "pid": identity.pid, "start": identity.start } });
         self.journal.creating(Receipt(receipt)).await?;
-        Ok(born)
+        Ok(identity)
     }
 
-    async fn served(&self, born: Born, log_from: u64, deadline: Deadline) -> Result<(), Error> {
+    async fn served(&self, identity: ProcessIdentity, log_from: u64, deadline: Deadline) -> Result<(), Error> {
         loop {
             let answer = self.program.ready(self.port()).await;
             // Asked after the answer: an answer counts only if ours was there to give it.
-            if self.process() != Some(born) {
+            if self.process() != Some(identity) {
                 let how = self.running.lock().ended.clone().unwrap_or_default();
                 let log = self.tail(log_from);
                 return Err(self.error("start", format!("it ended ({how}); its log: {log}")).kind(ended_for(&log)));
@@ -220,7 +220,7 @@ impl Component {
             match answer {
                 Ok(()) => return Ok(()),
                 Err(error) if deadline.passed() => {
-                    let limit = self.program.patience().as_secs();
+                    let limit = self.program.start_limit().as_secs();
                     let why = format!("not ready within {limit} s ({error}); its log: {}", self.tail(log_from));
                     return Err(self.error("start", why));
                 }
@@ -230,17 +230,17 @@ impl Component {
     }
 
     /// Kills what an ended program left behind: children that live on would keep the port and answer for it.
-    async fn sweep(&self) -> Result<(), Error> {
+    async fn kill_leftovers(&self) -> Result<(), Error> {
         let marked = process::marked(super::RUN, &self.run, COMPONENT).into_iter();
-        let left: Vec<Born> =
-            marked.filter(|(_, of)| of.as_deref() == Some(self.name())).map(|(born, _)| born).collect();
+        let left: Vec<ProcessIdentity> =
+            marked.filter(|(_, of)| of.as_deref() == Some(self.name())).map(|(identity, _)| identity).collect();
         let left = if left.is_empty() { BTreeSet::new() } else { process::kill(&left).await };
-        self.buried(&left).await
+        self.check_ended(&left).await
     }
 
-    async fn buried(&self, left: &BTreeSet<Born>) -> Result<(), Error> {
-        if let Some(born) = left.first() {
-            return Err(self.error("end", format!("process {} does not die", born.pid)));
+    async fn check_ended(&self, left: &BTreeSet<ProcessIdentity>) -> Result<(), Error> {
+        if let Some(identity) = left.first() {
+            return Err(self.error("end", format!("process {} does not die", identity.pid)));
         }
         self.until("end", || self.process().is_none()).await // reaps it
     }
@@ -251,7 +251,7 @@ impl Component {
     }
 
     async fn find_port(&self) -> Result<(), Error> {
-        if !self.settled.load(Ordering::SeqCst) {
+        if !self.has_port.load(Ordering::SeqCst) {
             self.port.store(ports::free()?, Ordering::SeqCst);
             return Ok(());
         }
@@ -333,10 +333,10 @@ mod tests {
             sleep(POLL * 4).await; // long enough for the first one to end
             Ok(())
         }
-        fn patience(&self) -> Duration {
+        fn start_limit(&self) -> Duration {
             Duration::from_secs(30)
         }
-        fn gentle(&self) -> (Signal, bool) {
+        fn stop_signal(&self) -> (Signal, bool) {
             (Signal::TERM, true)
         }
     }
@@ -347,7 +347,7 @@ mod tests {
         let ports = Arc::<Mutex<Vec<u16>>>::default();
         let program = Box::new(Unlucky(Arc::clone(&ports)));
         let run = format!("unlucky-{}", std::process::id());
-        let component = Component::new(program, &run, logs.path(), Arc::new(Quiet));
+        let component = ComponentProcess::new(program, &run, logs.path(), Arc::new(Quiet));
         component.start().await.unwrap();
         let tried = ports.lock().clone();
         assert!(tried.len() == 2 && tried[0] != tried[1] && tried[1] == component.port(), "{tried:?}");

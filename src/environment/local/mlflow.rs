@@ -6,7 +6,7 @@ use super::component::Program;
 use super::setup::Wheels;
 use super::versitygw::endpoint;
 use crate::client::Error;
-use crate::environment::stack::{self, Key};
+use crate::environment::stack::{self, AccessKey};
 use crate::environment::tools::scrub;
 use async_trait::async_trait;
 use rustix::process::Signal;
@@ -22,7 +22,7 @@ pub const WHEELS: Wheels = Wheels {
 };
 
 /// An MLflow server of one run.
-pub struct Mlflow {
+pub struct MlflowServer {
     /// Its virtual environment.
     pub venv: PathBuf,
     /// PostgreSQL's port.
@@ -32,11 +32,11 @@ pub struct Mlflow {
     /// The S3 server's port.
     pub s3: u16,
     /// Its key there.
-    pub key: Key,
+    pub key: AccessKey,
 }
 
 #[async_trait]
-impl Program for Mlflow {
+impl Program for MlflowServer {
     fn name(&self) -> &'static str {
         "mlflow"
     }
@@ -57,11 +57,11 @@ impl Program for Mlflow {
         stack::mlflow_serves(&endpoint(port)).await
     }
 
-    fn patience(&self) -> Duration {
+    fn start_limit(&self) -> Duration {
         Duration::from_mins(3) // 5 s on an idle machine; over 60 s were seen on two cores with a load of 15
     }
 
-    fn gentle(&self) -> (Signal, bool) {
+    fn stop_signal(&self) -> (Signal, bool) {
         (Signal::TERM, true)
     }
 }

@@ -1,9 +1,9 @@
 //! The live local platform: made in order, and the powers over it.
 
-use super::component::Component;
-use super::mlflow::{self, Mlflow};
+use super::component::ComponentProcess;
+use super::mlflow::{self, MlflowServer};
 use super::postgres::{self, Postgres};
-use super::setup::Site;
+use super::setup::Setup;
 use super::versitygw::{self, Versitygw, endpoint};
 use super::{COMPONENT, MARKER, RUN, cleanup, folder, make_folder};
 use crate::client::{Error, Running};
@@ -23,7 +23,7 @@ pub struct LocalPlatform {
     run: String,
     folder: PathBuf,
     keep: bool,
-    components: [Component; 3],
+    components: [ComponentProcess; 3],
     database: Postgres,
     endpoints: Endpoints,
     s3: aws_sdk_s3::Client,
@@ -34,21 +34,21 @@ impl LocalPlatform {
     pub async fn provision(run_context: &RunContext, keep: bool, journal: Arc<dyn Journal>) -> Result<Self, Error> {
         let logs = run_context.folder.join("logs");
         fs::create_dir_all(&logs).map_err(|e| Error::caused_by(format!("cannot make `{}`", logs.display()), e))?;
-        let site = Site { run: &run_context.run, logs: &logs, journal: &*journal };
-        let bin = postgres::programs(&site).await?;
-        let program = versitygw::program(&site).await?;
-        let venv = mlflow::WHEELS.install(&site).await?;
+        let setup = Setup { run: &run_context.run, logs: &logs, journal: &*journal };
+        let bin = postgres::programs(&setup).await?;
+        let program = versitygw::program(&setup).await?;
+        let venv = mlflow::WHEELS.install(&setup).await?;
 
         let folder = folder(&run_context.run);
         journal.creating(Receipt(json!({ "folder": folder }))).await?;
         make(&folder, &run_context.run)?;
         journal.progress("starting PostgreSQL and the S3 server");
         let (passfile, secrets) = (folder.join(postgres::PASSFILE), Secrets::random());
-        let component = |program| Component::new(program, &run_context.run, &logs, Arc::clone(&journal));
+        let component = |program| ComponentProcess::new(program, &run_context.run, &logs, Arc::clone(&journal));
         let gateway = Versitygw::create(program, &folder, &secrets)?;
         let s3 = component(Box::new(gateway.clone()) as _);
         let database = async {
-            let database = Postgres::create(bin, &folder, &secrets, &site).await?;
+            let database = Postgres::create(bin, &folder, &secrets, &setup).await?;
             let component = component(Box::new(database.clone()) as _);
             component.start().await?;
             stack::create_database(&database.config(component.port(), "postgres")).await?;
@@ -62,7 +62,7 @@ impl LocalPlatform {
 
         journal.progress("starting MLflow, which makes its tables");
         let key = secrets.user.clone();
-        let server = Mlflow { venv, postgres: pg.port(), passfile: passfile.clone(), s3: s3.port(), key };
+        let server = MlflowServer { venv, postgres: pg.port(), passfile: passfile.clone(), s3: s3.port(), key };
         let server = component(Box::new(server) as _);
         server.start().await?;
         let endpoints = Endpoints {
@@ -77,12 +77,12 @@ impl LocalPlatform {
         Ok(Self { run: run_context.run.clone(), folder, keep, components, database, endpoints, s3: client })
     }
 
-    fn component(&self, name: &str) -> Result<&Component, Error> {
+    fn component(&self, name: &str) -> Result<&ComponentProcess, Error> {
         let known = || Error::new(format!("no component `{name}`"), format!("known: {}", stack::COMPONENTS.join(", ")));
         self.components.iter().find(|component| component.name() == name).ok_or_else(known)
     }
 
-    fn postgres(&self) -> &Component {
+    fn postgres(&self) -> &ComponentProcess {
         &self.components[0]
     }
 }
@@ -135,7 +135,7 @@ impl Platform for LocalPlatform {
 #[async_trait]
 impl Components for LocalPlatform {
     async fn instance(&self, component: &str) -> Result<Option<String>, Error> {
-        Ok(self.component(component)?.process().map(|born| format!("{}@{}", born.pid, born.start)))
+        Ok(self.component(component)?.process().map(|identity| format!("{}@{}", identity.pid, identity.start)))
     }
 
     async fn kill(&self, component: &str) -> Result<(), Error> {
@@ -159,7 +159,7 @@ impl Components for LocalPlatform {
     }
 
     async fn alive(&self, component: &str) -> Finding {
-        self.component(component).map_or_else(|e| Finding::unknown(e.to_string()), Component::alive)
+        self.component(component).map_or_else(|e| Finding::unknown(e.to_string()), ComponentProcess::alive)
     }
 }
 

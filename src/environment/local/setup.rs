@@ -45,41 +45,41 @@ impl Wheels {
     }
 
     /// Installs them, if they are not; answers the folder of the virtual environment.
-    pub async fn install(&self, site: &Site<'_>) -> Result<PathBuf, Error> {
+    pub async fn install(&self, setup: &Setup<'_>) -> Result<PathBuf, Error> {
         let folder = self.folder();
         if self.complete() {
             return Ok(folder);
         }
-        let turn = site.turn().await?;
+        let lock = setup.lock_cache().await?;
         if self.complete() {
             return Ok(folder);
         }
         let (python, _) = python().await?;
-        site.journal.progress(self.says);
+        setup.journal.progress(self.says);
         let what = || format!("cannot install into `{}`", folder.display());
         if folder.exists() {
             fs::remove_dir_all(&folder).map_err(|e| Error::caused_by(what(), e))?;
         }
-        turn.run("make a virtual environment", open(&python).arg("-m").arg("venv").arg(&folder)).await?;
+        lock.run("make a virtual environment", open(&python).arg("-m").arg("venv").arg(&folder)).await?;
         let (installer, wanted) = (folder.join("installer.txt"), folder.join("requirements.txt"));
         fs::write(&installer, INSTALLER).map_err(|e| Error::caused_by(what(), e))?;
         fs::write(&wanted, self.requirements).map_err(|e| Error::caused_by(what(), e))?;
         let own = folder.join("bin/python");
         let mut pip = open(&own);
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r"]);
-        turn.run("install the installer `uv`", pip.arg(&installer)).await.map_err(|e| e.hint(INDEX))?;
+        lock.run("install the installer `uv`", pip.arg(&installer)).await.map_err(|e| e.hint(INDEX))?;
         let mut uv = open(&folder.join("bin/uv"));
         // Compiled now: where bytecode is never written, each start of MLflow takes 12 s instead of 5.
         uv.args(["pip", "install", "--quiet", "--require-hashes", "--compile-bytecode", "--python"]);
         let uv = uv.arg(&own).arg("-r").arg(&wanted);
-        turn.run("install the locked packages", uv).await.map_err(|e| e.hint(INDEX))?;
+        lock.run("install the locked packages", uv).await.map_err(|e| e.hint(INDEX))?;
         fs::write(folder.join(COMPLETE), "").map_err(|e| Error::caused_by(what(), e))?;
         Ok(folder)
     }
 }
 
 /// Where set-up writes what it says, and under whose name it works.
-pub struct Site<'a> {
+pub struct Setup<'a> {
     /// The run's name.
     pub run: &'a str,
     /// The folder of the logs.
@@ -88,7 +88,7 @@ pub struct Site<'a> {
     pub journal: &'a dyn Journal,
 }
 
-impl Site<'_> {
+impl Setup<'_> {
     /// Runs a command to its end; what it says goes to `setup.log`, and its last lines into the error.
     pub async fn run(&self, what: &str, command: &mut Command) -> Result<(), Error> {
         self.carry_out(what, command.stdin(Stdio::null())).await
@@ -114,7 +114,7 @@ impl Site<'_> {
     }
 
     /// Waits until nobody else sets up; the answer keeps others out while it lives.
-    pub async fn turn(&self) -> Result<Turn<'_>, Error> {
+    pub async fn lock_cache(&self) -> Result<CacheLock<'_>, Error> {
         let cache = store::cache();
         let what = || format!("cannot use the cache `{}`", cache.display());
         super::make_folder(&cache).map_err(|e| Error::caused_by(what(), e).hint("set LIFEBOAT_CACHE"))?;
@@ -131,25 +131,25 @@ impl Site<'_> {
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        Ok(Turn { site: self, lock: file })
+        Ok(CacheLock { setup: self, lock: file })
     }
 }
 
 /// The right to change the cache.
-pub struct Turn<'a> {
-    site: &'a Site<'a>,
+pub struct CacheLock<'a> {
+    setup: &'a Setup<'a>,
     lock: File,
 }
 
-impl Turn<'_> {
-    /// As [`Site::run`]. The command gets the lock, an empty file, as its standard input: so an installer that
+impl CacheLock<'_> {
+    /// As [`Setup::run`]. The command gets the lock, an empty file, as its standard input: so an installer that
     /// outlives a killed run still keeps others out, who would work in the same folder.
     pub async fn run(&self, what: &str, command: &mut Command) -> Result<(), Error> {
         let lock = self.lock.try_clone().map_err(|e| Error::caused_by(format!("cannot {what}"), e))?;
         if let Some(home) = homeless() {
             command.env("HOME", home);
         }
-        self.site.carry_out(what, command.stdin(lock)).await
+        self.setup.carry_out(what, command.stdin(lock)).await
     }
 }
 

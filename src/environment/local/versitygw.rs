@@ -1,9 +1,9 @@
 //! The S3 server of the local platform: VersityGW, found or built, with a second user for MLflow.
 
 use super::component::Program;
-use super::setup::{Site, Wheels, on_path, open};
+use super::setup::{Setup, Wheels, on_path, open};
 use crate::client::{Error, chain, s3};
-use crate::environment::stack::{self, Key, Secrets};
+use crate::environment::stack::{self, AccessKey, Secrets};
 use crate::environment::tools::scrub;
 use crate::store;
 use async_trait::async_trait;
@@ -31,7 +31,7 @@ pub struct Versitygw {
     program: PathBuf,
     folder: PathBuf,
     http: reqwest::Client,
-    root: Key,
+    root: AccessKey,
 }
 
 impl Versitygw {
@@ -83,11 +83,11 @@ impl Program for Versitygw {
         stack::s3_serves(&self.client(port)).await
     }
 
-    fn patience(&self) -> Duration {
+    fn start_limit(&self) -> Duration {
         Duration::from_secs(30)
     }
 
-    fn gentle(&self) -> (Signal, bool) {
+    fn stop_signal(&self) -> (Signal, bool) {
         (Signal::TERM, true)
     }
 }
@@ -112,19 +112,19 @@ pub async fn go() -> Option<PathBuf> {
 }
 
 /// Finds the program, and builds it if there is none.
-pub async fn program(site: &Site<'_>) -> Result<PathBuf, Error> {
+pub async fn program(setup: &Setup<'_>) -> Result<PathBuf, Error> {
     if let Some(program) = installed() {
         return Ok(program);
     }
     let (go, toolchain) = match go().await {
         Some(go) => (go, "auto"),
-        None => (WHEELS.install(site).await?.join("bin/go"), "local"),
+        None => (WHEELS.install(setup).await?.join("bin/go"), "local"),
     };
-    let turn = site.turn().await?;
+    let lock = setup.lock_cache().await?;
     if let Some(program) = installed() {
         return Ok(program);
     }
-    site.journal.progress("compiling the S3 server VersityGW 1.8.0 (once, some minutes)");
+    setup.journal.progress("compiling the S3 server VersityGW 1.8.0 (once, some minutes)");
     let cache = store::cache();
     let fresh = cache.join("bin.tmp"); // one name: what a killed run left in it goes with the next one's
     let mut build = open(&go);
@@ -135,7 +135,7 @@ pub async fn program(site: &Site<'_>) -> Result<PathBuf, Error> {
         .env("GOTOOLCHAIN", toolchain)
         .env_remove("GOOS")
         .env_remove("GOARCH");
-    let made = turn.run("compile `versitygw`", &mut build).await.map_err(|e| e.hint(MODULES));
+    let made = lock.run("compile `versitygw`", &mut build).await.map_err(|e| e.hint(MODULES));
     let placed = made.and_then(|()| {
         let placed = super::make_folder(&cache.join("bin")).and_then(|()| fs::rename(fresh.join("versitygw"), built()));
         placed.map_err(|e| Error::caused_by("cannot keep `versitygw`", e))

@@ -16,7 +16,7 @@ const SECRET: &str = "/etc/lifeboat-secret";
 pub const SHARED_MEMORY: i64 = 256 << 20;
 
 /// What a container is made of.
-pub struct Recipe {
+pub struct ContainerSpec {
     /// The component's name.
     pub name: &'static str,
     /// The image.
@@ -36,7 +36,7 @@ pub struct Recipe {
     /// Who runs it; the image's own user if nobody is named.
     pub user: Option<&'static str>,
     /// How long a start may take.
-    pub patience: Duration,
+    pub start_limit: Duration,
 }
 
 /// The port that a component serves at inside of its container.
@@ -58,8 +58,8 @@ pub fn volumes(component: &str) -> &'static [&'static str] {
 }
 
 /// PostgreSQL's: made as the other places make it, with the superuser let in without a password on the inner socket.
-pub fn postgres(images: &Images, restart: Restart, secrets: &Secrets) -> Recipe {
-    Recipe {
+pub fn postgres(images: &Images, restart: Restart, secrets: &Secrets) -> ContainerSpec {
+    ContainerSpec {
         name: "postgres",
         image: images.of("postgres"),
         port: inner_port("postgres"),
@@ -75,15 +75,15 @@ pub fn postgres(images: &Images, restart: Restart, secrets: &Secrets) -> Recipe 
         volumes: volumes("postgres"),
         restart,
         user: None,
-        patience: Duration::from_mins(2), // replaying the log of a killed server takes its time
+        start_limit: Duration::from_mins(2), // replaying the log of a killed server takes its time
     }
 }
 
 /// The S3 server's, with MLflow's user beside its administrator.
-pub fn s3(images: &Images, restart: Restart, secrets: &Secrets) -> Recipe {
+pub fn s3(images: &Images, restart: Restart, secrets: &Secrets) -> ContainerSpec {
     let arguments = ["--port", ":7070", "--keep-alive", "--quiet", "--health", "/health", "--iam-cache-disable"];
     let backend = ["--iam-dir", "/iam", "posix", "--versioning-dir", "/versions", "/data"];
-    Recipe {
+    ContainerSpec {
         name: "s3",
         image: images.of("s3"),
         port: inner_port("s3"),
@@ -96,12 +96,12 @@ pub fn s3(images: &Images, restart: Restart, secrets: &Secrets) -> Recipe {
         volumes: volumes("s3"),
         restart,
         user: None,
-        patience: Duration::from_secs(30),
+        start_limit: Duration::from_secs(30),
     }
 }
 
 /// MLflow's, which finds the other two by their names.
-pub fn mlflow(images: &Images, restart: Restart, secrets: &Secrets) -> Recipe {
+pub fn mlflow(images: &Images, restart: Restart, secrets: &Secrets) -> ContainerSpec {
     let at = |component: &str| format!("{component}:{}", inner_port(component));
     let port = inner_port("mlflow");
     let mut environment = stack::mlflow_variables(&format!("http://{}", at("s3")), &secrets.user);
@@ -110,7 +110,7 @@ pub fn mlflow(images: &Images, restart: Restart, secrets: &Secrets) -> Recipe {
     arguments.extend(stack::mlflow_arguments("0.0.0.0", port, &at("postgres")));
     // MLflow 3 answers 403 to whoever calls it by a name that it was not told.
     arguments.extend(["--allowed-hosts", "*"].map(str::to_owned));
-    Recipe {
+    ContainerSpec {
         name: "mlflow",
         image: images.of("mlflow"),
         port,
@@ -121,7 +121,7 @@ pub fn mlflow(images: &Images, restart: Restart, secrets: &Secrets) -> Recipe {
         volumes: volumes("mlflow"),
         restart,
         user: Some("0"),
-        patience: Duration::from_mins(3), // 5 s on an idle machine; over 60 s were seen on two busy cores
+        start_limit: Duration::from_mins(3), // 5 s on an idle machine; over 60 s were seen on two busy cores
     }
 }
 
