@@ -133,7 +133,8 @@ fn hit(TimedFault { at, fault }: &TimedFault, targets: &[String]) -> String {
     let when = if at.after.0.is_zero() { format!("As {since} begins") } else { format!("{} into {since}", at.after) };
     let end = match fault.nature() {
         Nature::Condition => "It lasts until it is lifted: by the runbook, or else after the checks.",
-        Nature::Damage => "It is damage: only the recovery mends it.",
+        Nature::Crash => "It is a crash: a restart brings all back.",
+        Nature::Loss => "It is a loss: only a recovery point, or a step of the runbook, brings the state back.",
     };
     format!("{when}, `{}` hits {}: {}. {end}", fault.name, counted(targets.len(), "target"), targets.join(", "))
 }

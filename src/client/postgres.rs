@@ -6,7 +6,7 @@ use super::Error;
 use std::time::Duration;
 use tokio_postgres::{Client, Config, NoTls, Row};
 
-/// How long a connection may take, from the knock to the end of the handshake.
+/// How long a connection may take, from the first packet to the end of the handshake.
 pub const CONNECT: Duration = Duration::from_secs(5);
 
 /// Connects; what the server says on the side is dropped. The connection ends with the client.

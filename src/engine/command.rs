@@ -37,7 +37,7 @@ struct CommandEngine {
     restore: String,
 }
 
-/// Where clients knock, as variables for a user's command.
+/// Where clients connect, as variables for a user's command.
 pub fn variables(endpoints: &Endpoints) -> Vec<Variable> {
     let mut variables: Vec<Variable> = vec![];
     let texts = [

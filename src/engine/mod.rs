@@ -25,7 +25,7 @@ pub const ENGINES: &[Kind<dyn Engine>] = &[builtin::KIND, command::KIND, job::KI
 pub trait Engine: Send + Sync {
     /// Powers the environment must have.
     fn needs(&self) -> &'static [Power];
-    /// What the place must allow, where it asks.
+    /// What the platform must allow, where permissions are asked for.
     fn permissions(&self) -> Vec<Permission> {
         vec![]
     }

@@ -1,6 +1,6 @@
 //! The images of the platform's components: the projects' own, those that `make images` builds, or anybody's.
 //!
-//! Apart so that every place which runs images runs the same ones.
+//! Apart so that every environment which runs images runs the same ones.
 
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -1,10 +1,10 @@
-//! What a place has and what it allows: found by asking, told by `lifeboat plan`, and what faults aim at.
+//! What a platform has and what it allows: a survey asks, `lifeboat plan` shows it, faults choose from it.
 
 use crate::client::kubernetes::COMPONENT;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a place has that a fault can hit.
+/// What a platform has that a fault can hit.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Inventory {
     /// Its components.
@@ -14,7 +14,7 @@ pub struct Inventory {
     pub things: Vec<Thing>,
 }
 
-/// One thing of a place: a pod, a node, a config map.
+/// One thing of a platform: a pod, a node, a config map.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Thing {
     /// What it is, one word or two in small letters: `pod`, `node`, `config map`, `secret`, `disk`.
@@ -67,7 +67,7 @@ pub struct Survey {
     pub refusals: Vec<String>,
     /// What is there: name and value, for `lifeboat plan`.
     pub facts: BTreeMap<String, String>,
-    /// What can be hit, where the place stands already.
+    /// What can be hit, where the platform stands already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inventory: Option<Inventory>,
 }

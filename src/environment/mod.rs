@@ -1,4 +1,4 @@
-//! The seam of environments: the live place where a drill happens, and its powers.
+//! The seam of environments: the platform where a drill happens, and its powers.
 //!
 //! Rules of conduct. `survey` reads and never writes. `provision` writes a receipt to the journal before each
 //! thing it creates; `open` finds what receipts name and creates nothing; `remove` may be called after any
@@ -75,7 +75,7 @@ pub trait Journal: Send + Sync {
     fn progress(&self, text: &str);
 }
 
-/// Where clients knock.
+/// Where clients connect.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Endpoints {
     /// MLflow's base URL.
@@ -105,13 +105,13 @@ impl Endpoints {
     }
 }
 
-/// The live place.
+/// The live platform of a drill.
 #[async_trait]
 pub trait Platform: Send + Sync {
-    /// Where clients knock.
+    /// Where clients connect.
     fn endpoints(&self) -> &Endpoints;
-    /// Refuses, if this is no longer the place that the drill was planned for; asked right before each destructive
-    /// act. A place made for the drill is always the right one.
+    /// Refuses, if this is no longer the platform that the drill was planned for; asked right before each destructive
+    /// act. A platform made for the drill is always the right one.
     async fn guard(&self) -> Result<(), Error> {
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! The powers: what a fault, a step, an engine, a probe or a check may ask of the place it finds itself in.
+//! The powers: what a fault, a step, an engine, a probe or a check may ask of the platform.
 //!
 //! Apart because they are the whole contract between those seams and the environments: whoever asks for a power
-//! never asks where it is. A place that lacks one answers with an error that says so, and the plan has refused
+//! never asks where it is. An environment that lacks one answers with an error that says so, and the plan has refused
 //! whatever needs it long before.
 
 use super::stack;
@@ -54,7 +54,7 @@ impl Power {
 pub trait Components: Send + Sync {
     /// What identifies the running instance, so that a restart can be told from none: a text, plain data.
     async fn instance(&self, component: &str) -> Result<Option<String>, Error>;
-    /// Ends it at once, with all its processes. Some places start it again by themselves.
+    /// Ends it at once, with all its processes. Some environments start it again by themselves.
     async fn kill(&self, component: &str) -> Result<(), Error>;
     /// Ends it in good order; it stays away until it is started.
     async fn stop(&self, component: &str) -> Result<(), Error>;
@@ -132,7 +132,7 @@ pub trait Disks: Send + Sync {
     async fn disks(&self, component: &str) -> Result<Vec<String>, Error>;
     /// Takes these disks of the component away with all that they hold, and the component with them; returns when they
     /// are gone. No other disk is touched; idempotent. The component starts again on new, empty disks: by itself where
-    /// the place does that, else when it is started.
+    /// the environment does that, else when it is started.
     async fn lose(&self, component: &str, disks: &[String]) -> Result<(), Error>;
 }
 

@@ -1,7 +1,7 @@
 //! The platform's stack wherever it runs: the names of its parts, their secrets, how MLflow is told about the other
 //! two, and how one sees that each of them serves.
 //!
-//! Apart so that the platform is the same one in every place. Not here: starting anything.
+//! Apart so that the platform is the same one in every environment. Not here: starting anything.
 
 use crate::client::mlflow::Mlflow;
 use crate::client::s3::REGION;

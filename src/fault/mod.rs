@@ -68,7 +68,7 @@ pub trait Fault: Send + Sync {
     fn nature(&self) -> Nature;
     /// Powers the environment must have; asked while planning, never while running.
     fn needs(&self) -> &'static [Power];
-    /// What the place must allow, where it asks.
+    /// What the platform must allow, where permissions are asked for.
     fn permissions(&self) -> Vec<Permission> {
         vec![]
     }

@@ -85,7 +85,7 @@ pub trait Step: Send + Sync {
     fn needs(&self) -> &'static [Power] {
         &[]
     }
-    /// What the place must allow, where it asks.
+    /// What the platform must allow, where permissions are asked for.
     fn permissions(&self) -> Vec<Permission> {
         vec![]
     }

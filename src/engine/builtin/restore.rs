@@ -15,7 +15,7 @@ use std::fs::File;
 use std::path::Path;
 use tokio_postgres::Client;
 
-/// Restores the point that lies in `folder`; a error is a restore that did not work.
+/// Restores the point that lies in `folder`; an error is a restore that did not work.
 pub async fn restore(sql: &dyn Sql, folder: &Path) -> Result<Finding, Error> {
     let manifest = match PointManifest::read(folder) {
         Ok(manifest) => manifest,

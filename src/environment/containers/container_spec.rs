@@ -57,7 +57,7 @@ pub fn volumes(component: &str) -> &'static [&'static str] {
     }
 }
 
-/// PostgreSQL's: made as the other places make it, with the superuser let in without a password on the inner socket.
+/// PostgreSQL's: made as the other environments make it, with the superuser let in without a password on the inner socket.
 pub fn postgres(images: &Images, restart: Restart, secrets: &Secrets) -> ContainerSpec {
     ContainerSpec {
         name: "postgres",

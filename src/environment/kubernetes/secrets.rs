@@ -3,7 +3,7 @@
 use super::names::{SECRET, STORE_SECRET};
 use crate::client::Error;
 use crate::client::kubernetes::{found, retry};
-use crate::environment::stack::{Key, Secrets};
+use crate::environment::stack::{AccessKey, Secrets};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 
@@ -21,7 +21,7 @@ pub async fn read(client: &Client, namespaces: [String; 2]) -> Result<Option<Sec
         let bytes = secret.data.as_ref()?.get(key)?;
         Some(String::from_utf8_lossy(&bytes.0).into_owned())
     };
-    let key = |secret, access, hidden| Some(Key { access: value(secret, access)?, secret: value(secret, hidden)? });
+    let key = |secret, access, hidden| Some(AccessKey { access: value(secret, access)?, secret: value(secret, hidden)? });
     let all = || {
         Some(Secrets {
             database: value(&platform, "POSTGRES_PASSWORD")?,

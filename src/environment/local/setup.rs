@@ -33,7 +33,7 @@ pub struct Wheels {
 }
 
 impl Wheels {
-    /// Where they are or will be: another lock is another place.
+    /// Where they are or will be: another lock is another folder.
     pub fn folder(&self) -> PathBuf {
         let digest = blake3::hash([self.requirements, INSTALLER].concat().as_bytes()).to_hex();
         store::cache().join(format!("{}-{}", self.name, &digest[..16]))
