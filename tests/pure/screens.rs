@@ -1,6 +1,6 @@
 //! What a user sees: the real program in a pseudo-terminal of 80 and of 200 columns, its screens held as goldens.
 //!
-//! `LIFEBOAT_GOLDENS=write cargo test --test screens` renews them; look at what changed before it is committed.
+//! `LIFEBOAT_GOLDENS=write cargo test --test pure screens` renews them; look at what changed before it is committed.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use lifeboat::measure::measure;
