@@ -70,7 +70,7 @@ async fn forwarded_ports_mend_themselves_and_what_the_cluster_refuses_is_told() 
     let Some(mut fixture) = Fixture::new("test-forward", "").await else { return };
     let mut relay = Relay::to_the_cluster().await;
     let kubeconfig = relay.kubeconfig();
-    fixture.environment = environment(kubeconfig.path(), "access: forward, ready_within: 1m");
+    fixture.environment = environment(kubeconfig.path(), "access: forward");
     let platform = fixture.provision().await;
     let endpoint = platform.endpoints().mlflow.clone().unwrap();
     assert!(endpoint.starts_with("http://127.0.0.1:"), "{endpoint}");
@@ -94,6 +94,6 @@ async fn forwarded_ports_mend_themselves_and_what_the_cluster_refuses_is_told() 
     served(&mlflow, &run).await;
 
     let _relay = an_interrupted_way_is_bridged(&*platform, relay).await;
-    a_quota_is_told(&fixture, &*platform).await;
+    a_quota_is_told(&fixture).await;
     a_namespace_that_is_held_is_named(&fixture, &*platform).await;
 }
