@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(read_timeline(folder.path()).unwrap().len(), 2);
         Timeline::reopen(folder.path()).unwrap().append(vec![note("d")]).unwrap();
         assert_eq!(read_timeline(folder.path()).unwrap().len(), 3);
-        fs::write(&path, whole.refolder("\"b\"", "\"x\"")).unwrap();
+        fs::write(&path, whole.replace("\"b\"", "\"x\"")).unwrap();
         assert!(read_timeline(folder.path()).unwrap_err().to_string().contains("line 3"));
     }
 }

@@ -40,7 +40,7 @@ fn a_second_fault_without_effect_makes_the_drill_unknown_too() {
 }
 
 #[test]
-fn a_failed_baseline_means_that_no_harm_was_done() {
+fn a_failed_baseline_means_that_no_fault_was_injected() {
     let failed = Fact::Decided { what: "baseline".into(), verdict: Verdict::Unknown, reason: Some("slow".into()) };
     let timeline = TimelineBuilder::new().writing(10).up(0..=9).at(9.5, failed);
     let report = timeline.report();

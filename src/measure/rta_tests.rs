@@ -96,7 +96,7 @@ fn ticks_that_nobody_asked_widen_the_band_and_are_never_outage() {
 }
 
 #[test]
-fn what_failed_while_the_harness_stood_still_is_not_outage() {
+fn what_failed_while_the_harness_was_stalled_is_not_outage() {
     let stalled = Fact::Stalled { from: Moment::at(14.5), to: Moment::at(15.05) };
     let rta = TimelineBuilder::new().up(0..=14).down([15]).up(16..=20).onset(10.0, 10.0).at(15.1, stalled).rta();
     assert_band(&rta, Some(0.0), Some(0.0), Some(6.1));

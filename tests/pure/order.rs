@@ -140,7 +140,7 @@ async fn a_condition_is_lifted_at_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_baseline_that_fails_is_unknown_before_any_harm() {
+async fn a_baseline_that_fails_is_unknown_before_any_fault() {
     // A component that is frozen before the baseline cannot be had without harm; one that starts after it can.
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), CRASH, "");
@@ -251,7 +251,7 @@ async fn a_service_that_is_stable_before_a_late_fault_is_not_called_back_yet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_fault_that_does_not_take_effect_or_never_strikes_makes_the_drill_unknown() {
+async fn a_late_fault_that_does_not_take_effect_or_is_not_injected_makes_the_drill_unknown() {
     let start = "recovery: [ { start: { component: mlflow } } ]";
     for (late, why) in [
         ("noop: {}, at: recovery", "the fault `noop` did not take effect"),
@@ -268,7 +268,7 @@ async fn a_late_fault_that_does_not_take_effect_or_never_strikes_makes_the_drill
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_faults_of_the_disaster_strike_in_the_order_of_their_times_and_time_counts_from_the_first() {
+async fn the_faults_of_the_disaster_are_injected_in_the_order_of_their_times_and_time_counts_from_the_first() {
     let faults = "faults: [ { kill: { component: mlflow }, at: disaster+4s }, { kill: { component: s3 } } ]\n\
                   recovery: [ { start: { component: mlflow } } ]";
     let (report, lines) = drill_with(faults, "", &[("[mlflow]", "[mlflow, s3]")]).await;
