@@ -28,7 +28,9 @@ pub async fn verify(run: &LiveRun<'_>, background: &mut Background, stable: bool
         let read = workload.read_back(platform.as_ref(), &run.context.run, &entries);
         match tokio::time::timeout(READ[usize::from(stable)], read).await {
             Ok(Ok(states)) => {
-                states.into_iter().for_each(|(mark, state)| run.recorder.append(Fact::MarkState { mark, state }))
+                for (mark, state) in states {
+                    run.recorder.append(Fact::MarkState { mark, state });
+                }
             }
             Ok(Err(error)) => run.recorder.append(Fact::Note(format!("the marks could not be read back: {error}"))),
             Err(_) => run.recorder.append(Fact::Note("the marks could not be read back in time".to_owned())),
