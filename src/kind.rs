@@ -83,11 +83,12 @@ pub fn pick_beside<T: ?Sized>(
         [(key, value)] => find(seam, kinds, common, key, value, problems),
         [] => {
             let known = names(kinds, &[]).join(", ");
-            problems.push(Problem::new(node, format!("expected a {seam}")).hint(format!("known: {known}")));
+            let text = format!("expected a {seam}, found {}", node.told());
+            problems.push(Problem::new(node, text).hint(format!("known: {known}")));
             None
         }
         [first, ..] => {
-            let keys: Vec<_> = rest.iter().filter_map(|(k, _)| k.text()).collect();
+            let keys: Vec<_> = rest.iter().map(|(k, _)| k.text().map_or_else(|| k.told(), str::to_owned)).collect();
             let unknown = rest.iter().find(|(k, _)| !k.text().is_some_and(|k| kinds.iter().any(|it| it.name == k)));
             let at = unknown.map_or(&first.0, |(k, _)| k);
             let text = format!("expected one {seam}, found the keys {}", keys.join(", "));
@@ -107,7 +108,11 @@ fn find<T: ?Sized>(
     value: &Node,
     problems: &mut Vec<Problem>,
 ) -> Option<Chosen<T>> {
-    let name = key.text().unwrap_or_default();
+    let Some(name) = key.text() else {
+        let problem = Problem::new(key, format!("expected the name of a {seam}, found {}", key.told()));
+        problems.push(problem.hint(format!("known: {}", names(kinds, &[]).join(", "))));
+        return None;
+    };
     if let Some(kind) = kinds.iter().find(|kind| kind.name == name) {
         let value = if matches!(value.value, Value::Null) { value.empty() } else { value.clone() };
         let it = (kind.parse)(&value, problems)?;

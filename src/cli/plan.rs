@@ -85,9 +85,16 @@ fn chapters(plan: &Plan, survey: &Survey) -> Vec<(&'static str, Vec<String>)> {
         ("recovery", recovery(plan)),
         ("backups", vec![backups(setup.protect.as_ref())]),
         ("writes", vec![setup.workload.as_ref().map_or_else(|| "Nobody writes.".into(), phrase)]),
-        ("probes", terms.probes.iter().map(|watch| {
-            format!("{} is asked every {}; an answer may take {}.", watch.depth, watch.every, watch.timeout)
-        }).collect()),
+        (
+            "probes",
+            terms
+                .probes
+                .iter()
+                .map(|watch| {
+                    format!("{} is asked every {}; an answer may take {}.", watch.depth, watch.every, watch.timeout)
+                })
+                .collect(),
+        ),
         ("checks", vec![if terms.checks.is_empty() { "none".into() } else { terms.checks.join(", ") }]),
         ("promised", promises(&terms.objectives)),
         ("how long", vec![duration(&setup.limits, &terms.stable.to_string(), terms.streak)]),
@@ -101,7 +108,8 @@ fn chapters(plan: &Plan, survey: &Survey) -> Vec<(&'static str, Vec<String>)> {
 fn environment(plan: &Plan, survey: &Survey) -> Vec<String> {
     let environment = &plan.setup.environment;
     let standing = environment.standing();
-    let origin = if standing { "It stands already and stays." } else { "It is made for this drill and removed after it." };
+    let origin =
+        if standing { "It stands already and stays." } else { "It is made for this drill and removed after it." };
     let inventory = survey.inventory.clone().unwrap_or_else(|| environment.inventory());
     let mut all = vec![format!("{}. {origin}", phrase(environment)), there(&inventory)];
     let powers = environment.powers();

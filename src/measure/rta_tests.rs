@@ -2,7 +2,7 @@
 
 use crate::clock::Moment;
 use crate::measure::timeline_builder::{TimelineBuilder, assert_band};
-use crate::model::{Answer, Depth, Fact, Phase, Span, Verdict, Watch};
+use crate::model::{Answer, Depth, Fact, Period, Phase, Span, Verdict, Watch};
 use proptest::prelude::*;
 
 /// Up until 10, confirmed at 10.2 to 10.4, down from 11 to 13, up again.

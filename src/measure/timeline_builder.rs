@@ -7,7 +7,7 @@ use crate::clock::Moment;
 use crate::model::ledger::Operation;
 use crate::model::report::{Measurement, Report};
 use crate::model::{
-    Answer, Answered, Depth, Fact, Finding, Line, Mark, MarkState, Objectives, Part, Receipt, Span, Terms, Verdict,
+    Answer, Answered, Depth, Fact, Finding, Line, Mark, MarkState, Objectives, Part, Period, Receipt, Span, Terms, Verdict,
     Watch,
 };
 

@@ -7,7 +7,7 @@ use super::problem::Problem;
 use super::{Node, Position, Value};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::budget::BudgetBreach;
+use serde_saphyr::budget::{Budget, BudgetBreach};
 use serde_saphyr::granit_parser::ErrorKind as Scan;
 use serde_saphyr::localizer::ExternalMessageSource;
 use serde_saphyr::{Error, Spanned};
@@ -19,8 +19,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// # Errors
 /// The first mistake.
 pub fn parse(text: &str) -> Result<Node, Problem> {
-    serde_saphyr::from_str::<Node>(text).map_err(|error| mistake(&error))
+    let mut budget = Budget::default();
+    budget.max_depth = DEPTH;
+    let options = serde_saphyr::options! { budget: Some(budget) };
+    serde_saphyr::from_str_with_options::<Node>(text, options).map_err(|error| mistake(&error))
 }
+
+/// Deeper than any drill is nested, and not so deep that a thread's stack ends before.
+const DEPTH: usize = 32;
 
 /// Parses a text that may hold several documents.
 ///

@@ -147,7 +147,7 @@ fn mismatch(found: &str, expected: &str) -> Problem {
         _ if expected.starts_with("an array of") || expected.starts_with("a tuple of") => ("a list", LIST),
         "a map" => ("keys and values", KEYS),
         _ if expected.starts_with("struct ") || expected.starts_with("tuple ") => ("keys and values", KEYS),
-        _ if expected.starts_with("enum ") => ("a word or a single key", KEYS),
+        _ if expected.starts_with("enum") => ("a word or a single key", KEYS),
         own => {
             let own = own.trim_start_matches("expected ");
             let is_type = own.starts_with(char::is_uppercase) && own.chars().all(char::is_alphanumeric);

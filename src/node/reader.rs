@@ -44,7 +44,7 @@ impl<'de> Deserializer<'de> for &'de Node {
     ) -> Result<V::Value, Problem> {
         match &self.value {
             Value::Text(s) => visitor.visit_enum(s.as_str().into_deserializer()),
-            Value::Map(entries) => {
+            Value::Map(entries) if entries.len() == 1 => {
                 visitor.visit_enum(de::value::MapAccessDeserializer::new(Entries(entries.iter(), None)))
             }
             _ => Err(problem::expected_word(known, self.told())),

@@ -143,7 +143,7 @@ async fn heartbeat(recorder: Recorder) {
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::model::{Depth, Line, Span};
+    use crate::model::{Depth, Line, Period};
     use crate::run::Observer;
     use std::sync::atomic::{AtomicU64, Ordering};
 

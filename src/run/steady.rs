@@ -69,7 +69,7 @@ fn judge(probes: &[Watch], answers: &[Vec<Answered>], streak: usize) -> Option<S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Depth, Span};
+    use crate::model::{Depth, Period};
 
     fn answers(seconds: f64, answer: &Answer) -> Vec<Answered> {
         (0..10)
