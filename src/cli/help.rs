@@ -7,12 +7,12 @@ Begin here, without any set-up:
 Then:
   lifeboat kinds               what drill and scenario files may name
   lifeboat plan database-drop  what a drill would do, without doing it
-  lifeboat run database-drop   a drill on a real platform, set up on this machine
+  lifeboat run database-drop   a drill on a real platform, set up here
 
 Exit codes:
-  0 met or nothing wrong   2 wrong file or usage   3 missed        4 unknown
-  5 Lifeboat failed        6 something left behind 7 refused by a guard
-  130 interrupted and undone";
+  0 met, or nothing wrong   2 wrong file or usage      3 missed
+  4 unknown                 5 Lifeboat failed          6 something left behind
+  7 refused by a guard      130 interrupted and undone";
 
 pub(super) const RUN: &str = "\
 A drill is a file, or a name: `database-drop` is `drills/database-drop.yaml`.
@@ -24,7 +24,8 @@ Examples:
 
 Exit codes:
   0 met, 2 wrong file or usage, 3 missed, 4 unknown, 5 Lifeboat failed,
-  6 something was left behind (`lifeboat cleanup RUN`), 7 refused by a guard, 130 interrupted and undone";
+  6 something was left behind (`lifeboat cleanup RUN` removes it),
+  7 refused by a guard, 130 interrupted and undone";
 
 pub(super) const SERIES: &str = "\
 The table of all series is kept in `drills.json` in the folder of the runs.
@@ -34,15 +35,16 @@ Examples:
   lifeboat series --times 3 database-drop mlflow-crash
 
 Exit codes:
-  0 every run came to the verdict that its drill is written for, 2 wrong file or usage, 3 a run did not,
-  4 unknown, 5 Lifeboat failed, 6 something was left behind, 7 refused by a guard, 130 interrupted and undone";
+  0 every run came to the verdict that its drill is written for, 3 a run did not,
+  2 wrong file or usage, 4 unknown, 5 Lifeboat failed, 6 something was left
+  behind, 7 refused by a guard, 130 interrupted and undone";
 
 pub(super) const PLAN: &str = "\
 Nothing is changed, on this machine or elsewhere.
 
 Examples:
   lifeboat plan drills/database-drop.yaml
-  lifeboat plan drills/mlflow-crash.yaml --environment 'containers: { images: built }'
+  lifeboat plan mlflow-crash --environment 'containers: { images: built }'
 
 Exit codes:
   0 it could be run, 2 something is in its way, 7 a guard would refuse it";
@@ -100,7 +102,8 @@ Examples:
   lifeboat cleanup database-drop/latest
 
 Exit codes:
-  0 all is gone, 2 there is no such run or it still goes on, 5 Lifeboat failed, 6 something was left behind";
+  0 all is gone, 2 there is no such run or it still goes on, 5 Lifeboat failed,
+  6 something was left behind";
 
 pub(super) const COMPLETIONS: &str = "\
 Examples:

@@ -5,7 +5,7 @@ use super::settings::settings;
 use super::{Answer, Failure, exit};
 use crate::client::Error;
 use crate::node::nearest;
-use crate::report::columns::table;
+use crate::report::columns::{table, wrapped};
 use crate::spec::catalogue::{Listed, catalogue};
 use crate::spec::schema::{self, generator, whole};
 use serde_json::Value;
@@ -61,11 +61,11 @@ fn full(kind: &Listed) -> String {
         keys if keys.is_empty() => "It has no keys.".to_owned(),
         keys => keys,
     };
-    let head = format!("{} {}: {}", kind.seam, kind.name, kind.about);
+    let head = wrapped(&format!("{} {}: {}", kind.seam, kind.name, kind.about), "  ", width());
     let mut parts = vec![head, keys, format!("Example:\n{}", indent(kind.example))];
     for (what, names) in [("Keys beside it", kind.beside), ("Outputs for later steps", kind.outputs())] {
         if !names.is_empty() {
-            parts.push(format!("{what}: {}", names.join(", ")));
+            parts.push(wrapped(&format!("{what}: {}", names.join(", ")), "  ", width()));
         }
     }
     parts.join("\n\n")

@@ -60,7 +60,7 @@ pub(super) fn main(args: &Args) -> Answer {
         eprintln!("no{such} runs under `{}`", reports.display());
         return Ok(exit::MET);
     }
-    out(table(&["run", "verdict", "RTA", "RPA", "began"], runs.iter().map(Kept::row).collect(), width()));
+    out(table(&["run", "verdict", "RTA", "RPA", "began (UTC)"], runs.iter().map(Kept::row).collect(), width()));
     Ok(exit::MET)
 }
 

@@ -34,7 +34,7 @@ fn head(report: &Report) -> String {
     if !about.is_empty() {
         let _ = write!(text, "{about}\n\n"); // writing to a string cannot fail
     }
-    let _ = writeln!(text, "Run `{run}` of scenario `{scenario}` on `{environment}`, begun {began}, {took}.");
+    let _ = writeln!(text, "Run `{run}` of scenario `{scenario}` on `{environment}`, begun {began} UTC, {took}.");
     let _ = writeln!(text, "Plan `{plan}`, Lifeboat {version}.");
     if !report.left.is_empty() {
         let _ = writeln!(text, "\n**Left behind** (`lifeboat cleanup {run}`):\n");
@@ -139,7 +139,7 @@ fn backups(report: &Report) -> String {
         vec![p.id.clone(), exact(p.snapshot.seconds()), words::date(&p.taken_at.to_string()), bytes]
     };
     let rows: Vec<_> = report.points.iter().map(row).collect();
-    section("Recovery points", &["Point", "Snapshot", "Wall time", "Bytes"], &rows)
+    section("Recovery points", &["Point", "Snapshot", "Wall time (UTC)", "Bytes"], &rows)
 }
 
 fn notes(report: &Report) -> String {

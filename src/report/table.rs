@@ -2,7 +2,7 @@
 //!
 //! Apart from the formats because it is not a file: it may leave out what a file has.
 
-use super::columns::{NARROWEST, table};
+use super::columns::{NARROWEST, table, wrapped};
 use super::words::{self, count, promised, time, time_or_dash, verdict, with_band};
 use crate::model::Verdict;
 use crate::model::report::{Measurement, Report};
@@ -82,24 +82,4 @@ fn losses(report: &Report, width: usize) -> String {
 fn list(title: &str, items: impl Iterator<Item = String>, width: usize) -> String {
     let items: Vec<_> = items.map(|item| wrapped(&format!("- {item}"), "  ", width)).collect();
     if items.is_empty() { String::new() } else { format!("{title}\n{}", items.join("\n")) }
-}
-
-/// A sentence over several lines; the later ones are indented.
-fn wrapped(text: &str, indent: &str, width: usize) -> String {
-    let lead: String = text.chars().take_while(|c| *c == ' ').collect();
-    let (mut lines, mut line) = (vec![], lead);
-    let mut empty = true;
-    for word in text.split_whitespace() {
-        if !empty && line.chars().count() + 1 + word.chars().count() > width {
-            lines.push(std::mem::replace(&mut line, indent.to_owned()));
-            empty = true;
-        }
-        if !empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        empty = false;
-    }
-    lines.push(line);
-    lines.join("\n")
 }

@@ -96,10 +96,10 @@ pub fn things(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A date and time of day without fractions of a second: `2026-03-04 05:06:07 UTC`; as it is, if it is none.
+/// A date and time of day in UTC, without fractions of a second: `2026-03-04 05:06:07`; as it is, if it is none.
 pub fn date(text: &str) -> String {
     let read = text.parse::<jiff::Timestamp>();
-    read.map_or_else(|_| text.to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+    read.map_or_else(|_| text.to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 /// A number of bytes for people: `1.5 MB`.
@@ -169,6 +169,6 @@ mod tests {
     #[test]
     fn one_write_is_no_plural_and_a_date_has_no_nanoseconds() {
         assert_eq!((things(1, "write"), things(2, "write")), ("1 write".into(), "2 writes".into()));
-        assert_eq!(date("2026-03-04T05:06:07.123456789Z"), "2026-03-04 05:06:07 UTC");
+        assert_eq!(date("2026-03-04T05:06:07.123456789Z"), "2026-03-04 05:06:07");
     }
 }
