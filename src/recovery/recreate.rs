@@ -7,7 +7,7 @@ use super::rollout::{LOOK, rolled_out, two_minutes};
 use super::{Step, StepContext};
 use crate::client::kubernetes::{COMPONENT, NamespaceClient, WorkloadResource, says, why};
 use crate::client::{Error, until};
-use crate::clock::Clock;
+use crate::clock::Stopwatch;
 use crate::environment::{Cluster, Permission, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Span};
@@ -91,11 +91,10 @@ impl Step for RecreateNamespace {
 impl RecreateNamespace {
     /// Each part's time goes onto `laps` as it ends.
     async fn make(&self, cluster: &dyn Cluster, laps: &mut Vec<f64>) -> Result<(), Error> {
-        let (clock, namespace) = (Clock::start(), cluster.namespace());
+        let (mut stopwatch, namespace) = (Stopwatch::start(), cluster.namespace());
         let gone = until(self.within.0, LOOK, || is_gone(namespace)).await;
         gone.map_err(|late| Error::new(format!("the old namespace `{}` is not gone", namespace.name), late))?;
-        laps.push(clock.now().seconds());
-        let clock = Clock::start();
+        laps.push(stopwatch.lap());
         for manifest in cluster.manifests() {
             let manifest = bare(manifest, &self.hold);
             let named = format!("{} `{}`", kind(&manifest), manifest.name_any());
@@ -103,8 +102,7 @@ impl RecreateNamespace {
             let applied = applied.map_err(|late| Error::new(format!("cannot create the {named}"), late))?;
             applied.map_err(|why| Error::new(format!("cannot create the {named}"), why))?;
         }
-        laps.push(clock.now().seconds());
-        let clock = Clock::start();
+        laps.push(stopwatch.lap());
         let components = cluster.manifests().iter().filter_map(workload_of);
         let components = components.filter(|component| !self.hold.iter().any(|held| held == component));
         let ready = components.map(async |component| {
@@ -112,7 +110,7 @@ impl RecreateNamespace {
             rolled_out(&workload, self.within).await
         });
         futures::future::try_join_all(ready).await?;
-        laps.push(clock.now().seconds());
+        laps.push(stopwatch.lap());
         Ok(())
     }
 }

@@ -21,7 +21,8 @@ pub async fn read(client: &Client, namespaces: [String; 2]) -> Result<Option<Sec
         let bytes = secret.data.as_ref()?.get(key)?;
         Some(String::from_utf8_lossy(&bytes.0).into_owned())
     };
-    let key = |secret, access, hidden| Some(AccessKey { access: value(secret, access)?, secret: value(secret, hidden)? });
+    let key =
+        |secret, access, hidden| Some(AccessKey { access: value(secret, access)?, secret: value(secret, hidden)? });
     let all = || {
         Some(Secrets {
             database: value(&platform, "POSTGRES_PASSWORD")?,
