@@ -115,7 +115,12 @@ fn find<T: ?Sized>(
     };
     if let Some(kind) = kinds.iter().find(|kind| kind.name == name) {
         let value = if matches!(value.value, Value::Null) { value.empty() } else { value.clone() };
-        let it = (kind.parse)(&value, problems)?;
+        let before = problems.len();
+        let it = (kind.parse)(&value, problems);
+        for problem in &mut problems[before..] {
+            problem.hint.get_or_insert_with(|| format!("`lifeboat kinds {name}` shows how it is written"));
+        }
+        let it = it?;
         return Some(Chosen { name: kind.name, node: value, it: Arc::from(it) });
     }
     let near = nearest(name, names(kinds, common).into_iter()).unwrap_or_default();

@@ -39,7 +39,7 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || match text.parse::<f64>() {
+        let wrong = || match text.parse::<u64>() {
             Ok(_) => format!("`{text}` has no unit; did you mean `{text}s`?"),
             Err(_) => format!("`{text}` is not a duration; write such as 100ms, 30s, 2m30s, 4h"),
         };
@@ -171,8 +171,13 @@ impl<T> Quantity<T> {
         Self { what, unit, read: PhantomData }
     }
 
-    fn bare<E: Error>(&self, number: impl fmt::Display) -> E {
-        E::custom(format!("`{number}` has no unit; did you mean `{number}{}`?", self.unit))
+    fn bare<E: Error>(&self, number: f64) -> E {
+        E::custom(match self.unit {
+            unit if (0.0..1e9).contains(&number) && number.fract() == 0.0 => {
+                format!("`{number}` has no unit; did you mean `{number}{unit}`?")
+            }
+            _ => format!("a bare number cannot stand here; write {}", self.what),
+        })
     }
 }
 
@@ -185,11 +190,13 @@ impl<T: FromStr<Err = String>> Visitor<'_> for Quantity<T> {
     fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
         text.parse().map_err(E::custom)
     }
+    #[allow(clippy::cast_precision_loss)] // only small ones are shown
     fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
-        Err(self.bare(number))
+        Err(self.bare(number as f64))
     }
+    #[allow(clippy::cast_precision_loss)]
     fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
-        Err(self.bare(number))
+        Err(self.bare(number as f64))
     }
     fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
         Err(self.bare(number))
@@ -214,7 +221,7 @@ impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || match text.parse::<f64>() {
+        let wrong = || match text.parse::<u64>() {
             Ok(_) => format!("`{text}` has no unit; did you mean `{text}/s`?"),
             Err(_) => format!("`{text}` is not a rate; write such as 5/s or 30/m"),
         };

@@ -91,7 +91,7 @@ impl Node {
             Value::Null => "nothing".into(),
             Value::Bool(b) => format!("`{b}`"),
             Value::Int(n) => format!("the number {n}"),
-            Value::Float(n) => format!("the number {n}"),
+            Value::Float(n) => format!("the number {}", problem::number(*n)),
             Value::Text(text) => problem::quoted(text),
             Value::List(_) => "a list".into(),
             Value::Map(_) => "keys and values".into(),

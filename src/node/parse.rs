@@ -22,7 +22,7 @@ pub fn parse(text: &str) -> Result<Node, Problem> {
     let mut budget = Budget::default();
     budget.max_depth = DEPTH;
     let options = serde_saphyr::options! { budget: Some(budget) };
-    serde_saphyr::from_str_with_options::<Node>(text, options).map_err(|error| mistake(&error))
+    serde_saphyr::from_str_with_options::<Node>(text, options).map_err(|error| mistake(text, &error))
 }
 
 /// Deeper than any drill is nested, and not so deep that a thread's stack ends before.
@@ -33,13 +33,22 @@ const DEPTH: usize = 32;
 /// # Errors
 /// The first mistake.
 pub fn parse_all(text: &str) -> Result<Vec<Node>, Problem> {
-    serde_saphyr::from_multiple::<Node>(text).map_err(|error| mistake(&error))
+    serde_saphyr::from_multiple::<Node>(text).map_err(|error| mistake(text, &error))
 }
 
-fn mistake(error: &Error) -> Problem {
+fn mistake(written: &str, error: &Error) -> Problem {
     let (text, hint) = said(error.without_snippet());
     let place = error.location().map(|at| Position { line: at.line(), column: at.column(), id: 0 });
+    let place = place.map(|at| if text == TAB.0 { first_tab(written, at).unwrap_or(at) } else { at });
     Problem { position: place, text, hint: Some(hint) }
+}
+
+/// The first tab that indents a line, from a place on: the library tells of the word before it.
+fn first_tab(written: &str, from: Position) -> Option<Position> {
+    let indented = |line: &str| line.chars().take_while(|c| c.is_whitespace()).position(|c| c == '\t');
+    let lines = (1u64..).zip(written.lines()).skip_while(|(line, _)| *line < from.line);
+    let mut tabs = lines.filter_map(|(line, text)| Some((line, indented(text)?)));
+    tabs.next().map(|(line, column)| Position { line, column: column as u64 + 1, id: 0 })
 }
 
 /// What is wrong, and what to do about it.
@@ -82,8 +91,12 @@ const NOT_YAML: (&str, &str) =
     ("this is not YAML that can be read", "compare it with what `lifeboat new drill NAME` writes");
 const ENDS: (&str, &str) = ("the file ends too early", "close each `[`, `{` and quote");
 const DEEP: (&str, &str) = ("it is nested too deep", "no drill or scenario needs as many levels");
+const TAB: (&str, &str) = ("a tab stands here", "indent with blanks");
 const INDENTATION: (&str, &str) = ("the indentation is wrong", "keys of one level begin in one column");
-const COLON: (&str, &str) = ("a `:` cannot stand here", "put a text that holds `: ` in quotes");
+const COLON: (&str, &str) = (
+    "a `:` cannot stand here",
+    "is a bracket open, or the line indented too far? a text that holds `: ` belongs in quotes",
+);
 const ESCAPE: (&str, &str) =
     ("after a `\\` in double quotes stands what it cannot escape", "use single quotes, or write `\\\\`");
 const UNKNOWN_ANCHOR: &str = "an alias names what no anchor before it marks";
@@ -115,6 +128,9 @@ fn syntax(kind: &Scan) -> (String, String) {
         Scan::UnclosedQuotedScalar | Scan::DocumentIndicatorInQuotedScalar => {
             ("a quote is not closed", "close it with the same sign, `'` or `\"`")
         }
+        Scan::InvalidQuotedScalarIndent => {
+            ("a text in quotes goes on here", "close the quote further up, or indent this line")
+        }
         Scan::InvalidTrailingSingleQuotedScalar | Scan::InvalidTrailingDoubleQuotedScalar => {
             ("something stands behind the closing quote", "put all of the text into the quotes")
         }
@@ -122,7 +138,7 @@ fn syntax(kind: &Scan) -> (String, String) {
         | Scan::TabInBlockIndentation
         | Scan::TabInIndentation
         | Scan::TabAtBlockScalarStart
-        | Scan::TabInPlainScalar => ("a tab stands here", "indent with blanks"),
+        | Scan::TabInPlainScalar => TAB,
         Scan::SimpleKeyExpected | Scan::InvalidSimpleKey | Scan::ExpectedBlockMappingKey => {
             ("here a key with its `:` is missing", "write `key: value`, each key on a line of its own")
         }
@@ -142,7 +158,6 @@ fn indented(kind: &Scan) -> (&'static str, &'static str) {
     match kind {
         Scan::InvalidIndentation
         | Scan::InvalidBlockScalarIndent
-        | Scan::InvalidQuotedScalarIndent
         | Scan::InvalidFlowScalarIndent
         | Scan::ZeroBlockScalarIndent
         | Scan::ExpectedDocumentStart => INDENTATION,

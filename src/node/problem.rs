@@ -109,6 +109,11 @@ pub(super) fn expected_word(known: &[&str], found: impl fmt::Display) -> Problem
     Problem::whole(format!("expected a word, found {found}")).hint(format!("known: {}", known.join(", ")))
 }
 
+/// A number for a message: as it is written, unless it is very long.
+pub(super) fn number(n: f64) -> String {
+    if n == 0.0 || (1e-6..1e15).contains(&n.abs()) { n.to_string() } else { format!("{n:e}") }
+}
+
 fn unknown(what: &str, name: &str, known: &[&str]) -> Problem {
     let problem = Problem::whole(format!("unknown {what} `{name}`"));
     match nearest(name, known.iter().copied()) {
@@ -122,7 +127,7 @@ fn found(unexpected: Unexpected) -> String {
         Unexpected::Bool(b) => format!("`{b}`"),
         Unexpected::Unsigned(n) => format!("the number {n}"),
         Unexpected::Signed(n) => format!("the number {n}"),
-        Unexpected::Float(n) => format!("the number {n}"),
+        Unexpected::Float(n) => format!("the number {}", number(n)),
         Unexpected::Char(c) => format!("`{c}`"),
         Unexpected::Str(text) => quoted(text),
         Unexpected::Unit | Unexpected::Option => "nothing".into(),
@@ -142,6 +147,7 @@ fn mismatch(found: &str, expected: &str) -> Problem {
         "a string" | "a borrowed string" | "string" | "a character" => ("a text", "put the text in quotes"),
         "field identifier" => ("a key", "a key is a word"),
         "variant identifier" => ("a word", "leave out all else"),
+        "path string" => ("a path", "put it in quotes"),
         "unit" => ("nothing", "leave the value out"),
         "a sequence" => ("a list", LIST),
         _ if expected.starts_with("an array of") || expected.starts_with("a tuple of") => ("a list", LIST),

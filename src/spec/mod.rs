@@ -37,7 +37,7 @@ pub enum Written {
     /// A drill, with its scenario from another file.
     Drill(Box<Spec>),
     /// A scenario alone, with its file.
-    Scenario(PathBuf, Scenario),
+    Scenario(PathBuf, Box<Scenario>),
 }
 
 /// Reads a drill and its scenario.
@@ -89,7 +89,7 @@ fn read_either(path: &Path, at: &Path, root: Node, environment: Option<Node>) ->
     }
     let mut problems = vec![];
     match scenario::read_scenario(&root, &mut problems) {
-        Some(scenario) if problems.is_empty() => Ok(Written::Scenario(path.to_owned(), scenario)),
+        Some(scenario) if problems.is_empty() => Ok(Written::Scenario(path.to_owned(), Box::new(scenario))),
         _ => Err(Wrong::one(path, problems)),
     }
 }

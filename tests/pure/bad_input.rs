@@ -395,7 +395,9 @@ const FOREIGN: &[&str] = &[
     "i64",
     "u64",
     "usize",
-    "unit",
+    "unit value",
+    "expected unit",
+    "unit struct",
     "invalid type",
     "invalid value",
     "invalid length",
@@ -524,7 +526,7 @@ fn what_is_not_yaml_is_told_in_plain_words_at_its_place() {
     let deep = format!("drill: {}{}", "[".repeat(100), "]".repeat(100));
     let steps: String = (0..100).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
     for (text, said) in [
-        ("drill: x\n\tscenario: y\n", "tab"),
+        ("drill: x\n\tscenario: y\n", "x.yaml:2:1: a tab stands here; indent with blanks"),
         ("drill: x\ndrill: y\n", "x.yaml:2:1: the key `drill` stands here twice; remove"),
         ("drill: x\n---\ndrill: y\n", "a second document begins here"),
         ("drill: *who\n", "an alias names what no anchor before it marks"),
@@ -538,7 +540,7 @@ fn what_is_not_yaml_is_told_in_plain_words_at_its_place() {
         ("drill", "found `drill`"),
         ("drill: [x\nscenario: y\n", "x.yaml:"),
         ("drill: {x\n", "x.yaml:"),
-        ("drill: 'x\nscenario: y\n", "a quote is not closed"),
+        ("drill: 'x\nscenario: y\n", "a text in quotes goes on here; close the quote"),
         ("drill: \"\\q\"\n", "after a `\\` in double quotes"),
         ("drill: x\nscenario y\n", "x.yaml:2:"),
         ("drill: x: y\n", "x.yaml:1:"),
