@@ -11,7 +11,8 @@ use lifeboat::clock::Moment;
 use lifeboat::measure::measure;
 use lifeboat::model::ledger::Operation;
 use lifeboat::model::{
-    Answer, Answered, Depth, Fact, Finding, Line, Mark, MarkState, Objectives, Part, Phase, Span, Terms, Verdict, Watch,
+    Answer, Answered, Depth, Fact, Finding, Line, Mark, MarkState, Objectives, Part, Period, Phase, Span, Terms,
+    Verdict, Watch,
 };
 use lifeboat::store::{Timeline, read_timeline};
 use std::hint::black_box;
@@ -24,7 +25,7 @@ const FACTS: u64 = 1_000_000;
 const FOLDER: &str = "LIFEBOAT_BENCH_FOLDER";
 
 fn terms() -> Terms {
-    let watch = |depth| Watch { depth, every: Span::milliseconds(100), timeout: Span::seconds(1) };
+    let watch = |depth| Watch { depth, every: Period::milliseconds(100), timeout: Period::seconds(1) };
     Terms {
         drill: "bench".into(),
         scenario: "bench".into(),

@@ -108,7 +108,7 @@ mod tests {
         let recovery = (20.0, Fact::Phase(Phase::Recovery));
         let began = (25.0, Fact::StepBegan { id: "restore".into(), kind: "restore".into() });
         let ended = (30.0, Fact::StepEnded { id: "restore".into(), finding: Finding::met() });
-        assert_eq!(after(&[recovery.clone()]), "waiting for a probe to notice the outage, for 20 s");
+        assert_eq!(after(std::slice::from_ref(&recovery)), "waiting for a probe to notice the outage, for 20 s");
         let text = after(&[recovery.clone(), began.clone()]);
         assert_eq!(text, "waiting for step restore (limit 2m), for 15 s");
         assert_eq!(after(&[recovery, began, ended]), "waiting for a service that stays good, for 20 s");

@@ -7,8 +7,8 @@ use crate::clock::Moment;
 use crate::model::ledger::Operation;
 use crate::model::report::{Measurement, Report};
 use crate::model::{
-    Answer, Answered, Depth, Fact, Finding, Line, Mark, MarkState, Objectives, Part, Period, Receipt, Span, Terms, Verdict,
-    Watch,
+    Answer, Answered, Depth, Fact, Finding, Line, Mark, MarkState, Objectives, Part, Period, Receipt, Span, Terms,
+    Verdict, Watch,
 };
 
 /// A timeline being built.
