@@ -19,7 +19,7 @@ use std::time::Duration;
 const DRILL: &str = "drill: opted-in\nscenario: ./crash.yaml\nenvironment: { kubernetes: {} }\nscale: 0.02\n\
     protect: { engine: { builtin: { postgres: logical } }, every: 3s }\n\
     workload: { mlflow: { runs: 2/s, artifacts: 1/s } }\n\
-    probes: [mlflow: { depth: read, every: 200ms, timeout: 4s }]\nchecks: [sql-integrity]\n\
+    probes: [mlflow: { depth: read, every: 200ms, timeout: 10s }]\nchecks: [sql-integrity]\n\
     limits: { baseline: 4s }\nstable: 1s\n";
 const CRASH: &str =
     "scenario: crash\nfaults: [kill: { component: mlflow }]\nrecovery: [start: { component: mlflow }]\n";

@@ -19,7 +19,7 @@ use testcontainers::bollard::Docker;
 const DRILL: &str = "drill: killed\nscenario: ./drop.yaml\nscale: 0.02\n\
     protect: { engine: { builtin: { postgres: logical } }, every: 2s }\n\
     workload: { mlflow: { runs: 3/s, artifacts: 1/s } }\n\
-    probes: [mlflow: { depth: read, every: 200ms, timeout: 4s }]\nchecks: [sql-integrity]\n\
+    probes: [mlflow: { depth: read, every: 200ms, timeout: 10s }]\nchecks: [sql-integrity]\n\
     limits: { baseline: 4s }\nstable: 1s\n";
 const DROP: &str = "scenario: drop\nfaults: [database-drop: { component: postgres }]\n\
     recovery:\n- stop: { component: mlflow }\n- restore: { component: postgres }\n- start: { component: mlflow }\n";
