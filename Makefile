@@ -3,7 +3,7 @@ CARGO ?= cargo
 BIN := target/release/lifeboat
 TIMES ?= 1
 
-# Which drills run where: the first in every place, the others where there are the powers that they need.
+# Which drills run where: the first in every environment, the others where there are the powers that they need.
 EVERYWHERE := mlflow-crash mlflow-hang postgres-crash database-drop artifacts-deleted
 CONTAINERS := $(EVERYWHERE) partition out-of-memory disk-lost
 CLUSTER := $(EVERYWHERE) disk-lost pod-kill config-lost node-lost node-cut-off database-node-lost \
@@ -45,11 +45,11 @@ drills-cluster: export LIFEBOAT_ENVIRONMENT = $(BUILT_CLUSTER)
 drills-cluster: build images cluster-up ## the drills on a cluster, TIMES times each, into reports/drills.json
 	$(BIN) series --times $(TIMES) $(call files,$(CLUSTER))
 
-test: ## set up and pass all tests; those of a place that is not there say so
-	$(CARGO) test --locked -- --test-threads=2
+test: ## set up and pass all tests; those without their engine or cluster say so
+	tests/all
 
 test-full: ## all tests in their long forms: ten kills, and Go from the wheel compiling the S3 server
-	LIFEBOAT_TEST_INSTALL=full LIFEBOAT_TEST_KILLS=10 $(CARGO) test --locked -- --nocapture --test-threads=2
+	LIFEBOAT_TEST_INSTALL=full LIFEBOAT_TEST_KILLS=10 LIFEBOAT_TEST_OUTPUT=1 tests/all
 
 lint: ## formatting and lints
 	$(CARGO) fmt --check

@@ -108,6 +108,11 @@ mod tests {
         let wrong = job(&format!("within: 1m\n{manifest}")).err().unwrap();
         assert!(wrong.starts_with("2 ") && wrong.contains("job.yaml:4:"), "{wrong}");
         assert!(job("{ cron_job: theirs, deadline: 1m }").err().unwrap().contains("unknown key `deadline`"));
-        assert!(job("manifest: nowhere.yaml").err().unwrap().contains("`nowhere.yaml` cannot be read"));
+        assert!(
+            job("manifest: nowhere.yaml")
+                .err()
+                .unwrap()
+                .contains("nowhere.yaml: cannot be read: there is no such file")
+        );
     }
 }

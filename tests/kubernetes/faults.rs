@@ -26,7 +26,7 @@ async fn uids(platform: &dyn Platform, component: &str) -> Vec<String> {
 async fn each_fault_takes_effect_and_each_step_mends() {
     let Some(fixture) = Fixture::new("test-faults", "access: forward").await else { return };
     let platform = fixture.provision().await;
-    let (platform, folder) = (platform.as_ref(), fixture.folder());
+    let (platform, folder) = (platform.as_ref(), fixture.run_context.folder.as_path());
     let cluster = platform.cluster().unwrap().namespace();
 
     let before = uids(platform, "mlflow").await;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use lifeboat::clock::{Clock, Moment, wall};
 use lifeboat::measure::measure;
 use lifeboat::model::report::Measurement;
-use lifeboat::model::{Answer, Depth, Fact, Finding, Line, Objectives, Phase, Span, Terms, Verdict, Watch};
+use lifeboat::model::{Answer, Depth, Fact, Finding, Line, Objectives, Period, Phase, Span, Terms, Verdict, Watch};
 use lifeboat::probe::Question;
 use lifeboat::run::{Observer, Recorder, watch};
 use lifeboat::store::{VERSION, read_timeline};
@@ -24,8 +24,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const EVERY: Duration = Duration::from_millis(50);
-const TIMEOUT: Duration = Duration::from_millis(300);
+const EVERY_MS: u64 = 50;
+const TIMEOUT_MS: u64 = 300;
+const EVERY: Duration = Duration::from_millis(EVERY_MS);
+const TIMEOUT: Duration = Duration::from_millis(TIMEOUT_MS);
 /// From reading our clock to the harness's own stamp, and the reverse: both sides read it a few instructions apart.
 const SLACK: f64 = 0.002;
 const SERVICES: usize = 25;
@@ -118,7 +120,7 @@ impl Observer for Nobody {
 }
 
 fn one() -> Watch {
-    Watch { depth: Depth::Read, every: Span(EVERY), timeout: Span(TIMEOUT) }
+    Watch { depth: Depth::Read, every: Period::milliseconds(EVERY_MS), timeout: Period::milliseconds(TIMEOUT_MS) }
 }
 
 /// Not a test: the harness process, which `rounds` starts.
