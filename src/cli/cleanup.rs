@@ -3,7 +3,7 @@
 use super::find::{Reports, find_run, run_name};
 use super::progress::Progress;
 use super::talk::Talk;
-use super::{Answer, Failure, exit};
+use super::{CommandResult, Failure, exit};
 use crate::model::{Fact, Line};
 use crate::store;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub(super) struct Args {
     reports: Reports,
 }
 
-pub(super) async fn main(args: &Args) -> Answer {
+pub(super) async fn main(args: &Args) -> CommandResult {
     let reports = args.reports.folder.as_path();
     let (folders, mut left) = match &args.run {
         Some(run) => (vec![find_run(reports, run)?], vec![]),

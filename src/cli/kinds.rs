@@ -2,7 +2,7 @@
 
 use super::console::{out, width};
 use super::settings::settings;
-use super::{Answer, Failure, exit};
+use super::{CommandResult, Failure, exit};
 use crate::client::Error;
 use crate::node::nearest;
 use crate::report::columns::{table, wrapped};
@@ -20,7 +20,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn main(args: &Args) -> Answer {
+pub(super) fn main(args: &Args) -> CommandResult {
     let all = catalogue();
     let found: Vec<_> = all.iter().filter(|kind| args.name.as_ref().is_none_or(|name| kind.name == name)).collect();
     if let Some(name) = args.name.as_ref().filter(|_| found.is_empty()) {

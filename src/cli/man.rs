@@ -1,7 +1,7 @@
 //! `lifeboat man`: the manual pages, made from the same source as `--help`.
 
 use super::console::out;
-use super::{Answer, Cli, exit};
+use super::{Cli, CommandResult, exit};
 use crate::client::Error;
 use clap::CommandFactory;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ pub(super) struct Args {
     folder: Option<PathBuf>,
 }
 
-pub(super) fn main(args: &Args) -> Answer {
+pub(super) fn main(args: &Args) -> CommandResult {
     let cli = Cli::command().name("lifeboat");
     let Some(folder) = &args.folder else {
         let mut page = vec![];

@@ -111,7 +111,7 @@ enum Command {
 }
 
 /// What a command answers: its exit code.
-pub(crate) type Answer = Result<u8, Failure>;
+pub(crate) type CommandResult = Result<u8, Failure>;
 
 /// The program.
 pub fn main() -> ExitCode {
@@ -132,7 +132,7 @@ pub fn main() -> ExitCode {
     ExitCode::from(answer.unwrap_or_else(|failure| complain(&failure)))
 }
 
-async fn command(command: Command) -> Answer {
+async fn command(command: Command) -> CommandResult {
     match command {
         Command::Run(args) => run::main(&args).await,
         Command::Series(args) => series::main(&args).await,

@@ -1,7 +1,7 @@
 //! `lifeboat new`: writes a commented first drill or scenario, to be changed as needed.
 
 use super::console::out;
-use super::{Answer, Failure, exit};
+use super::{CommandResult, Failure, exit};
 use crate::client::Error;
 use crate::{plan, spec};
 use std::fs;
@@ -44,7 +44,7 @@ impl FileKind {
     }
 }
 
-pub(super) fn main(args: &Args) -> Answer {
+pub(super) fn main(args: &Args) -> CommandResult {
     let name = args.name.as_str();
     if !spec::is_name(name) {
         let hint = "use small letters, digits and hyphens".to_owned();

@@ -2,7 +2,7 @@
 
 use super::console::{out, width};
 use super::find::find_drill;
-use super::{Answer, exit};
+use super::{CommandResult, exit};
 use crate::client::Error;
 use crate::environment::{Inventory, Power, Survey};
 use crate::fault::Nature;
@@ -34,7 +34,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn main(args: &Args) -> Answer {
+pub(super) async fn main(args: &Args) -> CommandResult {
     let mut plan = plan::load_in(&find_drill(&args.drill)?, args.environment.as_deref())?;
     if args.yaml {
         out(plan.yaml());

@@ -3,7 +3,7 @@
 use super::console::{out, width};
 use super::find::{Reports, find_run};
 use super::run::code;
-use super::{Answer, rendered};
+use super::{CommandResult, rendered};
 use crate::client::Error;
 use crate::measure::measure;
 use crate::model::Fact;
@@ -17,19 +17,19 @@ pub(super) struct Args {
     run: String,
     /// How to show it
     #[arg(long, value_enum, default_value = "table")]
-    format: Format,
+    format: OutputFormat,
     #[command(flatten)]
     reports: Reports,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Format {
+enum OutputFormat {
     Json,
     Markdown,
     Table,
 }
 
-pub(super) fn main(args: &Args) -> Answer {
+pub(super) fn main(args: &Args) -> CommandResult {
     let folder = find_run(&args.reports.folder, &args.run)?;
     let what = || format!("cannot read the timeline in `{}`", folder.display());
     let lines = store::read_timeline(&folder).map_err(|error| Error::caused_by(what(), error))?;
@@ -39,9 +39,9 @@ pub(super) fn main(args: &Args) -> Answer {
     let interrupted = lines.iter().any(|line| line.fact == Fact::Interrupted);
     let judged = measure(&lines);
     match args.format {
-        Format::Json => out(rendered(&report::json::FORMAT, &judged)?),
-        Format::Markdown => out(rendered(&report::markdown::FORMAT, &judged)?),
-        Format::Table => out(report::table::render(&judged, width())),
+        OutputFormat::Json => out(rendered(&report::json::FORMAT, &judged)?),
+        OutputFormat::Markdown => out(rendered(&report::markdown::FORMAT, &judged)?),
+        OutputFormat::Table => out(report::table::render(&judged, width())),
     }
     Ok(code(&Outcome { report: judged, folder, interrupted }))
 }

@@ -4,7 +4,7 @@ use super::console::{out, width};
 use super::find::{Reports, find_drill};
 use super::progress::Progress;
 use super::talk::Talk;
-use super::{Answer, Failure, exit, objection, rendered};
+use super::{CommandResult, Failure, exit, objection, rendered};
 use crate::model::Verdict;
 use crate::plan::{self, Plan};
 use crate::report;
@@ -40,7 +40,7 @@ pub(super) enum Ending {
 
 /// How a drill is carried out, beside what its plan says.
 #[derive(Clone, Copy)]
-pub(super) struct Setting<'a> {
+pub(super) struct RunOptions<'a> {
     /// Where runs are kept.
     pub(super) reports: &'a Path,
     /// How much is said.
@@ -50,15 +50,15 @@ pub(super) struct Setting<'a> {
 }
 
 /// Asks the environment, carries a plan out; what was left behind is said.
-pub(super) async fn carry_out(mut plan: Plan, setting: Setting<'_>) -> Result<Ending, Failure> {
+pub(super) async fn carry_out(mut plan: Plan, options: RunOptions<'_>) -> Result<Ending, Failure> {
     if let Some(code) = objection(&plan::survey(&mut plan).await) {
         return Ok(Ending::Refused(code));
     }
-    let progress = Arc::new(Progress::new(&plan, setting.talk, setting.number));
-    let outcome = crate::run::run(plan, setting.reports, progress.clone()).await;
+    let progress = Arc::new(Progress::new(&plan, options.talk, options.number));
+    let outcome = crate::run::run(plan, options.reports, progress.clone()).await;
     progress.finish();
     let outcome = outcome?;
-    if !setting.talk.quiet {
+    if !options.talk.quiet {
         eprintln!("kept in {}", outcome.folder.display());
     }
     if !outcome.report.left.is_empty() {
@@ -70,10 +70,10 @@ pub(super) async fn carry_out(mut plan: Plan, setting: Setting<'_>) -> Result<En
     Ok(Ending::Done(Box::new(outcome)))
 }
 
-pub(super) async fn main(args: &Args) -> Answer {
+pub(super) async fn main(args: &Args) -> CommandResult {
     let plan = plan::load_in(&find_drill(&args.drill)?, args.environment.as_deref())?;
-    let setting = Setting { reports: &args.reports.folder, talk: args.talk, number: "" };
-    let outcome = match carry_out(plan, setting).await? {
+    let options = RunOptions { reports: &args.reports.folder, talk: args.talk, number: "" };
+    let outcome = match carry_out(plan, options).await? {
         Ending::Refused(code) => return Ok(code),
         Ending::Done(outcome) => outcome,
     };

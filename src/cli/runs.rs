@@ -2,7 +2,7 @@
 
 use super::console::{out, width};
 use super::find::{Reports, drill_of, run_name};
-use super::{Answer, exit};
+use super::{CommandResult, exit};
 use crate::client::Error;
 use crate::measure::series::judged;
 use crate::model::Verdict;
@@ -43,7 +43,7 @@ struct Kept {
     report: Option<Report>,
 }
 
-pub(super) fn main(args: &Args) -> Answer {
+pub(super) fn main(args: &Args) -> CommandResult {
     let reports = &args.reports.folder;
     let of_drill = |folder: &PathBuf| args.drill.as_ref().is_none_or(|drill| *drill == drill_of(folder));
     let mut runs: Vec<_> = store::runs(reports).into_iter().filter(of_drill).map(Kept::read).collect();

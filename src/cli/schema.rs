@@ -1,7 +1,7 @@
 //! `lifeboat schema`: JSON Schemas, for editors and other programs.
 
 use super::console::out;
-use super::{Answer, exit};
+use super::{CommandResult, exit};
 use crate::client::Error;
 use crate::spec::schema;
 use serde_json::json;
@@ -21,7 +21,7 @@ enum Of {
     Kinds,
 }
 
-pub(super) fn main(args: &Args) -> Answer {
+pub(super) fn main(args: &Args) -> CommandResult {
     let value = match args.of {
         Some(Of::Drill) => schema::drill().to_value(),
         Some(Of::Scenario) => schema::scenario().to_value(),

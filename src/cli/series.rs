@@ -5,9 +5,9 @@
 
 use super::console::{out, width};
 use super::find::{Reports, find_drill};
-use super::run::{Ending, Setting, carry_out};
+use super::run::{Ending, RunOptions, carry_out};
 use super::talk::Talk;
-use super::{Answer, Failure, exit};
+use super::{CommandResult, Failure, exit};
 use crate::client::Error;
 use crate::measure::series;
 use crate::model::Verdict;
@@ -41,7 +41,7 @@ pub(super) struct Args {
     reports: Reports,
 }
 
-pub(super) async fn main(args: &Args) -> Answer {
+pub(super) async fn main(args: &Args) -> CommandResult {
     let (environment, reports) = (args.environment.as_deref(), args.reports.folder.as_path());
     let drills = args.drills.iter().map(|drill| find_drill(drill)).collect::<Result<Vec<_>, _>>()?;
     let mut wrong = Wrong::default();
@@ -65,8 +65,8 @@ pub(super) async fn main(args: &Args) -> Answer {
                 eprintln!("run {number} of {all}: {} {time}/{}", plan.terms.drill, args.times);
             }
             let of_all = format!("{number}/{all}");
-            let setting = Setting { reports, talk: args.talk, number: &of_all };
-            match carry_out(plan.clone(), setting).await? {
+            let options = RunOptions { reports, talk: args.talk, number: &of_all };
+            match carry_out(plan.clone(), options).await? {
                 Ending::Refused(refused) => return Ok(refused),
                 Ending::Done(outcome) => {
                     code = code.max(severity(&outcome.report));

@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// The kind `simulated`.
 pub const KIND: Kind<dyn Environment> = Kind {
     name: "simulated",
-    about: "SimulatedPlatform components with exact times: for trying a runbook's order without a platform.",
+    about: "Simulated components with exact times: for trying a runbook's order without a platform.",
     example: "simulated: { components: [mlflow], start: 2s }",
     schema: |g| g.subschema_for::<Simulated>(),
     parse: |n, p| read::<Simulated>(n, p).map(|k| Box::new(k) as _),

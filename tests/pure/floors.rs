@@ -98,25 +98,8 @@ fn files_stay_small_and_say_what_they_are() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Names that several types may have. `Args`: each command's arguments. The others still wait for better names.
-const SHARED_NAMES: &[&str] = &[
-    "Args",
-    "Answer",
-    "Command",
-    "Component",
-    "Engine",
-    "Format",
-    "Manifest",
-    "Mlflow",
-    "Of",
-    "Part",
-    "Plan",
-    "Reader",
-    "State",
-    "Thing",
-    "Turn",
-    "Workload",
-];
+/// Names that several types may have. `Args`: each command's arguments.
+const SHARED_NAMES: &[&str] = &["Args"];
 
 #[test]
 fn each_type_has_a_name_of_its_own() {

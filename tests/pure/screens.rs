@@ -116,6 +116,11 @@ fn the_kinds_fit() {
 }
 
 #[test]
+fn the_plan_fits() {
+    hold("plan", &["plan", "first"], &source(), 0);
+}
+
+#[test]
 fn a_wrong_word_gets_a_pointer() {
     hold("pointer", &["run", "--dry-run", "first"], &source(), 2);
 }

@@ -3,7 +3,7 @@
 use super::component::ComponentProcess;
 use super::mlflow::{self, MlflowServer};
 use super::postgres::{self, Postgres};
-use super::setup::Setup;
+use super::setup::LocalSetup;
 use super::versitygw::{self, Versitygw, endpoint};
 use super::{COMPONENT, MARKER, RUN, cleanup, folder, make_folder};
 use crate::client::{Error, Running};
@@ -34,7 +34,7 @@ impl LocalPlatform {
     pub async fn provision(run_context: &RunContext, keep: bool, journal: Arc<dyn Journal>) -> Result<Self, Error> {
         let logs = run_context.folder.join("logs");
         fs::create_dir_all(&logs).map_err(|e| Error::caused_by(format!("cannot make `{}`", logs.display()), e))?;
-        let setup = Setup { run: &run_context.run, logs: &logs, journal: &*journal };
+        let setup = LocalSetup { run: &run_context.run, logs: &logs, journal: &*journal };
         let bin = postgres::programs(&setup).await?;
         let program = versitygw::program(&setup).await?;
         let venv = mlflow::WHEELS.install(&setup).await?;

@@ -4,7 +4,7 @@
 //! folder as the server: a `pg_dump` older than its server refuses to work (seen with 15 against 18).
 
 use super::component::Program;
-use super::setup::{Setup, Wheels};
+use super::setup::{LocalSetup, Wheels};
 use crate::client::Error;
 use crate::environment::stack::{self, DATABASE, Secrets};
 use crate::environment::tools::{self, ToolChoice, scrub};
@@ -39,7 +39,7 @@ pub struct Postgres {
 
 impl Postgres {
     /// Makes a database cluster in `folder`, and beside it the file with its password.
-    pub async fn create(bin: PathBuf, folder: &Path, secrets: &Secrets, setup: &Setup<'_>) -> Result<Self, Error> {
+    pub async fn create(bin: PathBuf, folder: &Path, secrets: &Secrets, setup: &LocalSetup<'_>) -> Result<Self, Error> {
         let what = || format!("cannot make a database cluster in `{}`", folder.display());
         let user = user()?;
         let data = folder.join("postgres");
@@ -148,7 +148,7 @@ pub async fn version(bin: &Path) -> Option<String> {
 }
 
 /// Finds the server's programs, and installs them if there are none.
-pub async fn programs(setup: &Setup<'_>) -> Result<PathBuf, Error> {
+pub async fn programs(setup: &LocalSetup<'_>) -> Result<PathBuf, Error> {
     if let Some(bin) = installed().await {
         if !whole(&bin) {
             let what = format!("cannot use PostgreSQL in `{}`", bin.display());

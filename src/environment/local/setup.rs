@@ -45,7 +45,7 @@ impl Wheels {
     }
 
     /// Installs them, if they are not; answers the folder of the virtual environment.
-    pub async fn install(&self, setup: &Setup<'_>) -> Result<PathBuf, Error> {
+    pub async fn install(&self, setup: &LocalSetup<'_>) -> Result<PathBuf, Error> {
         let folder = self.folder();
         if self.complete() {
             return Ok(folder);
@@ -79,7 +79,7 @@ impl Wheels {
 }
 
 /// Where set-up writes what it says, and under whose name it works.
-pub struct Setup<'a> {
+pub struct LocalSetup<'a> {
     /// The run's name.
     pub run: &'a str,
     /// The folder of the logs.
@@ -88,7 +88,7 @@ pub struct Setup<'a> {
     pub journal: &'a dyn Journal,
 }
 
-impl Setup<'_> {
+impl LocalSetup<'_> {
     /// Runs a command to its end; what it says goes to `setup.log`, and its last lines into the error.
     pub async fn run(&self, what: &str, command: &mut Command) -> Result<(), Error> {
         self.carry_out(what, command.stdin(Stdio::null())).await
@@ -137,12 +137,12 @@ impl Setup<'_> {
 
 /// The right to change the cache.
 pub struct CacheLock<'a> {
-    setup: &'a Setup<'a>,
+    setup: &'a LocalSetup<'a>,
     lock: File,
 }
 
 impl CacheLock<'_> {
-    /// As [`Setup::run`]. The command gets the lock, an empty file, as its standard input: so an installer that
+    /// As [`LocalSetup::run`]. The command gets the lock, an empty file, as its standard input: so an installer that
     /// outlives a killed run still keeps others out, who would work in the same folder.
     pub async fn run(&self, what: &str, command: &mut Command) -> Result<(), Error> {
         let lock = self.lock.try_clone().map_err(|e| Error::caused_by(format!("cannot {what}"), e))?;

@@ -1,7 +1,7 @@
 //! The S3 server of the local platform: VersityGW, found or built, with a second user for MLflow.
 
 use super::component::Program;
-use super::setup::{Setup, Wheels, on_path, open};
+use super::setup::{LocalSetup, Wheels, on_path, open};
 use crate::client::{Error, chain, s3};
 use crate::environment::stack::{self, AccessKey, Secrets};
 use crate::environment::tools::scrub;
@@ -112,7 +112,7 @@ pub async fn go() -> Option<PathBuf> {
 }
 
 /// Finds the program, and builds it if there is none.
-pub async fn program(setup: &Setup<'_>) -> Result<PathBuf, Error> {
+pub async fn program(setup: &LocalSetup<'_>) -> Result<PathBuf, Error> {
     if let Some(program) = installed() {
         return Ok(program);
     }
