@@ -80,25 +80,31 @@ impl LiveLine {
         }
     }
 
-    /// The line at this moment, in at most `width` characters.
+    /// The line at this moment, in at most `width` characters: the longest form that fits.
     pub(super) fn show(&self, now: Moment, width: usize) -> String {
-        let bounds = self.bound(now).map(|bound| [format!(", at most {bound} more"), format!(" ≤{bound}")]);
-        let bounds = bounds.into_iter().flatten().chain([String::new()]);
-        let fits = |text: &String| text.chars().count() <= width;
+        let clock = format!("{:>6}  ", rough(now.seconds()));
+        let (long, short) = match self.bound(now) {
+            Some(bound) => (format!(", at most {bound} more"), format!(" ≤{bound}")),
+            None => (String::new(), String::new()),
+        };
         let writes = if self.writes { format!("  {}", things(self.acknowledged, "write")) } else { String::new() };
-        let short = [writes, String::new()];
-        let mut texts = bounds.flat_map(|bound| short.iter().map(move |writes| (bound.clone(), writes.clone())));
-        let line = |(bound, writes): (String, String)| self.line(now, &bound, &writes);
-        let last = self.line(now, "", "");
-        texts.find_map(|parts| Some(line(parts)).filter(fits)).unwrap_or_else(|| last.chars().take(width).collect())
+        let forms = [
+            (clock.as_str(), long.as_str(), writes.as_str()),
+            (&clock, &short, &writes),
+            ("", &short, &writes),
+            (&clock, &short, ""),
+            (&clock, "", ""),
+        ];
+        let mut lines = forms.map(|(clock, bound, writes)| self.line(now, clock, bound, writes)).into_iter();
+        let fits = |line: &String| line.chars().count() <= width;
+        lines.find(fits).unwrap_or_else(|| self.line(now, "", "", "").chars().take(width).collect())
     }
 
-    fn line(&self, now: Moment, bound: &str, writes: &str) -> String {
+    fn line(&self, now: Moment, clock: &str, bound: &str, writes: &str) -> String {
         let phase = self.phase.map(|phase| phase.to_string()).unwrap_or_default();
         let probes: Vec<_> = self.probes.iter().map(|probe| self.probe(probe, now)).collect();
         let number = if self.number.is_empty() { String::new() } else { format!("{}  ", self.number) };
-        let text = format!("{:>6}  {number}{phase}{bound}  {}{writes}", rough(now.seconds()), probes.join(" "));
-        text.trim_end().to_owned()
+        format!("{clock}{number}{phase}{bound}  {}{writes}", probes.join(" ")).trim_end().to_owned()
     }
 
     /// A probe's last word; for the depth that the objective is about also for how long it has been down.
@@ -166,9 +172,10 @@ mod tests {
     #[test]
     fn what_matters_least_is_left_out_first_where_there_is_little_room() {
         let line = during_an_outage();
-        let shown: Vec<_> = [80, 77, 70, 50].map(|width| (width, line.show(Moment::at(42.0), width))).into();
+        let shown = [90, 77, 70, 50].map(|width| (width, line.show(Moment::at(42.0), width)));
         assert!(shown.iter().all(|(width, text)| text.chars().count() <= *width), "{shown:#?}");
-        assert!(shown[1].1.contains("≤4m48s") && shown[1].1.contains("down 12 s of 2m"), "{shown:#?}");
-        assert!(shown[2].1.contains("down 12 s of 2m"), "{shown:#?}");
+        assert!(shown[0].1.starts_with("  42 s  recovery ≤4m48s  "), "{shown:#?}");
+        assert!(shown[1].1.starts_with("recovery ≤4m48s  ") && shown[1].1.ends_with("  1 write"), "{shown:#?}");
+        assert!(shown[2].1.contains("read down 12 s of 2m"), "{shown:#?}");
     }
 }
