@@ -5,7 +5,7 @@ use super::find::find_drill;
 use super::{CommandResult, exit};
 use crate::client::Error;
 use crate::environment::{Inventory, Power, Survey};
-use crate::fault::Nature;
+use crate::fault::{FAULTS, Nature};
 use crate::kind::Chosen;
 use crate::model::{Depth, Objectives, Phase};
 use crate::node::{Node, Value};
@@ -141,10 +141,12 @@ fn hit(TimedFault { at, fault }: &TimedFault, targets: &[String]) -> String {
     let when = if at.after.0.is_zero() { format!("As {since} begins") } else { format!("{} into {since}", at.after) };
     let end = match fault.nature() {
         Nature::Condition => "It lasts until it is lifted: by the runbook, or else after the checks.",
-        Nature::Crash => "It is a crash: a restart brings all back.",
-        Nature::Loss => "It is a loss: only a recovery point, or a step of the runbook, brings the state back.",
+        Nature::Crash => "A restart brings all back.",
+        Nature::Loss => "Only a recovery point, or a step of the runbook, brings the state back.",
     };
-    format!("{when}, `{}` hits {}: {}. {end}", fault.name, counted(targets.len(), "target"), targets.join(", "))
+    let about = FAULTS.iter().find(|kind| kind.name == fault.name).map(|kind| kind.about).unwrap_or_default();
+    let hits = format!("{}: {}", counted(targets.len(), "target"), targets.join(", "));
+    format!("{when}, `{}` hits {hits}. {about} {end}", fault.name)
 }
 
 fn recovery(plan: &Plan) -> Vec<String> {
@@ -193,7 +195,10 @@ fn promises(objectives: &Objectives) -> Vec<String> {
 }
 
 fn lost(none: bool, rpo: &str) -> String {
-    if none { "no acknowledged write is lost".into() } else { format!("no write older than {rpo} is lost") }
+    if none {
+        return "no acknowledged write is lost".into();
+    }
+    format!("of the acknowledged writes, at most those of the last {rpo} before the disaster are lost")
 }
 
 fn duration(limits: &Limits, stable: &str, streak: usize) -> String {
