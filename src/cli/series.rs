@@ -1,7 +1,7 @@
 //! `lifeboat series`: several drills one after the other, and the table of what they came to.
 //!
 //! The table is rewritten after every run, so that an interrupted series leaves what it has. Rows of other drills and
-//! other places stay in it: so one table grows from several series.
+//! other environments stay in it: so one table grows from several series.
 
 use super::console::{out, width};
 use super::find::{Reports, find_drill};

@@ -54,7 +54,7 @@ fn usual(fact: &Fact) -> Option<String> {
         Fact::StepEnded { id, finding } => format!("step {id}: {}", found(finding)),
         Fact::StepSkipped { id, reason, .. } => format!("step {id} skipped: {reason}"),
         Fact::BackupEnded { number, point: Some(_), .. } => format!("backup {number} is complete"),
-        Fact::Stalled { from, to } => format!("Lifeboat itself stood still for {}", time(to.since(*from))),
+        Fact::Stalled { from, to } => format!("Lifeboat itself was stalled for {}", time(to.since(*from))),
         Fact::Checked { check, finding } => format!("check {check}: {}", found(finding)),
         Fact::Decided { what, verdict, reason } => {
             format!("{what}: {}{}", painted(&verdict.to_string()), why(reason.as_ref()))

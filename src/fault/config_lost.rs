@@ -202,8 +202,8 @@ mod tests {
     #[test]
     fn only_what_is_there_can_be_lost() {
         let thing = |kind: &str| Thing { kind: kind.into(), name: "mlflow".into(), ..Thing::default() };
-        let place = Inventory { things: vec![thing("secret"), thing("pod")], ..Inventory::default() };
-        let aims = |text| lost(text).unwrap().targets(&place);
+        let inventory = Inventory { things: vec![thing("secret"), thing("pod")], ..Inventory::default() };
+        let aims = |text| lost(text).unwrap().targets(&inventory);
         assert_eq!(aims("{ secret: mlflow }"), ["the secret mlflow"]);
         assert_eq!(aims("{ secret: mlflow, key: password, value: x }"), ["the key `password` of the secret mlflow"]);
         assert!(aims("{ secret: other }").is_empty());

@@ -99,7 +99,7 @@ async fn gone(platform: &dyn Platform, receipt: &Receipt) -> Result<Finding, Err
     Ok(if there { Finding::missed(format!("database `{}` is still there", dropped.database)) } else { Finding::met() })
 }
 
-/// To the server's own database: nobody can drop the one he is connected to. A frozen server accepts connections
+/// To the server's own database: a client cannot drop the database that it is connected to. A frozen server accepts connections
 /// and says nothing, hence the time-out.
 async fn connect(platform: &dyn Platform) -> Result<Client, Error> {
     let connecting = platform.sql()?.connect("postgres");

@@ -42,7 +42,7 @@ impl Fault for Noop {
         Ok(())
     }
     async fn confirm(&self, _: &dyn Platform, _: &Receipt) -> Finding {
-        Finding::missed("nothing was done, so nothing bit")
+        Finding::missed("nothing was done, so nothing took effect")
     }
     async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
         Ok(())

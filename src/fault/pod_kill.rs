@@ -234,7 +234,7 @@ mod tests {
         read.ok_or_else(|| problems.iter().map(ToString::to_string).collect())
     }
 
-    fn place() -> Inventory {
+    fn inventory() -> Inventory {
         let pod = |name: &str, component: &str| Thing {
             kind: "pod".into(),
             name: name.into(),
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn pods_are_chosen_in_the_order_of_their_names() {
-        let aims = |text| kill(text).unwrap().targets(&place());
+        let aims = |text| kill(text).unwrap().targets(&inventory());
         assert_eq!(aims("{ component: mlflow }"), ["1 of 2 pods: m-1"]);
         assert_eq!(aims("{ component: mlflow, percent: 51 }"), ["2 of 2 pods: m-1, m-2"]);
         assert_eq!(aims("{ selector: 'tier=x', count: 3 }"), ["3 of 3 pods: m-1, m-2, p-0"]);

@@ -1,4 +1,4 @@
-//! YAML as a tree of nodes that know their place, read into types with every problem collected.
+//! YAML as a tree of nodes that know their line and column, read into types with every problem collected.
 //!
 //! Apart because an ordinary deserialiser stops at the first problem, and one behind a trait object puts it at
 //! the wrong place. Here each kind is read from its own node; a problem is noted, the offending entry taken
@@ -25,7 +25,7 @@ pub struct Position {
     id: u32,
 }
 
-/// A value of a YAML file with its place.
+/// A value of a YAML file with its line and column.
 #[derive(Debug, Clone)]
 pub struct Node {
     /// The value.
@@ -53,7 +53,7 @@ pub enum Value {
     Map(Vec<(Node, Node)>),
 }
 
-/// Reads a node into a type; every problem found goes onto `problems`, each at its place.
+/// Reads a node into a type; every problem found goes onto `problems`, each with line and column.
 pub fn read<T: DeserializeOwned>(node: &Node, problems: &mut Vec<Problem>) -> Option<T> {
     let (mut node, mut damaged) = (node.clone(), vec![]);
     loop {

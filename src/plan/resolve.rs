@@ -1,4 +1,4 @@
-//! From a drill and its scenario, as written, to the plan: everything decided, or refused with its place.
+//! From a drill and its scenario, as written, to the plan: everything decided, or refused with line and column.
 //!
 //! Pure: it asks the environment's kind what it will have, never the world. What the world says comes from the
 //! environment's survey, which is asked when the plan stands.

@@ -7,7 +7,7 @@ use crate::recovery::text::Reference;
 use crate::spec::{When, WrittenStep};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A step's place in the runbook.
+/// A step's order in the runbook.
 #[derive(Debug)]
 pub struct Link {
     /// Its id.

@@ -1,6 +1,6 @@
 //! The step that restores the database by the drill's engine.
 //!
-//! `latest` is the newest complete point whose snapshot precedes the onset: a backup that was taken of the ruins
+//! `latest` is the newest complete point whose snapshot precedes the onset: a backup taken after the onset
 //! is a valid point and the wrong one.
 
 use super::{Protection, Step, StepContext};
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_backup_of_the_ruins_is_never_the_latest() {
-        let points = [point("1", 5.0), point("2", 10.0), point("of the ruins", 15.0)];
+        let points = [point("1", 5.0), point("2", 10.0), point("after the onset", 15.0)];
         assert_eq!(latest(&points, Moment::at(12.0)).unwrap().id, "2");
         assert_eq!(latest(&points, Moment::at(10.0)).unwrap().id, "1", "strictly before the onset");
         assert!(latest(&points, Moment::at(5.0)).is_none());

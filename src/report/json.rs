@@ -2,7 +2,8 @@
 //!
 //! Apart from the others because programs rely on its fields. Nothing is rounded here.
 
-use super::{Format, Unrendered};
+use super::Format;
+use crate::client::Error;
 use crate::model::report::Report;
 
 /// The report for programs.
@@ -22,9 +23,9 @@ pub fn schema() -> serde_json::Value {
 ///
 /// # Errors
 /// When it cannot be written in this format.
-pub fn render(report: &Report) -> Result<Vec<u8>, Unrendered> {
-    let wrong = |e: serde_json::Error| Unrendered { run: report.run.clone(), format: "json", why: e.to_string() };
-    let mut bytes = serde_json::to_vec_pretty(report).map_err(wrong)?;
+pub fn render(report: &Report) -> Result<Vec<u8>, Error> {
+    let what = || format!("cannot write the report of `{}`", report.run);
+    let mut bytes = serde_json::to_vec_pretty(report).map_err(|e| Error::caused_by(what(), e))?;
     bytes.push(b'\n');
     Ok(bytes)
 }

@@ -2,8 +2,9 @@
 //!
 //! Apart from the terminal's table because a file has no width and names everything.
 
+use super::Format;
 use super::words::{self, count, exact, promised, verdict, with_band};
-use super::{Format, Unrendered};
+use crate::client::Error;
 use crate::model::report::{Measurement, Report};
 use std::fmt::Write;
 
@@ -15,7 +16,7 @@ pub const FORMAT: Format =
 ///
 /// # Errors
 /// When it cannot be written in this format.
-pub fn render(report: &Report) -> Result<Vec<u8>, Unrendered> {
+pub fn render(report: &Report) -> Result<Vec<u8>, Error> {
     let mut text = head(report);
     for part in [objectives, judgements, writes, checks, steps, skipped, course, backups, notes, caveats, losses] {
         let part = part(report);

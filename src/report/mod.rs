@@ -9,6 +9,7 @@ pub mod markdown;
 pub mod table;
 pub mod words;
 
+use crate::client::Error;
 use crate::model::report::Report;
 
 /// Every format that is written into a run's folder, in the order of the documentation.
@@ -24,19 +25,7 @@ pub struct Format {
     /// One sentence that describes it.
     pub about: &'static str,
     /// Renders a report.
-    pub render: fn(&Report) -> Result<Vec<u8>, Unrendered>,
-}
-
-/// A report could not be rendered.
-#[derive(Debug, thiserror::Error)]
-#[error("the report of `{run}` could not be written as `{format}`: {why}")]
-pub struct Unrendered {
-    /// The run.
-    pub run: String,
-    /// The format's name.
-    pub format: &'static str,
-    /// Why.
-    pub why: String,
+    pub render: fn(&Report) -> Result<Vec<u8>, Error>,
 }
 
 #[cfg(test)]

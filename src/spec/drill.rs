@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// One run, as written.
 #[derive(Debug, Clone)]
 pub struct Drill {
-    /// The file's tree, for the places of later problems.
+    /// The file's tree, for the positions of later problems.
     pub root: Node,
     /// Its name.
     pub name: String,

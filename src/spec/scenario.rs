@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// What goes wrong, and the runbook.
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    /// The file's tree, for the places of later problems.
+    /// The file's tree, for the positions of later problems.
     pub root: Node,
     /// Its name.
     pub name: String,

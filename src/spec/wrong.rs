@@ -1,4 +1,4 @@
-//! What is wrong with files: every problem of each, at its place.
+//! What is wrong with files: every problem of each, with line and column.
 //!
 //! Apart because it is shown in one way wherever it is found: `path:line:column: text; hint`, as editors read it.
 
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub struct WrongFile {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong with it, by place.
+    /// What is wrong with it, in the order of the file.
     pub problems: Vec<Problem>,
 }
 
@@ -38,7 +38,7 @@ impl Wrong {
         Self::new([(path.to_owned(), problems)])
     }
 
-    /// Each problem with its place, on a line of its own.
+    /// Each problem with line and column, on a line of its own.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let all = self.files.iter().flat_map(|WrongFile { path, problems }| problems.iter().map(move |it| (path, it)));
         all.map(|(path, problem)| match problem.position {

@@ -1,4 +1,4 @@
-//! A run's place in the test cluster, without a run: made, asked and looked at by tests.
+//! An environment and its platform in the test cluster, without a run.
 #![allow(clippy::disallowed_methods)] // reads the clock itself
 
 use crate::notes::Notes;

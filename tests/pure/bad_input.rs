@@ -341,14 +341,14 @@ const PROTECT: &str = "protect: { engine: { builtin: { postgres: logical } } }\n
 const ENVIRONMENT: &str = "environment: { local: {} }";
 
 #[test]
-fn a_drill_can_be_carried_out_in_another_place_than_it_names() {
+fn a_drill_can_be_carried_out_in_another_environment_than_it_names() {
     let tree = Tree::new(&[(PROTECT, "")], &[]);
-    let place = |elsewhere| {
+    let moved = |elsewhere| {
         let plan = plan::load_in(&tree.drill(), Some(elsewhere)).unwrap();
         (plan.setup.environment.name, plan.yaml())
     };
-    assert_eq!(place("local").0, "local");
-    let (kind, yaml) = place("simulated: { start: 7s }");
+    assert_eq!(moved("local").0, "local");
+    let (kind, yaml) = moved("simulated: { start: 7s }");
     assert_eq!(kind, "simulated");
     says(&yaml, &["start: 7s"]);
     let wrong = plan::load_in(&tree.drill(), Some("locale")).unwrap_err().to_string();
@@ -524,7 +524,7 @@ fn no_wrong_value_of_a_kind_is_answered_in_the_words_of_a_library() {
 #[test]
 fn what_is_not_yaml_is_told_in_plain_words_at_its_place() {
     let deep = format!("drill: {}{}", "[".repeat(100), "]".repeat(100));
-    let steps: String = (0..100).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
+    let steps = (0..100).map(|n| " ".repeat(n) + "a:\n").collect::<Vec<_>>().concat();
     for (text, said) in [
         ("drill: x\n\tscenario: y\n", "x.yaml:2:1: a tab stands here; indent with blanks"),
         ("drill: x\ndrill: y\n", "x.yaml:2:1: the key `drill` stands here twice; remove"),

@@ -1,4 +1,4 @@
-//! Whole drills in a simulated place on a paused clock: the order of phases, exact times, and the lies that must
+//! Whole drills in the simulated environment on a paused clock: the order of phases, exact times, and the lies that must
 //! not be told.
 use lifeboat::model::report::Report;
 use lifeboat::model::{Depth, Fact, Line, Verdict};

@@ -256,6 +256,6 @@ fn the_first_drill_is_met_and_its_live_line_says_how_long_the_outage_lasts() {
         }
         let live = live.expect("the outage was not shown");
         assert!(live.chars().count() < usize::from(columns), "{live}");
-        golden(&format!("live-{columns}.txt"), &masked(&live.split_once(' ').unwrap().1));
+        golden(&format!("live-{columns}.txt"), &masked(live.split_once(' ').unwrap().1));
     }
 }

@@ -1,4 +1,4 @@
-//! A place and what a test made in it, without a run.
+//! An environment and what a test made in it, without a run.
 #![allow(dead_code)] // each test takes what it needs
 
 use super::notes::Notes;
@@ -8,7 +8,7 @@ use lifeboat::node::parse;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A place in which a platform is made, which goes whatever becomes of the test.
+/// An environment in which a platform is made; the platform is removed whatever becomes of the test.
 pub struct Fixture {
     environment: Arc<dyn Environment>,
     run_context: RunContext,
@@ -17,7 +17,7 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// The place that is written; `name` and a random end make its run.
+    /// The environment that is written; `name` and a random end make its run.
     pub fn new(name: &str, environment: &str) -> Self {
         let mut problems = vec![];
         let environment = pick("environment", ENVIRONMENTS, &parse(environment).unwrap(), &mut problems);

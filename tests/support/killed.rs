@@ -64,7 +64,7 @@ impl Site {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// What a run's own timeline, the marks in the processes' environment and the place say is still there.
+    /// What a run's own timeline, the marks in the processes' environment variables and the engine or cluster say is still there.
     async fn left(&self, folder: &Path) -> Vec<String> {
         let mut left = vec![];
         let lines = store::read_timeline(folder).unwrap();

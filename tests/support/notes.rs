@@ -1,4 +1,4 @@
-//! A journal that keeps what was created, for tests that use a place without a run.
+//! A journal that keeps what was created, for tests that use an environment without a run.
 
 use async_trait::async_trait;
 use lifeboat::client::Error;

@@ -1,4 +1,4 @@
-//! The places where tests may happen beside processes: a container engine and a cluster; and what of a run is in them.
+//! What tests may need beside processes, a container engine and a cluster; and what of a run is in them.
 //!
 //! Without one its tests say so, in one line past the capture of tests' output, and pass; `require` in
 //! `LIFEBOAT_TEST_CONTAINERS` or `LIFEBOAT_TEST_CLUSTER` makes them fail instead.
