@@ -24,9 +24,9 @@ impl Acts {
     /// For a run of this plan.
     pub(super) fn new(plan: &Plan) -> Self {
         Self {
-            deadlines: plan.steps.iter().map(|step| (step.id.clone(), Span(step.deadline.0))).collect(),
+            deadlines: plan.steps.iter().map(|step| (step.id.clone(), step.deadline.span())).collect(),
             backups: plan.setup.protect.is_some(),
-            recovery: Some(Span(plan.setup.limits.recovery.0)),
+            recovery: Some(plan.setup.limits.recovery.span()),
             ..Self::default()
         }
     }

@@ -42,8 +42,8 @@ impl LiveLine {
         let probe = |depth| ProbeLine { depth, good: None, down_since: None };
         Self {
             number: number.to_owned(),
-            drill_limit: Some(Span(limits.drill.0)),
-            recovery_limit: Some(Span(limits.recovery.0)),
+            drill_limit: Some(limits.drill.span()),
+            recovery_limit: Some(limits.recovery.span()),
             rto: terms.objectives.rto,
             rto_depth: terms.objectives.at,
             writes: terms.workload,

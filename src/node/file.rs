@@ -40,7 +40,7 @@ pub fn decoded(mut bytes: Vec<u8>) -> Result<String, Problem> {
     }
     if bytes.contains(&0) {
         let problem = Problem::whole("is not a text file").at(FIRST);
-        return Err(problem.hint("a drill is text in YAML; `lifeboat new drill NAME` writes a first one"));
+        return Err(problem.hint("YAML is text: is it the right file?"));
     }
     if bytes.starts_with(&[0xEF, 0xBB, 0xBF]) {
         bytes.drain(..3);
@@ -64,7 +64,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Problem {
             let known = beside(path);
             problem.hint(match nearest(&stem, known.iter().map(String::as_str)) {
                 Some(near) => format!("did you mean `{near}.yaml`?"),
-                None => "`lifeboat new drill NAME` writes a first one".into(),
+                None => "is the path right?".into(),
             })
         }
         io::ErrorKind::PermissionDenied => {

@@ -112,7 +112,7 @@ mod tests {
             job("manifest: nowhere.yaml")
                 .err()
                 .unwrap()
-                .contains("nowhere.yaml: cannot be read: there is no such file")
+                .contains("`nowhere.yaml` cannot be read: there is no such file")
         );
     }
 }

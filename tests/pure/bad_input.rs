@@ -576,7 +576,7 @@ fn what_is_no_text_file_is_told_with_what_to_do_about_it() {
         })
     };
     says(&told(b"drill: caf\xE9\n").unwrap_err(), &["drills/x.yaml:1:11: here is a character that is not UTF-8; save"]);
-    says(&told(&[0x7F, b'E', b'L', b'F', 0, 1, 2]).unwrap_err(), &["x.yaml:1:1: is not a text file; a drill is text"]);
+    says(&told(&[0x7F, b'E', b'L', b'F', 0, 1, 2]).unwrap_err(), &["x.yaml:1:1: is not a text file; YAML is text"]);
     says(&told(&[0xFF, 0xFE, b'd', 0]).unwrap_err(), &["is text in UTF-16; save it as UTF-8"]);
     says(&told(&vec![b'#'; 10 << 20]).unwrap_err(), &["drills/x.yaml: is larger than 4 MB"]);
     told(format!("\u{FEFF}{DRILL}").as_bytes()).unwrap();

@@ -24,8 +24,10 @@ pub fn typed<T: DeserializeOwned>(path: &Path, object: &Node) -> Result<T, Strin
 
 /// A problem with its file and line.
 pub fn positioned(path: &Path, problem: &Problem) -> String {
-    let at = problem.position.map(|at| format!(":{}:{}", at.line, at.column)).unwrap_or_default();
-    format!("{}{at}: {problem}", path.display())
+    match problem.position {
+        Some(at) => format!("{}:{}:{}: {problem}", path.display(), at.line, at.column),
+        None => format!("`{}` {problem}", path.display()),
+    }
 }
 
 #[cfg(test)]

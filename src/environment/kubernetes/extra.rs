@@ -249,6 +249,6 @@ mod tests {
         assert!(told[4].contains("e.yaml:3:"), "{told:?}");
         let mut gone = settings;
         gone.extra = vec!["nowhere.yaml".into()];
-        assert!(problems(&gone, &node)[0].text.contains("nowhere.yaml: cannot be read: there is no such file"));
+        assert!(problems(&gone, &node)[0].text.contains("`nowhere.yaml` cannot be read: there is no such file"));
     }
 }
