@@ -138,7 +138,7 @@ fn found<'a>(said: &'a str, name: &str) -> &'a str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_platform_that_was_lent_and_meant_is_touched() {
+async fn only_the_platform_that_was_opted_in_and_meant_is_touched() {
     let Some(standing) = Standing::new().await else { return };
     let (own, token) = (standing.namespace(), standing.run_context.run.clone());
     let (code, said) =
