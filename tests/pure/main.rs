@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 mod bad_input;
+mod commands;
 mod floors;
 mod imports;
+mod messages;
 mod order;
 mod screens;
 mod truth;
