@@ -46,10 +46,10 @@ drills-cluster: build images cluster-up ## the drills on a cluster, TIMES times 
 	$(BIN) series --times $(TIMES) $(call files,$(CLUSTER))
 
 test: ## set up and pass all tests; those without their engine or cluster say so
-	tests/all
+	$(CARGO) test --locked --no-fail-fast -- --test-threads=2
 
 test-full: ## all tests in their long forms: ten kills, and Go from the wheel compiling the S3 server
-	LIFEBOAT_TEST_INSTALL=full LIFEBOAT_TEST_KILLS=10 LIFEBOAT_TEST_OUTPUT=1 tests/all
+	LIFEBOAT_TEST_INSTALL=full LIFEBOAT_TEST_KILLS=10 $(CARGO) test --locked --no-fail-fast -- --nocapture --test-threads=2
 
 lint: ## formatting and lints
 	$(CARGO) fmt --check
