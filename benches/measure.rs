@@ -11,8 +11,8 @@ use lifeboat::clock::Moment;
 use lifeboat::measure::measure;
 use lifeboat::model::ledger::Operation;
 use lifeboat::model::{
-    Answer, Answered, Depth, Fact, Finding, Line, Mark, MarkState, Objectives, Part, Period, Phase, Span, Terms,
-    Verdict, Watch,
+    Answer, Answered, Depth, Expected, Fact, Finding, Line, Mark, MarkState, Objectives, Part, Period, Phase, Span,
+    Terms, Watch,
 };
 use lifeboat::store::{Timeline, read_timeline};
 use std::hint::black_box;
@@ -31,11 +31,12 @@ fn terms() -> Terms {
         scenario: "bench".into(),
         about: String::new(),
         requirements: vec![],
-        expected: Verdict::Met,
+        expected: Expected::Met,
         environment: "simulated".into(),
         objectives: Objectives { rto: Some(Span::seconds(120)), rpo: Some(Span::seconds(10)), at: Some(Depth::Read) },
         probes: vec![watch(Depth::Read), watch(Depth::Write)],
         checks: vec!["smoke".into()],
+        runbook: vec![],
         stable: Span::seconds(5),
         streak: 3,
         recovery: Span::seconds(600),

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// The name of the timeline in a run's folder.
 pub const TIMELINE: &str = "timeline.jsonl";
 /// The version of the timeline's lines.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The folder where set-up keeps what it downloads and builds: `LIFEBOAT_CACHE`, else `/var/cache/lifeboat` for root (whose
 /// home others may not enter, and PostgreSQL runs as another user), else `~/.cache/lifeboat`.
@@ -214,7 +214,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(TIMELINE), "{\"schema\":1,\"fact\":{\"unheard_of\":1}}\n").unwrap();
         let said = read_timeline(folder.path()).unwrap_err().to_string();
-        assert!(said.contains("line 1: it is of schema 1, and this Lifeboat reads schema 2"), "{said}");
+        assert!(said.contains("line 1: it is of schema 1, and this Lifeboat reads schema 3"), "{said}");
     }
 
     #[test]

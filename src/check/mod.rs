@@ -25,6 +25,10 @@ pub trait Check: Send + Sync {
     fn needs(&self) -> &'static [Power] {
         &[]
     }
+    /// Must the conditions be lifted before it verifies? A node that is back may carry the store.
+    fn after_lift(&self) -> bool {
+        false
+    }
     /// Before the fault: records what is there, and plants what will be looked for.
     async fn plant(&self, platform: &dyn Platform, run: &str) -> Result<Planted, Error>;
     /// After the recovery: compares with what was planted.

@@ -84,11 +84,11 @@ pub(super) async fn main(args: &Args) -> CommandResult {
     Ok(code)
 }
 
-/// What one run adds to the exit code: nothing, if it came to what the drill is written for and left nothing.
+/// The exit code of one run: met, if it came to what the drill is written for and left nothing.
 fn severity(report: &Report) -> u8 {
     match report.verdict {
         _ if !report.left.is_empty() => exit::LEFT,
-        verdict if verdict == report.expected => exit::MET,
+        _ if report.as_expected() => exit::MET,
         Verdict::Unknown => exit::UNKNOWN,
         _ => exit::MISSED,
     }
@@ -137,22 +137,37 @@ fn shown(row: &Row, reports: &[Report]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::report::Judgement;
+    use crate::model::{Expected, JudgementKind};
+
+    fn report(judged: &[(&str, Verdict)], expected: Expected) -> Report {
+        let mut report = crate::measure::measure(&[]);
+        let judgement = |&(what, verdict): &(&str, Verdict)| Judgement {
+            kind: JudgementKind::Objective,
+            what: what.to_owned(),
+            verdict,
+            reason: None,
+        };
+        report.judgements = judged.iter().map(judgement).collect();
+        report.verdict = Verdict::merge(judged.iter().map(|(_, verdict)| *verdict));
+        report.expected = expected;
+        report
+    }
 
     #[test]
     fn a_run_counts_against_the_series_if_it_is_not_what_the_drill_is_written_for_or_left_something() {
-        let report = |verdict, expected| {
-            let mut report = crate::measure::measure(&[]);
-            (report.verdict, report.expected) = (verdict, expected);
-            report
-        };
-        let code = |verdict, expected| severity(&report(verdict, expected));
-        assert_eq!(code(Verdict::Met, Verdict::Met), exit::MET);
-        assert_eq!(code(Verdict::Missed, Verdict::Missed), exit::MET);
-        assert_eq!(code(Verdict::Missed, Verdict::Met), exit::MISSED);
-        assert_eq!(code(Verdict::Met, Verdict::Missed), exit::MISSED);
-        assert_eq!(code(Verdict::Unknown, Verdict::Met), exit::UNKNOWN);
-        assert_eq!(code(Verdict::Unknown, Verdict::Missed), exit::UNKNOWN);
-        let mut left = report(Verdict::Met, Verdict::Met);
+        let (met, missed, unknown) = (Verdict::Met, Verdict::Missed, Verdict::Unknown);
+        let slow = || Expected::Missed(vec!["rto".into()]);
+        let code = |judged: &[_], expected| severity(&report(judged, expected));
+        assert_eq!(code(&[("rto", met)], Expected::Met), exit::MET);
+        assert_eq!(code(&[("rto", missed)], Expected::Met), exit::MISSED);
+        assert_eq!(code(&[("rto", unknown)], Expected::Met), exit::UNKNOWN);
+        assert_eq!(code(&[("rto", missed), ("rpo", met)], slow()), exit::MET);
+        assert_eq!(code(&[("rto", met), ("rpo", met)], slow()), exit::MISSED, "what must miss was met");
+        assert_eq!(code(&[("rto", missed), ("rpo", missed)], slow()), exit::MISSED, "missed for another reason too");
+        assert_eq!(code(&[("rto", missed), ("rpo", unknown)], slow()), exit::MISSED);
+        assert_eq!(code(&[("rto", unknown)], slow()), exit::UNKNOWN);
+        let mut left = report(&[("rto", met)], Expected::Met);
         left.left.push("a folder".into());
         assert_eq!(severity(&left), exit::LEFT);
     }

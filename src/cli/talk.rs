@@ -54,9 +54,12 @@ fn usual(fact: &Fact) -> Option<String> {
         Fact::StepEnded { id, finding } => format!("step {id}: {}", found(finding)),
         Fact::StepSkipped { id, reason, .. } => format!("step {id} skipped: {reason}"),
         Fact::BackupEnded { number, point: Some(_), .. } => format!("backup {number} is complete"),
-        Fact::Stalled { from, to } => format!("Lifeboat itself was stalled for {}", time(to.since(*from))),
+        Fact::Stalled { suspended, .. } if !suspended.0.is_zero() => {
+            format!("the machine was suspended for {}", time(suspended.as_seconds()))
+        }
+        Fact::Stalled { from, to, .. } => format!("Lifeboat itself was stalled for {}", time(to.since(*from))),
         Fact::Checked { check, finding } => format!("check {check}: {}", found(finding)),
-        Fact::Decided { what, verdict, reason } => {
+        Fact::Decided { what, verdict, reason, .. } => {
             format!("{what}: {}{}", painted(&verdict.to_string()), why(reason.as_ref()))
         }
         Fact::Removed => "all that was created is removed".into(),

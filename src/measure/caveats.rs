@@ -2,7 +2,8 @@
 //!
 //! Apart from the verdicts because a caveat changes none of them.
 
-use super::history::{History, ProbeTick};
+use super::history::History;
+use super::streak::ProbeTick;
 use crate::model::report::{Measurement, Report};
 use crate::model::{Depth, Onset, Verdict};
 
@@ -52,7 +53,8 @@ fn wide(what: &str, advice: &str, measured: &Measurement) -> Option<String> {
 
 fn watching(history: &History, report: &Report) -> Vec<String> {
     let mut caveats = vec![];
-    for (probe, ticks) in report.probes.iter().zip(&history.ticks) {
+    for (probe, watched) in report.probes.iter().zip(&history.watched) {
+        let ticks = watched.ticks();
         let (depth, all) = (probe.depth, ticks.len());
         if all == 0 {
             caveats.push(format!("The `{depth}` probe never asked."));
@@ -75,9 +77,15 @@ fn watching(history: &History, report: &Report) -> Vec<String> {
     }
     if !history.stalls.is_empty() {
         let (times, seconds) =
-            (history.stalls.len(), history.stalls.iter().map(|(from, to)| to.since(*from)).sum::<f64>());
+            (history.stalls.len(), history.stalls.iter().map(|stall| stall.to.since(stall.from)).sum::<f64>());
         caveats.push(format!(
             "Lifeboat itself was stalled {times} times, {seconds:.2} s in all; failures at those times are not counted."
+        ));
+    }
+    let suspended: f64 = history.stalls.iter().map(|stall| stall.suspended).sum();
+    if suspended > 0.0 {
+        caveats.push(format!(
+            "The machine was suspended for {suspended:.0} s: nobody watched then, and times after the onset may be longer by that."
         ));
     }
     caveats
@@ -121,15 +129,16 @@ fn writing(history: &History, onset: &Result<Onset, String>, report: &Report) ->
 
 fn recovering(history: &History, report: &Report) -> Vec<String> {
     let mut caveats = vec![];
+    let optional = |id: &str| history.terms.runbook.iter().any(|step| step.id == id && step.optional);
     for step in report.steps.iter().filter(|step| step.verdict != Verdict::Met) {
         let reason = step.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        caveats.push(format!("The step `{}` is {}{reason}.", step.id, step.verdict));
+        let may = if optional(&step.id) { "optional step" } else { "step" };
+        caveats.push(format!("The {may} `{}` is {}{reason}.", step.id, step.verdict));
     }
     if let Some((number, why)) = history.failed_backups.first() {
         let failed = history.failed_backups.len();
         let backups = if failed == 1 { "backup" } else { "backups" };
         caveats.push(format!("{failed} {backups} failed, first number {number}: {why}."));
     }
-    caveats.extend(history.unlifted.iter().map(|why| format!("A fault could not be lifted: {why}.")));
     caveats
 }

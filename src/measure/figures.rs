@@ -2,8 +2,10 @@
 //!
 //! Apart from the judging because nothing here is judged.
 
-use super::history::{History, ProbeTick, TickOutcome};
+use super::history::History;
 use super::rta::Outage;
+use super::steady::{p99, time};
+use super::streak::{ProbeTick, TickOutcome};
 use crate::clock::Moment;
 use crate::model::report::{Note, PhaseTime, ProbeFigures, Skipped, StepReport};
 use crate::model::{Onset, Phase, Verdict, Watch};
@@ -47,14 +49,13 @@ pub fn phases(history: &History) -> Vec<PhaseTime> {
 
 /// The named moments of the run, as far as they occurred. Those of the outage are of the depth that is judged.
 pub fn moments(history: &History, onset: &Result<Onset, String>, outage: Option<&Outage>) -> BTreeMap<String, f64> {
-    let began = |wanted: Phase| history.phases.iter().find(|(phase, _)| *phase == wanted).map(|(_, at)| *at);
     let seen = |moment: fn(&Outage) -> Option<Moment>| outage.and_then(moment);
     let named = [
         ("injecting", history.faults.iter().filter_map(|fault| fault.injecting).min()),
         ("onset", onset.as_ref().ok().map(|onset| onset.confirmed)),
         ("first_failed", seen(|outage| outage.first_failed)),
         ("detected", seen(|outage| outage.detected)),
-        ("recovery_started", began(Phase::Recovery)),
+        ("recovery_started", history.steps.iter().map(|step| step.begin).min()),
         ("first_good", seen(|outage| outage.first_good)),
         ("stable_since", seen(|outage| outage.stable_since)),
         ("verified", verified(history)),
@@ -65,7 +66,8 @@ pub fn moments(history: &History, onset: &Result<Onset, String>, outage: Option<
 /// The performance of each probe over the whole run.
 pub fn probes(history: &History, onset: &Result<Onset, String>) -> Vec<ProbeFigures> {
     let injecting = onset.as_ref().ok().map_or(history.end, |onset| onset.injecting);
-    history.terms.probes.iter().zip(&history.ticks).map(|(watch, ticks)| probe(*watch, ticks, injecting)).collect()
+    let probes = history.terms.probes.iter().zip(&history.watched);
+    probes.map(|(watch, watched)| probe(*watch, watched.ticks(), injecting)).collect()
 }
 
 /// The moment of the last check, if all checks of the drill are met.
@@ -80,7 +82,7 @@ fn probe(watch: Watch, ticks: &[ProbeTick], injecting: Moment) -> ProbeFigures {
     let count = |outcome| ticks.iter().filter(|tick| tick.outcome == outcome).count() as u64;
     let late = ticks.iter().filter(|tick| tick.outcome != TickOutcome::Unasked).map(|tick| tick.asked.since(tick.due));
     let before = |tick: &&ProbeTick| tick.outcome == TickOutcome::Served && tick.asked < injecting;
-    let took = ticks.iter().filter(before).map(|tick| tick.ended.since(tick.asked));
+    let took = ticks.iter().filter(before).map(time);
     ProbeFigures {
         depth: watch.depth,
         every: watch.every.as_seconds(),
@@ -88,13 +90,7 @@ fn probe(watch: Watch, ticks: &[ProbeTick], injecting: Moment) -> ProbeFigures {
         served: count(TickOutcome::Served),
         failed: count(TickOutcome::Failed),
         unasked: count(TickOutcome::Unasked),
-        late_p99_ms: p99(late.collect()).unwrap_or(0.0) * 1000.0,
-        baseline_p99_ms: p99(took.collect()).map(|seconds| seconds * 1000.0),
+        late_p99_ms: p99(late).unwrap_or(0.0) * 1000.0,
+        baseline_p99_ms: p99(took).map(|seconds| seconds * 1000.0),
     }
-}
-
-/// The 99th percentile; none without values.
-fn p99(mut values: Vec<f64>) -> Option<f64> {
-    let rank = (values.len() * 99).div_ceil(100).checked_sub(1)?;
-    Some(*values.select_nth_unstable_by(rank, f64::total_cmp).1)
 }

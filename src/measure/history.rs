@@ -4,36 +4,25 @@
 //! copies only numbers. Not here: any verdict.
 
 use super::onset::{self, FaultHistory};
+use super::streak::{ProbeTick, TickOutcome, Watched};
 use crate::clock::Moment;
 use crate::model::{
-    Answer, Answered, Fact, Finding, Line, Mark, MarkState, Objectives, Phase, RecoveryPoint, Span, Terms, Verdict,
+    Answer, Answered, Expected, Fact, Finding, JudgementKind, Line, Mark, MarkState, Objectives, Phase, RecoveryPoint,
+    Span, Terms, Verdict,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-/// What a tick of a probe says of the service, after the harness's own stalls are taken into account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TickOutcome {
-    /// It gave the right answer in time.
-    Served,
-    /// It was asked in time and gave no right answer.
-    Failed,
-    /// The tick says nothing about the service.
-    Unasked,
-}
-
-/// One tick of a probe, without the text of its answer.
-#[derive(Debug, Clone, Copy)]
-pub struct ProbeTick {
-    /// When it should have been asked.
-    pub due: Moment,
-    /// When it was asked.
-    pub asked: Moment,
-    /// When the answer was there.
-    pub ended: Moment,
-    /// What it says of the service.
-    pub outcome: TickOutcome,
+/// A time at which the harness itself was stalled.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Stall {
+    /// The last heartbeat before.
+    pub from: Moment,
+    /// The first heartbeat after.
+    pub to: Moment,
+    /// Seconds that the machine was suspended meanwhile; no clock of the run counts them.
+    pub suspended: f64,
 }
 
 /// One mark and what became of it.
@@ -65,6 +54,8 @@ pub struct StepHistory<'a> {
 /// A decision of the run about itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Decision<'a> {
+    /// What sort of thing was judged.
+    pub kind: JudgementKind,
     /// What was judged.
     pub what: &'a str,
     /// How.
@@ -90,10 +81,10 @@ pub struct History<'a> {
     pub phases: Vec<(Phase, Moment)>,
     /// The faults, in order of their first mention.
     pub faults: Vec<FaultHistory<'a>>,
-    /// The ticks of each probe, in order of asking.
-    pub ticks: Vec<Vec<ProbeTick>>,
+    /// What each probe saw.
+    pub watched: Vec<Watched>,
     /// When the harness was stalled, in order.
-    pub stalls: Vec<(Moment, Moment)>,
+    pub stalls: Vec<Stall>,
     /// The marks, in order of sending.
     pub marks: Vec<MarkHistory<'a>>,
     /// The last finding of each check.
@@ -106,8 +97,8 @@ pub struct History<'a> {
     pub points: Vec<RecoveryPoint>,
     /// The backups that made none, and why.
     pub failed_backups: Vec<(u64, &'a str)>,
-    /// Why faults could not be lifted.
-    pub unlifted: Vec<&'a str>,
+    /// The faults that could not be lifted, and why; one that was lifted later is not among them.
+    pub unlifted: BTreeMap<usize, &'a str>,
     /// What the run decided about itself.
     pub decisions: Vec<Decision<'a>>,
     /// Notes, with their times.
@@ -130,22 +121,30 @@ impl<'a> History<'a> {
             history.end = history.end.max(line.at);
             history.add(line);
         }
-        history.stalls.sort_unstable();
         let teardown = history.phases.iter().find(|(phase, _)| *phase == Phase::Teardown);
         history.watched_until = teardown.map_or(history.end, |(_, at)| *at);
-        let Self { ticks, stalls, .. } = &mut history;
-        for ticks in ticks {
-            ticks.sort_by_key(|tick| tick.asked);
-            for tick in ticks.iter_mut().filter(|tick| tick.outcome == TickOutcome::Failed && overlaps(stalls, tick)) {
-                tick.outcome = TickOutcome::Unasked;
-            }
+        history.stalls.sort_by_key(|stall| stall.from);
+        let Self { watched, stalls, watched_until, .. } = &mut history;
+        for watched in watched {
+            stalls.iter().for_each(|stall| watched.stalled(stall.from, stall.to));
+            watched.close(*watched_until);
         }
         history
     }
 
+    /// Did the run come to this phase?
+    pub fn reached(&self, wanted: Phase) -> bool {
+        self.phases.iter().any(|(phase, _)| *phase == wanted)
+    }
+
+    /// Seconds for which the machine was suspended between two moments.
+    pub fn suspended(&self, from: Moment, to: Moment) -> f64 {
+        self.stalls.iter().filter(|stall| stall.to >= from && stall.from <= to).map(|stall| stall.suspended).sum()
+    }
+
     /// Why no fault was injected, if the run decided so.
     pub fn not_injected(&self) -> Option<String> {
-        let failed = self.decisions.iter().any(|d| d.what == "baseline" && d.verdict != Verdict::Met);
+        let failed = self.decisions.iter().any(|d| d.kind == JudgementKind::Baseline && d.verdict != Verdict::Met);
         failed.then(|| "no fault was injected: the baseline failed".to_owned())
     }
 
@@ -158,7 +157,7 @@ impl<'a> History<'a> {
             watched_until: Moment::default(),
             phases: vec![],
             faults: vec![],
-            ticks: vec![],
+            watched: vec![],
             stalls: vec![],
             marks: vec![],
             checked: BTreeMap::new(),
@@ -166,7 +165,7 @@ impl<'a> History<'a> {
             skipped: vec![],
             points: vec![],
             failed_backups: vec![],
-            unlifted: vec![],
+            unlifted: BTreeMap::new(),
             decisions: vec![],
             notes: vec![],
             left: vec![],
@@ -180,11 +179,13 @@ impl<'a> History<'a> {
         match &line.fact {
             Fact::Began { run, version, plan, terms } => {
                 self.began = Some([run, version, plan]);
-                self.ticks.resize_with(terms.probes.len(), Vec::new);
+                self.watched.resize_with(terms.probes.len(), Watched::default);
                 self.terms = Terms::clone(terms);
             }
             Fact::Answered(answered) => self.answered(answered),
-            Fact::Stalled { from, to } => self.stalls.push((*from, *to)),
+            Fact::Stalled { from, to, suspended } => {
+                self.stalls.push(Stall { from: *from, to: *to, suspended: suspended.as_seconds() });
+            }
             Fact::Sending(_) | Fact::Acknowledged { .. } | Fact::MarkState { .. } => self.marked(line),
             Fact::Phase(phase) => self.phases.push((*phase, line.at)),
             Fact::StepBegan { id, kind } => self.steps.push(StepHistory { id, kind, begin: line.at, end: None }),
@@ -201,15 +202,16 @@ impl<'a> History<'a> {
             Fact::Checked { check, finding } => {
                 self.checked.insert(check, (line.at, finding));
             }
-            Fact::Decided { what, verdict, reason } => {
-                self.decisions.push(Decision { what, verdict: *verdict, reason: reason.as_deref() });
+            Fact::Decided { kind, what, verdict, reason } => {
+                self.decisions.push(Decision { kind: *kind, what, verdict: *verdict, reason: reason.as_deref() });
             }
             Fact::Note(text) => self.notes.push((line.at, text)),
             Fact::Left(what) => self.left.push(what),
             Fact::Removed => self.left.clear(), // a later cleanup removed it all
             Fact::Interrupted => self.interrupted = true,
             Fact::Ended => self.ended = true,
-            Fact::Lifted { error, .. } => self.unlifted.extend(error.as_deref()),
+            Fact::Lifted { fault, error: None } => drop(self.unlifted.remove(fault)),
+            Fact::Lifted { fault, error: Some(error) } => drop(self.unlifted.insert(*fault, error)),
             _ => onset::add(&mut self.faults, line),
         }
     }
@@ -221,8 +223,8 @@ impl<'a> History<'a> {
             Answer::Failed(_) => TickOutcome::Failed,
             Answer::Unasked => TickOutcome::Unasked,
         };
-        if let Some(ticks) = self.ticks.get_mut(*probe) {
-            ticks.push(ProbeTick { due: *due, asked: *asked, ended: *ended, outcome });
+        if let Some(watched) = self.watched.get_mut(*probe) {
+            watched.add(ProbeTick { due: *due, asked: *asked, ended: *ended, outcome });
         }
     }
 
@@ -248,12 +250,6 @@ impl<'a> History<'a> {
     }
 }
 
-/// Was the harness stalled while this question was open? `stalls` are in order and do not overlap.
-fn overlaps(stalls: &[(Moment, Moment)], tick: &ProbeTick) -> bool {
-    let next = stalls.partition_point(|(_, to)| *to < tick.asked);
-    stalls.get(next).is_some_and(|(from, _)| *from <= tick.ended)
-}
-
 /// The terms of a timeline without any: no objectives, probes or checks.
 fn no_terms() -> Terms {
     Terms {
@@ -261,11 +257,12 @@ fn no_terms() -> Terms {
         scenario: String::new(),
         about: String::new(),
         requirements: vec![],
-        expected: Verdict::Met,
+        expected: Expected::Met,
         environment: String::new(),
         objectives: Objectives::default(),
         probes: vec![],
         checks: vec![],
+        runbook: vec![],
         stable: Span(Duration::ZERO),
         streak: 1,
         recovery: Span(Duration::ZERO),

@@ -12,6 +12,8 @@ pub mod onset;
 mod rpa;
 mod rta;
 pub mod series;
+pub mod steady;
+pub mod streak;
 #[cfg(test)]
 mod timeline_builder;
 
@@ -33,10 +35,10 @@ pub fn measure(lines: &[Line]) -> Report {
     let rto = history.terms.objectives.rto.map(Span::as_seconds);
     let moments = figures::moments(&history, &onset, depth.and_then(|depth| outages.get(&depth)));
     let judged = |(at, outage): (_, Outage)| (at, outage.band.judged(rto.filter(|_| Some(at) == depth)));
-    let measurements =
-        Measurements { rta: outages.into_iter().map(judged).collect(), rpa: rpa::recovery_point(&history, &onset) };
+    let rta = outages.clone().into_iter().map(judged).collect();
+    let measurements = Measurements { rta, rpa: rpa::recovery_point(&history, &onset) };
     let checks = judge::checks(&history);
-    let judgements = judge::judgements(&history, &onset, &measurements, depth, &checks);
+    let judgements = judge::judgements(&history, &onset, &measurements, &outages, depth, &checks);
     let mut report = Report {
         verdict: Verdict::merge(judgements.iter().map(|judgement| judgement.verdict)),
         judgements,
@@ -66,7 +68,7 @@ fn blank(history: &History) -> Report {
         scenario: terms.scenario.clone(),
         about: terms.about.clone(),
         requirements: terms.requirements.clone(),
-        expected: terms.expected,
+        expected: terms.expected.clone(),
         run,
         environment: terms.environment.clone(),
         began: history.wall.map(|wall| wall.to_string()).unwrap_or_default(),

@@ -33,7 +33,7 @@ pub fn recovery_point(history: &History, onset: &Result<Onset, String>) -> Recov
     let survived =
         |(at, mark): &&(Moment, &MarkHistory)| *at <= onset.injecting && mark.state == Some(MarkState::Survived);
     let newest_survivor = acknowledged.iter().rfind(survived).map(|(at, _)| onset.injecting.since(*at));
-    let band = band(&acknowledged, onset, objective);
+    let band = band(history, &acknowledged, onset, objective);
     let mut strict = band.judged(objective);
     let after = acknowledged.iter().filter(|(at, mark)| *at > onset.confirmed && missing(mark)).count();
     if after > 0 {
@@ -98,11 +98,17 @@ fn missing(mark: &MarkHistory) -> bool {
     matches!(mark.state, Some(MarkState::Lost | MarkState::Half | MarkState::Corrupted | MarkState::Resurrected))
 }
 
+/// How many acknowledged marks could not be read back, of how many.
+pub fn unread(history: &History) -> (usize, usize) {
+    let acknowledged = acknowledged(history);
+    (acknowledged.iter().filter(|(_, mark)| !read(mark)).count(), acknowledged.len())
+}
+
 fn read(mark: &MarkHistory) -> bool {
     !matches!(mark.state, None | Some(MarkState::Unread))
 }
 
-fn band(acknowledged: &[(Moment, &MarkHistory)], onset: Onset, objective: Option<f64>) -> Band {
+fn band(history: &History, acknowledged: &[(Moment, &MarkHistory)], onset: Onset, objective: Option<f64>) -> Band {
     let unread = acknowledged.iter().filter(|(_, mark)| !read(mark)).count();
     if unread > 0 {
         let all = acknowledged.len();
@@ -112,8 +118,9 @@ fn band(acknowledged: &[(Moment, &MarkHistory)], onset: Onset, objective: Option
     if let Some(oldest) = oldest {
         let at = acknowledged[oldest].0;
         let before = oldest.checked_sub(1).map(|index| acknowledged[index].0);
+        let back_to = |at: Moment| onset.confirmed.since(at) + history.suspended(at, onset.confirmed);
         let (low, late) = (onset.injecting.since(at), onset.confirmed.since(at));
-        return Band::between(low, f64::midpoint(low, late), before.map(|before| onset.confirmed.since(before)));
+        return Band::between(low, f64::midpoint(low, late), before.map(back_to));
     }
     if acknowledged.iter().any(|(_, mark)| missing(mark)) {
         return Band::between(0.0, 0.0, Some(0.0));

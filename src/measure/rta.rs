@@ -1,25 +1,36 @@
 //! Recovery time actual: from the onset to the moment from which clients are served and stay served.
 //!
-//! Apart from the recovery point because it reads only the probes' answers. Answers are in the order of asking, because a
-//! slow answer of the old server may come after a quick one of the new server.
+//! Apart from the recovery point because it reads only the probes' answers. Streaks are `streak`'s.
 
 use super::band::Band;
-use super::history::{History, ProbeTick, TickOutcome};
+use super::history::History;
+use super::streak::{ProbeTick, TickOutcome, Watched};
 use crate::clock::Moment;
 use crate::model::{Depth, Onset, Watch};
 use std::collections::BTreeMap;
 
-/// An outage is detected after this many consecutive failures.
-const DETECTED: usize = 3;
+/// Was the service back when watching ended?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Return {
+    /// It was stable.
+    Stable,
+    /// Too few answers tell.
+    #[default]
+    Unknown,
+    /// The last answers failed.
+    Down,
+}
 
 /// The outage as one probe saw it, or the worst of several.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Outage {
     /// The recovery time.
     pub band: Band,
+    /// Was the service back when watching ended?
+    pub back: Return,
     /// When the first question was asked that failed.
     pub first_failed: Option<Moment>,
-    /// When the third failure in a row ended.
+    /// When the outage was detected.
     pub detected: Option<Moment>,
     /// When the first question after a failed one was asked that was served.
     pub first_good: Option<Moment>,
@@ -27,19 +38,26 @@ pub struct Outage {
     pub stable_since: Option<Moment>,
 }
 
-/// The outage at each depth that was probed. Of several probes at one depth the worst counts.
+/// The outage at each depth that was probed: the worst of all probes up to that depth, because each depth rests on the
+/// shallower ones. MLflow serves artifacts while its database is gone.
 pub fn outages(history: &History, onset: &Result<Onset, String>) -> BTreeMap<Depth, Outage> {
-    let mut outages: BTreeMap<Depth, Outage> = BTreeMap::new();
-    for (watch, ticks) in history.terms.probes.iter().zip(&history.ticks) {
+    let mut of_probes: Vec<(Depth, Outage)> = vec![];
+    for (watch, watched) in history.terms.probes.iter().zip(&history.watched) {
         let outage = match onset {
-            Ok(onset) => outage(history, watch, ticks, *onset),
+            Ok(onset) => outage(history, watch, watched, *onset),
             Err(reason) => Outage { band: Band::unmeasured(reason), ..Outage::default() },
         };
-        let worst = match outages.remove(&watch.depth) {
-            Some(other) => worst(other, outage),
+        of_probes.push((watch.depth, outage));
+    }
+    of_probes.sort_by_key(|(depth, _)| *depth); // stable: of one depth in the order of the drill
+    let mut outages: BTreeMap<Depth, Outage> = BTreeMap::new();
+    for (depth, outage) in of_probes {
+        let shallower = outages.last_key_value().map(|(_, outage)| outage.clone());
+        let up_to = match shallower {
+            Some(shallower) => worst(shallower, outage),
             None => outage,
         };
-        outages.insert(watch.depth, worst);
+        outages.insert(depth, up_to);
     }
     outages
 }
@@ -52,6 +70,7 @@ pub fn judged_depth(history: &History) -> Option<Depth> {
 fn worst(a: Outage, b: Outage) -> Outage {
     let first = |a: Option<Moment>, b: Option<Moment>| [a, b].into_iter().flatten().min();
     Outage {
+        back: a.back.max(b.back),
         first_failed: first(a.first_failed, b.first_failed),
         detected: first(a.detected, b.detected),
         first_good: a.first_good.max(b.first_good),
@@ -60,79 +79,70 @@ fn worst(a: Outage, b: Outage) -> Outage {
     }
 }
 
-fn outage(history: &History, watch: &Watch, ticks: &[ProbeTick], onset: Onset) -> Outage {
-    let until = history.watched_until;
-    let after = |tick: &&ProbeTick| {
-        tick.ended >= onset.injecting && tick.ended <= until && tick.outcome != TickOutcome::Unasked
-    };
-    let seen: Vec<&ProbeTick> = ticks.iter().filter(after).collect();
+fn outage(history: &History, watch: &Watch, watched: &Watched, onset: Onset) -> Outage {
+    let rule = history.terms.rule();
+    let after = |tick: &&ProbeTick| tick.ended >= onset.injecting && tick.outcome != TickOutcome::Unasked;
+    let seen: Vec<&ProbeTick> = watched.ticks().iter().filter(after).collect();
     let failed = |tick: &&&ProbeTick| tick.outcome == TickOutcome::Failed;
-    let mut outage = Outage {
-        first_failed: seen.iter().find(failed).map(|tick| tick.asked),
-        detected: detected(&seen),
-        ..Outage::default()
+    let first_failed = seen.iter().find(failed).map(|tick| tick.asked);
+    let stable_since = watched.stable_since(onset.injecting, rule);
+    let tail = watched.good_tail(onset.injecting);
+    let (band, back) = match (seen.iter().rfind(failed), tail.first(), stable_since) {
+        (Some(last), Some(good), Some(_)) if last.asked < good.asked => (returned(history, onset, last, good), Return::Stable),
+        (Some(last), ..) => not_back(history, onset, last, &tail, &seen),
+        (None, _, Some(_)) => {
+            let high = watch.every.as_seconds() + watch.timeout.as_seconds();
+            (Band::between(0.0, 0.0, Some(high)), Return::Stable)
+        }
+        (None, ..) => {
+            let answers = tail.len();
+            let reason = format!("only {answers} answers after the onset, too few to tell whether it was served");
+            (Band::unmeasured(reason), Return::Unknown)
+        }
     };
-    outage.first_good = outage.first_failed.and_then(|at| served_since(&seen, at)).map(|tick| tick.asked);
-    match seen.iter().rfind(failed) {
-        Some(last) => {
-            let tail: Vec<&ProbeTick> = seen.iter().copied().filter(|tick| tick.asked > last.asked).collect();
-            outage.stable_since = tail.first().filter(|_| stable(history, &tail)).map(|tick| tick.asked);
-            outage.band = match (tail.first(), outage.stable_since) {
-                (Some(good), Some(_)) => returned(onset, last, good),
-                _ => not_back(history, onset, last, &tail, &seen),
-            };
-        }
-        None => {
-            let tail: Vec<&ProbeTick> = seen.iter().copied().filter(|tick| tick.asked >= onset.injecting).collect();
-            outage.band = if stable(history, &tail) {
-                Band::between(0.0, 0.0, Some(watch.every.as_seconds() + watch.timeout.as_seconds()))
-            } else {
-                Band::unmeasured(format!(
-                    "only {} answers after the onset, too few to tell whether it was served",
-                    tail.len()
-                ))
-            };
-        }
-    }
+    let mut outage = Outage {
+        band,
+        back,
+        first_failed,
+        detected: watched.detected(onset.injecting, rule),
+        first_good: first_failed.and_then(|at| served_since(&seen, at)).map(|tick| tick.asked),
+        stable_since: stable_since.filter(|_| back == Return::Stable),
+    };
     if outage.band.seconds.is_some() {
-        widen(&mut outage.band, unwatched(history, watch, ticks, onset), &seen, onset);
+        widen(&mut outage.band, history, unwatched(history, watch, watched, onset), &seen, onset);
     }
     outage
 }
 
 /// The outage began within the onset. It ended between the asking of the last failed question and the end of the first
-/// good answer after it.
-fn returned(onset: Onset, last: &ProbeTick, good: &ProbeTick) -> Band {
-    let (low, high) = (last.asked.since(onset.confirmed), good.ended.since(onset.injecting));
+/// good answer after it. Time for which the machine was suspended meanwhile may be part of it.
+fn returned(history: &History, onset: Onset, last: &ProbeTick, good: &ProbeTick) -> Band {
+    let low = last.asked.since(onset.confirmed);
+    let high = good.ended.since(onset.injecting) + history.suspended(onset.injecting, good.ended);
     Band::between(low, f64::midpoint(low, high), Some(high))
 }
 
 /// Not back, or served again but not long enough. In the second case the outage may have ended right after the last
 /// failure, so the low end is there.
-fn not_back(history: &History, onset: Onset, last: &ProbeTick, tail: &[&ProbeTick], seen: &[&ProbeTick]) -> Band {
+fn not_back(
+    history: &History,
+    onset: Onset,
+    last: &ProbeTick,
+    tail: &[&ProbeTick],
+    seen: &[&ProbeTick],
+) -> (Band, Return) {
     let terms = &history.terms;
-    let (until, reason) = if tail.is_empty() {
+    let (until, reason, back) = if tail.is_empty() && seen.last().is_some_and(|tick| tick.asked == last.asked) {
         let until = seen.iter().map(|tick| tick.ended).max().unwrap_or(last.ended);
         let watched = until.since(onset.confirmed).max(0.0);
-        (until, format!("not back when watching ended, {watched:.2} s after the onset"))
+        (until, format!("not back when watching ended, {watched:.2} s after the onset"), Return::Down)
     } else {
         let (n, streak, stable) = (tail.len(), terms.streak, terms.stable);
         let what = format!("{n} good answers at the end, not {streak} over {stable}");
-        (last.asked, format!("not back for good when watching ended: {what}"))
+        (last.asked, format!("not back for good when watching ended: {what}"), Return::Unknown)
     };
-    Band { seconds: None, low: Some(until.since(onset.confirmed).max(0.0)), high: None, reason: Some(reason) }
-}
-
-fn stable(history: &History, tail: &[&ProbeTick]) -> bool {
-    let terms = &history.terms;
-    let last = tail.iter().map(|tick| tick.ended).max();
-    let long = |(first, last): (&&ProbeTick, Moment)| last.since(first.asked) >= terms.stable.as_seconds();
-    tail.len() >= terms.streak.max(1) && tail.first().zip(last).is_some_and(long)
-}
-
-fn detected(seen: &[&ProbeTick]) -> Option<Moment> {
-    let down = |window: &&[&ProbeTick]| window.iter().all(|tick| tick.outcome == TickOutcome::Failed);
-    seen.windows(DETECTED).find(down).and_then(|window| window.iter().map(|tick| tick.ended).max())
+    let low = Some(until.since(onset.confirmed).max(0.0));
+    (Band { seconds: None, low, high: None, reason: Some(reason) }, back)
 }
 
 fn served_since<'a>(seen: &[&'a ProbeTick], since: Moment) -> Option<&'a ProbeTick> {
@@ -140,18 +150,26 @@ fn served_since<'a>(seen: &[&'a ProbeTick], since: Moment) -> Option<&'a ProbeTi
     seen[from..].iter().find(|tick| tick.outcome == TickOutcome::Served).copied()
 }
 
-/// The last moment after the onset at which no probe asked: an outage may be hidden there.
-fn unwatched(history: &History, watch: &Watch, ticks: &[ProbeTick], onset: Onset) -> Option<Moment> {
+/// The last moment after the onset at which no probe asked or no answer is known: an outage may be hidden there.
+fn unwatched(history: &History, watch: &Watch, watched: &Watched, onset: Onset) -> Option<Moment> {
+    let every = watch.every.as_seconds();
     let within = |at: &Moment| *at >= onset.injecting && *at <= history.watched_until;
+    let ticks = watched.ticks();
     let unasked = ticks.iter().filter(|tick| tick.outcome == TickOutcome::Unasked).map(|tick| tick.due);
-    let long = |(from, to): &&(Moment, Moment)| to.since(*from) > watch.every.as_seconds();
-    let stalled = history.stalls.iter().filter(long).map(|(_, to)| *to);
-    unasked.chain(stalled).filter(within).max()
+    let gap = |pair: &&[ProbeTick]| pair[1].due.since(pair[0].due) > MISSING * every;
+    let missing = ticks.windows(2).filter(gap).map(|pair| pair[1].due);
+    let long = |stall: &&super::history::Stall| stall.to.since(stall.from) > every || stall.suspended > 0.0;
+    let stalled = history.stalls.iter().filter(long).map(|stall| stall.to);
+    unasked.chain(missing).chain(stalled).chain(watched.oldest_open()).filter(within).max()
 }
 
-fn widen(band: &mut Band, unwatched: Option<Moment>, seen: &[&ProbeTick], onset: Onset) {
+/// Two ticks further apart than this many intervals: one between them is missing in the timeline.
+const MISSING: f64 = 1.5;
+
+fn widen(band: &mut Band, history: &History, unwatched: Option<Moment>, seen: &[&ProbeTick], onset: Onset) {
     let Some(unwatched) = unwatched else { return };
-    let seen_again = served_since(seen, unwatched).map(|tick| tick.ended.since(onset.injecting));
+    let seen_again = served_since(seen, unwatched)
+        .map(|tick| tick.ended.since(onset.injecting) + history.suspended(onset.injecting, tick.ended));
     band.high = band.high.zip(seen_again).map(|(high, seen_again)| high.max(seen_again));
     if band.high.is_none() {
         band.reason = Some("no probe asked at the end of watching: an outage may be hidden there".into());

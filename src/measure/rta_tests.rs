@@ -58,7 +58,7 @@ fn a_return_that_was_not_watched_long_enough_is_not_back() {
     let short = TimelineBuilder::new().up(0..=10).onset(10.0, 10.5).down(11..=13).up(14..=15).rta();
     assert_band(&short, None, Some(2.5), None);
     assert_eq!(short.verdict, Some(Verdict::Unknown));
-    let few = TimelineBuilder::new().up(0..=10).onset(10.0, 10.5).down(11..=13).up([14, 20]).rta();
+    let few = TimelineBuilder::new().up(0..=10).onset(10.0, 10.5).down(11..=13).up([14, 16]).rta();
     assert_eq!(few.seconds, None, "two answers are no streak of three");
 }
 
@@ -97,10 +97,10 @@ fn ticks_that_nobody_asked_widen_the_band_and_are_never_outage() {
 
 #[test]
 fn what_failed_while_the_harness_was_stalled_is_not_outage() {
-    let stalled = Fact::Stalled { from: Moment::at(14.5), to: Moment::at(15.05) };
+    let stalled = Fact::Stalled { from: Moment::at(14.5), to: Moment::at(15.05), suspended: Span::seconds(0) };
     let rta = TimelineBuilder::new().up(0..=14).down([15]).up(16..=20).onset(10.0, 10.0).at(15.1, stalled).rta();
     assert_band(&rta, Some(0.0), Some(0.0), Some(6.1));
-    let long = Fact::Stalled { from: Moment::at(14.2), to: Moment::at(16.0) };
+    let long = Fact::Stalled { from: Moment::at(14.2), to: Moment::at(16.0), suspended: Span::seconds(0) };
     let rta = TimelineBuilder::new().up((0..=14).chain(16..=20)).onset(10.0, 10.0).at(16.0, long).rta();
     assert_band(&rta, Some(0.0), Some(0.0), Some(6.1));
 }
@@ -117,22 +117,79 @@ fn streaks_follow_the_order_of_asking() {
     assert_band(&rta, Some(2.3), Some(2.0), Some(2.6));
 }
 
+/// Rule 3: with a timeout of 4 s, each second question is answered at once and the others never.
 #[test]
-fn only_the_depth_of_the_objective_is_judged_and_the_worst_probe_of_it_counts() {
+fn a_service_that_hangs_on_every_second_question_is_not_stable() {
+    let hangs = |ended: f64| {
+        let watch = Watch { depth: Depth::Read, every: Period::milliseconds(500), timeout: Period::seconds(4) };
+        let terms = TimelineBuilder::new().with(|terms| {
+            (terms.probes, terms.stable) = (vec![watch], Span::seconds(3));
+            terms.objectives.rto = Some(Span::seconds(15));
+        });
+        let mut timeline = (0..20).fold(terms, |it, n| it.asks(0, f64::from(n) / 2.0, 0.1, Answer::Served));
+        timeline = timeline.onset(10.0, 10.1);
+        for n in 10..30 {
+            timeline = timeline.asks(0, f64::from(n) + 0.5, 4.0, Answer::Failed("no answer".into()));
+            timeline = timeline.asks(0, f64::from(n) + 1.0, 0.1, Answer::Served);
+        }
+        timeline.at(ended, Fact::Phase(Phase::Teardown)).report()
+    };
+    for ended in [14.3, 15.0, 16.0, 20.0, 29.0, 40.0] {
+        let report = hangs(ended);
+        assert_ne!(report.measurements.rta[&Depth::Read].verdict, Some(Verdict::Met), "ended at {ended} s");
+        assert_ne!(report.verdict, Verdict::Met, "ended at {ended} s");
+    }
+}
+
+#[test]
+fn what_is_open_when_watching_ends_may_hide_an_outage() {
+    let open = outage().asks(0, 21.0, 3.0, Answer::Failed("no answer".into())).at(22.0, Fact::Phase(Phase::Teardown));
+    assert_band(&open.rta(), Some(3.25), Some(2.6), None);
+    assert_eq!(open.rta().verdict, Some(Verdict::Unknown));
+}
+
+/// Rule 1: an hour of sleep is an hour that nobody watched.
+#[test]
+fn a_machine_that_slept_during_the_outage_does_not_shorten_it() {
+    let slept = |from, to| Fact::Stalled { from: Moment::at(from), to: Moment::at(to), suspended: Span::seconds(3600) };
+    let during = outage().at(12.6, slept(12.2, 12.6)).rta();
+    assert_band(&during, Some(1803.25), Some(2.6), Some(3603.9));
+    assert_eq!(during.verdict, Some(Verdict::Unknown));
+    let after = outage().at(16.6, slept(16.2, 16.6)).rta();
+    assert_eq!((after.verdict, after.high), (Some(Verdict::Unknown), Some(3606.9)), "a relapse may be hidden there");
+    let unnoticed = TimelineBuilder::new().up(0..=20).onset(10.2, 10.4).at(12.6, slept(12.2, 12.6)).rta();
+    assert_eq!(unnoticed.verdict, Some(Verdict::Unknown));
+    assert_eq!(outage().at(5.6, slept(5.2, 5.6)).rta().verdict, Some(Verdict::Met), "before the onset it does not matter");
+}
+
+#[test]
+fn ticks_that_are_missing_in_the_timeline_widen_the_band() {
+    let gap = TimelineBuilder::new().up((0..=12).chain(16..=20)).onset(10.0, 10.0).rta();
+    assert_band(&gap, Some(0.0), Some(0.0), Some(6.1));
+}
+
+/// Rule 4: artifacts are served without the database, and that is no service.
+#[test]
+fn the_recovery_time_at_a_depth_is_the_worst_of_all_up_to_it() {
     let watch = |depth| Watch { depth, every: Period::seconds(1), timeout: Period::seconds(1) };
-    let mut timeline =
-        outage().with(|terms| terms.probes = [Depth::Read, Depth::Read, Depth::Write].map(watch).to_vec());
+    let mut timeline = outage().with(|terms| {
+        terms.probes = [Depth::Read, Depth::Read, Depth::Artifact, Depth::Health].map(watch).to_vec();
+        terms.objectives.at = Some(Depth::Artifact);
+    });
     for at in 0..=20 {
         let answer = if (11..=15).contains(&at) { Answer::Failed("no".into()) } else { Answer::Served };
-        timeline = timeline.asks(1, f64::from(at), 0.1, answer).asks(2, f64::from(at), 0.1, Answer::Served);
+        timeline = timeline.asks(1, f64::from(at), 0.1, answer);
+        timeline = timeline.asks(2, f64::from(at), 0.1, Answer::Served).asks(3, f64::from(at), 0.1, Answer::Served);
     }
     let report = timeline.report();
-    assert_band(&report.measurements.rta[&Depth::Read], Some(5.25), Some(4.6), Some(5.9));
-    let write = &report.measurements.rta[&Depth::Write];
-    assert_eq!((write.objective, write.verdict), (None, None));
+    let rta = |depth| &report.measurements.rta[&depth];
+    assert_band(rta(Depth::Read), Some(5.25), Some(4.6), Some(5.9));
+    assert_band(rta(Depth::Artifact), Some(5.25), Some(4.6), Some(5.9));
+    assert_band(rta(Depth::Health), Some(0.0), Some(0.0), Some(2.0));
+    assert_eq!((rta(Depth::Read).objective, rta(Depth::Read).verdict), (None, None));
+    assert_eq!(rta(Depth::Artifact).verdict, Some(Verdict::Met));
     let deepest = timeline.with(|terms| terms.objectives.at = None).report();
-    assert_eq!(deepest.measurements.rta[&Depth::Write].verdict, Some(Verdict::Met));
-    assert_eq!(deepest.measurements.rta[&Depth::Read].verdict, None);
+    assert_eq!(deepest.measurements.rta[&Depth::Artifact].verdict, Some(Verdict::Met), "the deepest by default");
 }
 
 /// When a service is up: from 0, toggled at each of these moments (milliseconds), and up at the end.

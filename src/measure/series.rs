@@ -20,7 +20,8 @@ pub fn row(reports: &[Report]) -> Option<Row> {
         rta_s: times.get(times.len() / 2).copied(),
         rpa_s: points.and_then(|points| points.into_iter().max_by(f64::total_cmp)),
         verdict: Verdict::merge(runs.iter().map(|run| run.verdict)),
-        expected: last.expected,
+        expected: last.expected.clone(),
+        as_expected: reports.iter().all(Report::as_expected),
         runs,
     })
 }

@@ -7,8 +7,8 @@ use crate::clock::Moment;
 use crate::model::ledger::Operation;
 use crate::model::report::{Measurement, Report};
 use crate::model::{
-    Answer, Answered, Depth, Fact, Finding, Line, Mark, MarkState, Objectives, Part, Period, Receipt, Span, Terms,
-    Verdict, Watch,
+    Answer, Answered, Depth, Expected, Fact, Finding, Line, Mark, MarkState, Objectives, Part, Period, Receipt, Span,
+    Terms, Watch,
 };
 
 /// A timeline being built.
@@ -28,11 +28,12 @@ impl TimelineBuilder {
             scenario: "sample".into(),
             about: String::new(),
             requirements: vec![],
-            expected: Verdict::Met,
+            expected: Expected::Met,
             environment: "somewhere".into(),
             objectives: Objectives { rto: Some(Span::seconds(10)), rpo: None, at: Some(Depth::Read) },
             probes: vec![watch],
             checks: vec![],
+            runbook: vec![],
             stable: Span::seconds(2),
             streak: 3,
             recovery: Span::seconds(60),

@@ -2,7 +2,7 @@
 //!
 //! The list is closed and its payloads are plain data, so that a new fault, check or environment needs no new fact.
 
-use super::{Finding, Mark, MarkState, Planted, Receipt, RecoveryPoint, Terms, Verdict};
+use super::{Finding, JudgementKind, Mark, MarkState, Planted, Receipt, RecoveryPoint, Span, Terms, Verdict};
 use crate::clock::Moment;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -156,6 +156,9 @@ pub enum Fact {
         from: Moment,
         /// The first heartbeat after.
         to: Moment,
+        /// How long the machine was suspended meanwhile: time that the monotonic clock does not count.
+        #[serde(default = "none", skip_serializing_if = "is_none")]
+        suspended: Span,
     },
     /// A mark will be sent.
     Sending(Mark),
@@ -194,8 +197,10 @@ pub enum Fact {
         /// What it found.
         finding: Finding,
     },
-    /// The run took a decision about itself, such as `baseline` or `guard`.
+    /// The run took a decision about itself, such as that on the baseline.
     Decided {
+        /// What sort of thing was judged.
+        kind: JudgementKind,
         /// What was judged.
         what: String,
         /// The result.
@@ -209,6 +214,15 @@ pub enum Fact {
     Note(String),
     /// The run ended.
     Ended,
+}
+
+fn none() -> Span {
+    Span::seconds(0)
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde asks
+fn is_none(span: &Span) -> bool {
+    span.0.is_zero()
 }
 
 /// A line of the timeline: a fact with its number, its times and the digest of the line before.

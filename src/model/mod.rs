@@ -17,5 +17,5 @@ pub use finding::{Finding, Planted, Receipt, RecoveryPoint};
 pub use ledger::{Mark, MarkState, Part};
 pub use onset::{Disaster, Onset};
 pub use span::{Period, Rate, Span};
-pub use terms::{Depth, Objectives, Terms, Watch};
-pub use verdict::Verdict;
+pub use terms::{Depth, Expected, Objectives, StepTerms, StreakRule, Terms, Watch, When};
+pub use verdict::{JudgementKind, Verdict};

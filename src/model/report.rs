@@ -1,7 +1,7 @@
 //! The report: everything that a file or a terminal may show of a run. `report.json` is this, and its JSON Schema is
 //! published.
 
-use super::{Depth, MarkState, RecoveryPoint, Verdict};
+use super::{Depth, Expected, JudgementKind, MarkState, RecoveryPoint, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -23,9 +23,9 @@ pub struct Report {
     /// The ids of the requirements that the drill tries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requirements: Vec<String>,
-    /// The verdict that the drill should have.
-    #[serde(default = "met")]
-    pub expected: Verdict,
+    /// The result that the drill is written for.
+    #[serde(default)]
+    pub expected: Expected,
     /// The run.
     pub run: String,
     /// The kind of environment.
@@ -72,8 +72,20 @@ pub struct Report {
     pub left: Vec<String>,
 }
 
-fn met() -> Verdict {
-    Verdict::Met
+impl Report {
+    /// Did it come to what the drill is written for? Then everything is met, or what must miss is missed and all else met.
+    pub fn as_expected(&self) -> bool {
+        match &self.expected {
+            Expected::Met => self.verdict == Verdict::Met,
+            Expected::Missed(what) => {
+                let missed = |name: &String| {
+                    self.judgements.iter().any(|j| j.what == *name && j.verdict == Verdict::Missed)
+                };
+                what.iter().all(missed)
+                    && self.judgements.iter().all(|j| j.verdict == Verdict::Met || what.contains(&j.what))
+            }
+        }
+    }
 }
 
 /// A remark of the run.
@@ -88,6 +100,8 @@ pub struct Note {
 /// One verdict, with what was judged and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Judgement {
+    /// What sort of thing was judged.
+    pub kind: JudgementKind,
     /// What was judged.
     pub what: String,
     /// The result.

@@ -1,6 +1,6 @@
 //! Several runs compared: a row for each drill in each environment, made from reports.
 
-use super::Verdict;
+use super::{Expected, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +19,10 @@ pub struct Row {
     pub rpa_s: Option<f64>,
     /// The worst verdict.
     pub verdict: Verdict,
-    /// The verdict that the drill should have.
-    pub expected: Verdict,
+    /// The result that the drill is written for.
+    pub expected: Expected,
+    /// Did every run come to that?
+    pub as_expected: bool,
     /// Each run.
     pub runs: Vec<RowRun>,
 }

@@ -10,9 +10,9 @@ pub use resolve::resolve;
 pub use survey::survey;
 
 use crate::kind::Chosen;
-use crate::model::{Period, Phase, Terms};
+use crate::model::{Period, Phase, Terms, When};
 use crate::recovery::Step;
-use crate::spec::{self, Setup, TimedFault, When, Written, Wrong};
+use crate::spec::{self, Setup, TimedFault, Written, Wrong};
 use serde::Serialize;
 use std::path::Path;
 
@@ -45,6 +45,8 @@ pub struct PlannedStep {
     pub deadline: Period,
     /// How often it is tried again after a failure.
     pub retry: u32,
+    /// May it fail?
+    pub optional: bool,
     /// What.
     pub step: Chosen<dyn Step>,
 }

@@ -5,7 +5,7 @@
 
 use super::{Plan, PlannedStep, runbook};
 use crate::environment::Power;
-use crate::model::{Depth, Objectives, Span, Terms, Watch};
+use crate::model::{Depth, Objectives, Span, StepTerms, Terms, Watch};
 use crate::node::{Node, Problem, nearest};
 use crate::spec::{Drill, Scenario, Spec, TimedFault, WrittenStep, Wrong};
 use std::collections::BTreeSet;
@@ -37,6 +37,7 @@ pub fn resolve(spec: Spec) -> Result<Plan, Wrong> {
         objectives,
         probes: watches,
         checks: setup.checks.iter().map(|check| check.name.to_owned()).collect(),
+        runbook: steps.iter().map(step_terms).collect(),
         stable: stable.span(),
         streak,
         recovery: setup.limits.recovery.span(),
@@ -149,9 +150,15 @@ fn steps(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) -> Vec
         when: settings.when,
         deadline: settings.deadline.unwrap_or(drill.setup.limits.recovery),
         retry: settings.retry,
+        optional: settings.optional,
         step: step.clone(),
     });
     planned.collect()
+}
+
+fn step_terms(planned: &PlannedStep) -> StepTerms {
+    let PlannedStep { id, after, when, optional, .. } = planned;
+    StepTerms { id: id.clone(), after: after.clone(), when: *when, optional: *optional }
 }
 
 fn unknown_component(node: &Node, name: &str, components: &[String]) -> Problem {

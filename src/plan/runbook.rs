@@ -4,7 +4,8 @@
 
 use crate::node::{Node, Problem, nearest};
 use crate::recovery::text::Reference;
-use crate::spec::{When, WrittenStep};
+use crate::model::When;
+use crate::spec::WrittenStep;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A step's order in the runbook.

@@ -5,7 +5,7 @@
 use super::live::LiveRun;
 use crate::client::Error;
 use crate::clock;
-use crate::model::{Disaster, Fact, Finding, Onset, Phase, Verdict};
+use crate::model::{Disaster, Fact, Finding, JudgementKind, Onset, Phase, Verdict};
 use std::time::Duration;
 
 /// From one look for a fault's effect to the next.
@@ -44,7 +44,7 @@ pub async fn inject_late(run: &LiveRun<'_>, mut disaster: Disaster) -> Disaster 
             Ok(late) => disaster.last_confirmed = late.map_or(disaster.last_confirmed, |late| late.last_confirmed),
             Err(why) => {
                 let reason = format!("the fault `{}` at {} was not injected: {why}", planned.fault.name, planned.at);
-                run.recorder.decide("late fault", Verdict::Unknown, Some(reason));
+                run.recorder.decide(JudgementKind::Onset, "late fault", Verdict::Unknown, Some(reason));
             }
         }
     }

@@ -6,7 +6,7 @@ use super::recorder::Recorder;
 use crate::client::Error;
 use crate::environment::{Platform, Power, RunContext};
 use crate::fault::Nature;
-use crate::model::{Fact, Phase, Receipt, Verdict};
+use crate::model::{Fact, JudgementKind, Phase, Receipt, Verdict};
 use crate::plan::Plan;
 use crate::recovery::Conditions;
 use crate::store;
@@ -109,7 +109,7 @@ impl LiveRun<'_> {
     pub async fn guard(&self) -> Result<(), Error> {
         let refused = self.platform.guard().await;
         if let Err(error) = &refused {
-            self.recorder.decide(super::GUARD, Verdict::Unknown, Some(error.to_string()));
+            self.recorder.decide(JudgementKind::Guard, "guard", Verdict::Unknown, Some(error.to_string()));
         }
         refused
     }
@@ -118,24 +118,30 @@ impl LiveRun<'_> {
     /// to keep the platform, it stays, but only if `keep` says that the drill came to its end.
     pub async fn tear_down(&self, keep: bool) -> Result<(), Error> {
         self.recorder.append(Fact::Phase(Phase::Teardown));
-        let _ = self.lift().await; // an error is on the timeline, and the platform is removed below
+        let mut left: Vec<String> = self.lift().await.err().map(|error| format!("a condition: {error}")).into_iter().collect();
         if let Some(kept) = self.platform.kept().filter(|_| keep) {
             let run = &self.context.run;
+            for what in left {
+                self.recorder.append_durable(Fact::Left(what)).await?;
+            }
             return self
                 .recorder
                 .append_durable(Fact::Note(format!("{kept}; `lifeboat cleanup {run}` removes it")))
                 .await;
         }
-        self.removed(self.platform.remove().await).await
+        left.extend(self.platform.remove().await);
+        self.removed(left).await
     }
 }
 
 #[async_trait]
 impl Conditions for LiveRun<'_> {
+    /// A receipt goes only when its undo has succeeded: what could not be lifted, or was interrupted, stays and is tried
+    /// again by the next call.
     async fn lift(&self) -> Result<(), Error> {
-        let mut result = Ok(());
-        let intended: Vec<_> = self.intended.lock().await.drain(..).collect();
-        for (index, receipt) in intended.into_iter().rev() {
+        let mut intended = self.intended.lock().await;
+        let (mut remaining, mut result) = (vec![], Ok(()));
+        for (index, receipt) in intended.clone().into_iter().rev() {
             let fault = &self.plan.faults[index].fault;
             if fault.nature() != Nature::Condition {
                 continue;
@@ -143,8 +149,12 @@ impl Conditions for LiveRun<'_> {
             let lifted = tokio::time::timeout(LIFT, fault.lift(self.platform.as_ref(), &receipt)).await;
             let lifted = lifted.unwrap_or_else(|_| Err(Error::new(fault.name, format!("not lifted within {LIFT:?}"))));
             self.recorder.append(Fact::Lifted { fault: index, error: lifted.as_ref().err().map(ToString::to_string) });
+            if lifted.is_err() {
+                remaining.insert(0, (index, receipt));
+            }
             result = result.and(lifted);
         }
+        *intended = remaining;
         result
     }
 }

@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::environment::RunContext;
 use crate::measure;
 use crate::model::report::Report;
-use crate::model::{Fact, Line, Phase, Verdict};
+use crate::model::{Fact, JudgementKind, Line, Phase, Verdict};
 use crate::plan::Plan;
 use crate::report::REPORTS;
 use crate::store::{self, RunFolder};
@@ -42,8 +42,6 @@ use tokio::time::timeout;
 
 /// The name of the plan in a run's folder.
 pub const PLAN: &str = "plan.yaml";
-/// The name of a guard's decision.
-const GUARD: &str = "guard";
 /// The longest time that set-up may take, so that a download or a compiler that hangs ends the run.
 const SET_UP: Duration = Duration::from_hours(1);
 
@@ -69,7 +67,7 @@ pub struct Outcome {
 impl Outcome {
     /// Did a guard refuse an act during the run?
     pub fn refused(&self) -> bool {
-        self.report.judgements.iter().any(|judgement| judgement.what == GUARD && judgement.verdict != Verdict::Met)
+        self.report.judgements.iter().any(|judgement| judgement.kind == JudgementKind::Guard && judgement.verdict != Verdict::Met)
     }
 }
 
@@ -106,7 +104,7 @@ pub async fn run(plan: Plan, reports: &Path, observer: Arc<dyn Observer>) -> Res
         }
     };
     if let Err(error) = &ending {
-        run.recorder.decide("harness", Verdict::Unknown, Some(error.to_string()));
+        run.recorder.decide(JudgementKind::Harness, "harness", Verdict::Unknown, Some(error.to_string()));
     }
     tokio::select! {
         result = tear_down(&run, live.get(), matches!(ending, Ok(false))) => result?,
@@ -127,7 +125,8 @@ async fn perform<'a>(run: &'a Run, live: &OnceLock<LiveRun<'a>>) -> Result<(), E
     let Some(live) = timeout(SET_UP, set_up(run, live)).await.map_err(late)?? else { return Ok(()) };
     let limit = run.plan.setup.limits.drill;
     timeout(limit.0, rehearse(live)).await.unwrap_or_else(|_| {
-        run.recorder.decide("drill limit", Verdict::Unknown, Some(format!("the drill took longer than {limit}")));
+        let reason = Some(format!("the drill took longer than {limit}"));
+        run.recorder.decide(JudgementKind::Harness, "drill limit", Verdict::Unknown, reason);
         Ok(())
     })
 }
@@ -156,7 +155,7 @@ async fn rehearse(run: &LiveRun<'_>) -> Result<(), Error> {
     let (disaster, ()) = join(late, recover::follow_runbook(run, &background, disaster)).await;
     let stable = recover::wait_for_service(run, &background, disaster).await;
     run.recorder.append(Fact::Phase(Phase::Verify));
-    verify::verify(run, &mut background, stable).await
+    verify::verify(run, &mut background, disaster, stable).await
 }
 
 async fn tear_down(run: &Run, live: Option<&LiveRun<'_>>, keep: bool) -> Result<(), Error> {

@@ -5,10 +5,13 @@
 
 use super::recorder::Recorder;
 use crate::clock::{self, Moment};
-use crate::model::{Answer, Answered, Fact, Watch};
+use crate::measure::steady::{self, Objection};
+use crate::measure::streak::{ProbeTick, TickOutcome, Watched};
+use crate::model::{Answer, Answered, Fact, Span, StreakRule, Watch};
 use crate::probe::Question;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -16,48 +19,69 @@ use tokio::task::JoinSet;
 const BEAT: Duration = Duration::from_millis(100);
 /// A heartbeat that comes later than this is a stall; the scheduler's usual delays are shorter.
 const STALL: Duration = Duration::from_millis(250);
+/// From one look at the open questions to the next, when watching ends.
+const LOOK: Duration = Duration::from_millis(20);
 
-/// The answers so far, for decisions during the run. The report is measured from the timeline.
-#[derive(Debug, Default)]
+/// What the probes have seen so far, for decisions during the run. The report is measured from the timeline, by the same
+/// functions.
+#[derive(Debug)]
 pub struct ProbeState {
-    answers: Mutex<Vec<Vec<Answered>>>,
+    probes: Mutex<Vec<(Watched, Option<String>)>>,
 }
 
 impl ProbeState {
-    /// Is every probe served, and has it been for some time? Each must end with at least `streak` good answers in a row
-    /// that span `stable` and were all asked at `from` or later.
-    pub fn steady(&self, from: Moment, streak: usize, stable: Duration) -> bool {
-        self.count(|answers| {
-            let good = answers.iter().rev().take_while(|a| a.answer == Answer::Served && a.asked >= from).count();
-            good >= streak && answers[answers.len() - good].asked.plus(stable) <= answers[answers.len() - 1].ended
+    fn new(probes: usize) -> Self {
+        Self { probes: Mutex::new(vec![(Watched::default(), None); probes]) }
+    }
+
+    /// Is every probe served, and has it been for as long as the rule asks, by questions of `from` or later?
+    pub fn back(&self, from: Moment, rule: StreakRule) -> bool {
+        let probes = self.probes.lock();
+        !probes.is_empty() && probes.iter().all(|(watched, _)| watched.back(from, rule))
+    }
+
+    /// Has any probe detected an outage by answers that ended at `from` or later?
+    pub fn down(&self, from: Moment, rule: StreakRule) -> bool {
+        self.probes.lock().iter().any(|(watched, _)| watched.detected(from, rule).is_some())
+    }
+
+    /// Why the state is not steady between `from` and `now`; none if it is.
+    pub fn objection(&self, watches: &[Watch], from: Moment, now: Moment, rule: StreakRule) -> Option<String> {
+        watches.iter().zip(self.probes.lock().iter()).find_map(|(watch, (watched, failure))| {
+            let Objection { reason, failed } = steady::objection(*watch, watched, from, now, rule)?;
+            let why = failure.as_ref().filter(|_| failed).map(|why| format!(": {why}")).unwrap_or_default();
+            Some(reason + &why)
         })
     }
 
-    /// Have the last `streak` answers of any probe failed, all of them ended at `from` or later?
-    pub fn down(&self, from: Moment, streak: usize) -> bool {
-        let answers = self.answers.lock();
-        answers.iter().any(|answers| {
-            answers.iter().rev().take_while(|a| matches!(a.answer, Answer::Failed(_)) && a.ended >= from).count()
-                >= streak
-        })
+    fn asking(&self, probe: usize, asked: Moment) {
+        self.probes.lock()[probe].0.asking(asked);
     }
 
-    /// The answers of each probe that were asked at `from` or later.
-    pub fn since(&self, from: Moment) -> Vec<Vec<Answered>> {
-        let answers = self.answers.lock();
-        answers.iter().map(|answers| answers.iter().filter(|a| a.asked >= from).cloned().collect()).collect()
+    /// Adds an answer to a question that was open since `opened`, if it was.
+    fn add(&self, answered: &Answered, opened: Option<Moment>) {
+        let Answered { probe, due, asked, ended, answer } = answered;
+        let outcome = match answer {
+            Answer::Served => TickOutcome::Served,
+            Answer::Failed(_) => TickOutcome::Failed,
+            Answer::Unasked => TickOutcome::Unasked,
+        };
+        let (watched, failure) = &mut self.probes.lock()[*probe];
+        if let Some(opened) = opened {
+            watched.ended(opened);
+        }
+        watched.add(ProbeTick { due: *due, asked: *asked, ended: *ended, outcome });
+        if let Answer::Failed(why) = answer {
+            *failure = Some(why.clone());
+        }
     }
 
-    fn count(&self, each: impl Fn(&[Answered]) -> bool) -> bool {
-        let answers = self.answers.lock();
-        !answers.is_empty() && answers.iter().all(|answers| each(answers))
+    fn stalled(&self, from: Moment, to: Moment) {
+        self.probes.lock().iter_mut().for_each(|(watched, _)| watched.stalled(from, to));
     }
 
-    fn add(&self, answered: Answered) {
-        let mut answers = self.answers.lock();
-        let of = &mut answers[answered.probe];
-        let at = of.partition_point(|a| a.asked <= answered.asked);
-        of.insert(at, answered);
+    fn any_open(&self) -> bool {
+        self.probes.lock().iter().any(|(watched, _)| watched.oldest_open().is_some())
     }
 }
 
@@ -65,11 +89,35 @@ impl ProbeState {
 pub struct ActiveProbes {
     /// Their answers so far.
     pub state: Arc<ProbeState>,
-    _tasks: JoinSet<()>,
+    closing: Arc<AtomicBool>,
+    tasks: JoinSet<()>,
+}
+
+impl ActiveProbes {
+    /// Ends watching: no more questions, and the open ones are waited for. Each of them ends by its own timeout.
+    pub async fn close(&mut self) {
+        self.closing.store(true, Ordering::SeqCst);
+        while self.state.any_open() {
+            tokio::time::sleep(LOOK).await;
+        }
+        self.tasks.shutdown().await;
+    }
 }
 
 /// Counts how often Lifeboat's own connection to the endpoints has failed so far.
 pub type TunnelFailures = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// One probe at work.
+#[derive(Clone)]
+struct Asker {
+    probe: usize,
+    watch: Watch,
+    question: Arc<dyn Question>,
+    tunnel_failures: TunnelFailures,
+    recorder: Recorder,
+    state: Arc<ProbeState>,
+    closing: Arc<AtomicBool>,
+}
 
 /// Starts the probes, each with its question and its times.
 pub fn begin(
@@ -77,62 +125,72 @@ pub fn begin(
     questions: Vec<(Watch, Arc<dyn Question>)>,
     tunnel_failures: &TunnelFailures,
 ) -> ActiveProbes {
-    let state = Arc::new(ProbeState { answers: Mutex::new(vec![vec![]; questions.len()]) });
+    let (state, closing) = (Arc::new(ProbeState::new(questions.len())), Arc::<AtomicBool>::default());
     let mut tasks = JoinSet::new();
     for (probe, (watch, question)) in questions.into_iter().enumerate() {
-        tasks.spawn(ticks(probe, watch, question, Arc::clone(tunnel_failures), recorder.clone(), Arc::clone(&state)));
+        let (tunnel_failures, recorder) = (Arc::clone(tunnel_failures), recorder.clone());
+        let (state, closing) = (Arc::clone(&state), Arc::clone(&closing));
+        tasks.spawn(Asker { probe, watch, question, tunnel_failures, recorder, state, closing }.ticks());
     }
-    tasks.spawn(heartbeat(recorder.clone()));
-    ActiveProbes { state, _tasks: tasks }
+    tasks.spawn(heartbeat(recorder.clone(), Arc::clone(&state)));
+    ActiveProbes { state, closing, tasks }
 }
 
-async fn ticks(
-    probe: usize,
-    watch: Watch,
-    question: Arc<dyn Question>,
-    tunnel_failures: TunnelFailures,
-    recorder: Recorder,
-    state: Arc<ProbeState>,
-) {
-    let clock = recorder.clock();
-    let mut due = clock.now().plus(watch.every.0);
-    let mut asking = JoinSet::new();
-    loop {
-        tokio::time::sleep_until(clock.instant(due)).await;
-        while asking.try_join_next().is_some() {}
-        let asked = clock.now();
-        if asked > due.plus(watch.every.0) {
-            let answered = Answered { probe, due, asked, ended: asked, answer: Answer::Unasked };
-            state.add(answered.clone());
-            recorder.append(Fact::Answered(answered));
-        } else {
-            let (question, tunnel_failures) = (Arc::clone(&question), Arc::clone(&tunnel_failures));
-            let (recorder, state) = (recorder.clone(), Arc::clone(&state));
-            asking.spawn(async move {
-                let (asked, failures_before) = (recorder.clock().now(), tunnel_failures());
-                let answer = match tokio::time::timeout(watch.timeout.0, question.ask()).await {
-                    Ok(Ok(())) => Answer::Served,
-                    _ if tunnel_failures() != failures_before => Answer::Unasked, // our own connection failed
-                    Ok(Err(reason)) => Answer::Failed(reason),
-                    Err(_) => Answer::Failed(format!("no answer within {}", watch.timeout)),
-                };
-                let answered = Answered { probe, due, asked, ended: recorder.clock().now(), answer };
-                state.add(answered.clone());
-                recorder.append(Fact::Answered(answered));
-            });
+impl Asker {
+    /// Asks at each tick until watching ends.
+    async fn ticks(self) {
+        let clock = self.recorder.clock();
+        let mut due = clock.now().plus(self.watch.every.0);
+        let mut asking = JoinSet::new();
+        loop {
+            tokio::time::sleep_until(clock.instant(due)).await;
+            while asking.try_join_next().is_some() {}
+            if self.closing.load(Ordering::SeqCst) {
+                while asking.join_next().await.is_some() {}
+                return;
+            }
+            let now = clock.now();
+            if now > due.plus(self.watch.every.0) {
+                self.record(due, now, Answer::Unasked, None);
+            } else {
+                self.state.asking(self.probe, now);
+                asking.spawn(self.clone().ask(due, now));
+            }
+            due = due.plus(self.watch.every.0);
         }
-        due = due.plus(watch.every.0);
+    }
+
+    /// Asks once; the question has been open since `opened`.
+    async fn ask(self, due: Moment, opened: Moment) {
+        let (asked, failures_before) = (self.recorder.clock().now(), (self.tunnel_failures)());
+        let answer = match tokio::time::timeout(self.watch.timeout.0, self.question.ask()).await {
+            Ok(Ok(())) => Answer::Served,
+            _ if (self.tunnel_failures)() != failures_before => Answer::Unasked, // our own connection failed
+            Ok(Err(reason)) => Answer::Failed(reason),
+            Err(_) => Answer::Failed(format!("no answer within {}", self.watch.timeout)),
+        };
+        self.record(due, asked, answer, Some(opened));
+    }
+
+    fn record(&self, due: Moment, asked: Moment, answer: Answer, opened: Option<Moment>) {
+        let ended = self.recorder.clock().now();
+        let answered = Answered { probe: self.probe, due, asked, ended, answer };
+        self.state.add(&answered, opened);
+        self.recorder.append(Fact::Answered(answered));
     }
 }
 
-async fn heartbeat(recorder: Recorder) {
+async fn heartbeat(recorder: Recorder, state: Arc<ProbeState>) {
     let clock = recorder.clock();
     let (mut last, mut slept) = (clock.now(), clock::suspended());
     loop {
         tokio::time::sleep(BEAT).await;
         let (now, sleeping) = (clock.now(), clock::suspended());
-        if now > last.plus(STALL) || sleeping > slept + STALL {
-            recorder.append(Fact::Stalled { from: last, to: now });
+        let suspended = sleeping.saturating_sub(slept);
+        if now > last.plus(STALL) || suspended > STALL {
+            state.stalled(last, now);
+            let suspended = if suspended > STALL { suspended } else { Duration::ZERO };
+            recorder.append(Fact::Stalled { from: last, to: now, suspended: Span(suspended) });
         }
         (last, slept) = (now, sleeping);
     }
@@ -145,7 +203,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::model::{Depth, Line, Period};
     use crate::run::Observer;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::AtomicU64;
 
     struct NoObserver;
 
@@ -177,9 +235,31 @@ mod tests {
         let active_probes =
             begin(&recorder, vec![(one, question)], &(Arc::new(move || failures_before.load(Ordering::SeqCst)) as _));
         tokio::time::sleep(Duration::from_millis(4500)).await;
-        let answers: Vec<_> =
-            active_probes.state.since(Moment::default())[0].iter().map(|a| a.answer.clone()).collect();
-        let failed = Answer::Failed("refused".to_owned());
-        assert_eq!(answers, [Answer::Unasked, Answer::Unasked, failed.clone(), failed]);
+        let probes = active_probes.state.probes.lock();
+        let outcomes: Vec<_> = probes[0].0.ticks().iter().map(|tick| tick.outcome).collect();
+        let (failed, unasked) = (TickOutcome::Failed, TickOutcome::Unasked);
+        assert_eq!((outcomes, probes[0].1.as_deref()), (vec![unasked, unasked, failed, failed], Some("refused")));
+    }
+    /// Never answers.
+    struct Silent;
+
+    #[async_trait::async_trait]
+    impl Question for Silent {
+        async fn ask(&self) -> Result<(), String> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn watching_ends_when_the_last_open_question_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let (recorder, _) = Recorder::begin(folder.path(), Clock::start(), Arc::new(NoObserver)).unwrap();
+        let watch = Watch { depth: Depth::Read, every: Period::seconds(1), timeout: Period::seconds(4) };
+        let mut active_probes = begin(&recorder, vec![(watch, Arc::new(Silent))], &(Arc::new(|| 0_u64) as _));
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        active_probes.close().await;
+        assert!((5.0..5.1).contains(&recorder.clock().now().seconds()), "asked at 1 s, given up at 5 s");
+        let probes = active_probes.state.probes.lock();
+        assert_eq!((probes[0].0.ticks().len(), probes[0].0.oldest_open()), (1, None));
     }
 }

@@ -4,7 +4,7 @@ use super::Observer;
 use crate::client::Error;
 use crate::clock::{self, Clock};
 use crate::environment::Journal;
-use crate::model::{Fact, Line, Mark, Receipt, Verdict};
+use crate::model::{Fact, JudgementKind, Line, Mark, Receipt, Verdict};
 use crate::store::{Timeline, VERSION};
 use crate::workload::Ledger;
 use async_trait::async_trait;
@@ -64,8 +64,8 @@ impl Recorder {
     }
 
     /// Appends a decision that the run took about itself.
-    pub fn decide(&self, what: &str, verdict: Verdict, reason: Option<String>) {
-        self.append(Fact::Decided { what: what.to_owned(), verdict, reason });
+    pub fn decide(&self, kind: JudgementKind, what: &str, verdict: Verdict, reason: Option<String>) {
+        self.append(Fact::Decided { kind, what: what.to_owned(), verdict, reason });
     }
 
     /// Returns when a first mark has been acknowledged.

@@ -22,7 +22,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Carries out the runbook: each step begins when all steps that it comes after have ended, so some run side by side.
 pub async fn follow_runbook(run: &LiveRun<'_>, background: &Background, disaster: Disaster) {
     let (clock, recorder) = (run.recorder.clock(), &run.recorder);
-    while !background.probes.state.down(disaster.onset.injecting, run.plan.terms.streak)
+    while !background.probes.state.down(disaster.onset.injecting, run.plan.terms.rule())
         && clock.now() < disaster.last_confirmed.plus(DETECTION)
     {
         tokio::time::sleep(LOOK).await;
@@ -82,7 +82,7 @@ pub async fn wait_for_service(run: &LiveRun<'_>, background: &Background, disast
     let (terms, clock) = (&run.plan.terms, run.recorder.clock());
     let end = disaster.onset.confirmed.plus(run.plan.setup.limits.recovery.0);
     loop {
-        if background.probes.state.steady(disaster.last_confirmed, terms.streak, terms.stable.0) {
+        if background.probes.state.back(disaster.last_confirmed, terms.rule()) {
             return true;
         }
         if clock.now() >= end {

@@ -2,10 +2,9 @@
 //!
 //! Apart from the recovery because it touches no platform: it only waits and decides.
 
-use crate::model::{Finding, Verdict};
+use crate::model::{Finding, Verdict, When};
 use crate::plan::PlannedStep;
 use crate::recovery::text::{Outputs, Reference};
-use crate::spec::When;
 use futures::future::join_all;
 use std::collections::BTreeMap;
 use tokio::sync::SetOnce;
@@ -28,6 +27,8 @@ pub enum StepStatus {
     Done,
     /// It was carried out and not met, or skipped because of a step that was not met.
     Failed,
+    /// It was carried out and not met, and it may fail: the steps after it go on, and a branch for failures is carried out.
+    Tolerated,
     /// It was skipped because it was not needed.
     NotNeeded,
 }
@@ -39,7 +40,11 @@ impl StepEnd {
         let output = |(name, value): &(String, String)| {
             (Reference { step: planned.id.clone(), output: name.clone() }, value.clone())
         };
-        let status = if finding.verdict == Verdict::Met { StepStatus::Done } else { StepStatus::Failed };
+        let status = match finding.verdict {
+            Verdict::Met => StepStatus::Done,
+            _ if planned.optional => StepStatus::Tolerated,
+            _ => StepStatus::Failed,
+        };
         Self { status, outputs: promised.map(output).collect() }
     }
 
@@ -79,7 +84,7 @@ fn skip(when: When, before: &[(&str, StepStatus)]) -> Option<(String, StepStatus
     match (when, first(StepStatus::Failed), first(StepStatus::NotNeeded)) {
         (When::Done, Some(failed), _) => Some((format!("`{failed}` did not succeed"), StepStatus::Failed)),
         (When::Done, None, Some(not_needed)) => Some((format!("`{not_needed}` was not needed"), StepStatus::NotNeeded)),
-        (When::Failed, None, _) => Some(("nothing that it comes after failed".to_owned(), StepStatus::NotNeeded)),
+        (When::Failed, None, _) if first(StepStatus::Tolerated).is_none() => Some(("nothing that it comes after failed".to_owned(), StepStatus::NotNeeded)),
         _ => None,
     }
 }
@@ -112,6 +117,12 @@ mod tests {
     fn a_fallback_is_for_failures_only() {
         assert_eq!(status(When::Failed, &[StepStatus::Done, StepStatus::Failed]), None);
         assert_eq!(status(When::Failed, &[StepStatus::Done, StepStatus::NotNeeded]), Some(StepStatus::NotNeeded));
+    }
+
+    #[test]
+    fn a_step_that_may_fail_stops_nobody_and_still_has_its_fallback() {
+        assert_eq!(status(When::Done, &[StepStatus::Tolerated]), None);
+        assert_eq!(status(When::Failed, &[StepStatus::Tolerated]), None);
     }
 
     #[test]

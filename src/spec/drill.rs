@@ -6,7 +6,7 @@ use crate::check::{CHECKS, Check};
 use crate::engine::{ENGINES, Engine};
 use crate::environment::{ENVIRONMENTS, Environment};
 use crate::kind::{Chosen, Kind, pick};
-use crate::model::{Objectives, Period, Verdict};
+use crate::model::{Expected, Objectives, Period};
 use crate::node::{Node, Problem, read};
 use crate::probe::{PROBES, Probe};
 use crate::workload::{WORKLOADS, Workload};
@@ -24,8 +24,8 @@ pub struct Drill {
     pub about: String,
     /// The lines of the runbooks' demands that it tries.
     pub requirements: Vec<String>,
-    /// The verdict that it is written for.
-    pub expected: Verdict,
+    /// The result that it is written for.
+    pub expected: Expected,
     /// What is promised; goes before the scenario's.
     pub objectives: Objectives,
     /// How long the service must stay good before it counts as back.
@@ -79,9 +79,9 @@ pub(super) struct DrillFile {
     /// The lines of your runbooks' demands that it tries, by their ids; they go into reports and tables.
     #[serde(default)]
     requirements: Vec<String>,
-    /// The verdict that it is written for: `missed` for a drill that shows what does not suffice.
-    #[serde(default = "met")]
-    expected: Verdict,
+    /// The result that it is written for: `met`, or `{ missed: [rto] }` for a drill that shows what does not suffice.
+    #[serde(default)]
+    expected: Expected,
     /// `NAME` for `scenarios/NAME.yaml` beside the drill's folder, or a path from the drill's folder.
     scenario: String,
     /// Where it happens.
@@ -210,9 +210,6 @@ fn numbers(file: &DrillFile, root: &Node, problems: &mut Vec<Problem>) {
     refuse(file.probes.is_empty(), "probes", "is empty: nobody would see an outage", "`lifeboat kinds` lists probes");
 }
 
-fn met() -> Verdict {
-    Verdict::Met
-}
 fn one() -> f64 {
     1.0
 }

@@ -15,7 +15,7 @@ use crate::node::{self, Node, Problem, file, nearest};
 use std::path::{Path, PathBuf};
 
 pub use drill::{Drill, Limits, Protect, Setup};
-pub use scenario::{Scenario, Settings, TimedFault, When, WrittenStep};
+pub use scenario::{Scenario, Settings, TimedFault, WrittenStep};
 pub use wrong::{Wrong, WrongFile};
 
 /// A drill with its scenario, as written.

@@ -6,7 +6,7 @@ use super::expect_name;
 use super::raw::{Raw, one_of};
 use crate::fault::{FAULTS, Fault};
 use crate::kind::{Chosen, pick_beside};
-use crate::model::{At, Objectives, Period, Phase};
+use crate::model::{At, Objectives, Period, Phase, When};
 use crate::node::{Node, Problem, Value, read};
 use crate::recovery::{STEPS, Step};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -36,20 +36,6 @@ pub struct TimedFault {
     pub at: At,
     /// What.
     pub fault: Chosen<dyn Fault>,
-}
-
-/// On what it depends whether a step is carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-pub enum When {
-    /// All steps that it comes after were carried out and met.
-    #[default]
-    Done,
-    /// At least one of those did not meet, or was skipped because of one that did not.
-    Failed,
-    /// On nothing.
-    Always,
 }
 
 /// A line of the runbook, as written.
@@ -83,6 +69,9 @@ pub struct Settings {
     /// How often it is tried again after a failure.
     #[serde(default)]
     pub retry: u32,
+    /// May it fail? Then the steps after it go on, and its failure is a caveat; by default it may not.
+    #[serde(default)]
+    pub optional: bool,
 }
 
 /// The keys that any fault may have beside its kind.
@@ -95,7 +84,7 @@ struct Timing {
 }
 
 /// The keys of [`Settings`].
-pub(super) const BESIDE_STEP: &[&str] = &["id", "after", "when", "deadline", "retry"];
+pub(super) const BESIDE_STEP: &[&str] = &["id", "after", "when", "deadline", "retry", "optional"];
 /// The keys of [`Timing`].
 pub(super) const BESIDE_FAULT: &[&str] = &["at"];
 

@@ -45,7 +45,7 @@ async fn a_platform_survives_what_is_done_to_it_and_leaves_nothing() {
         assert_ne!(step_context.instance(component).await.unwrap().unwrap(), before);
         while step_context.alive(component).await.verdict != Verdict::Met {}
     }
-    assert_eq!(mlflow.artifact(&path).await.unwrap(), b"bytes");
+    assert_eq!(artifact_again(&hasty, &path).await, b"bytes");
 
     for component in ["postgres", "mlflow"] {
         step_context.pause(component).await.unwrap();
@@ -78,6 +78,18 @@ async fn a_platform_survives_what_is_done_to_it_and_leaves_nothing() {
     fixture.assert_nothing_left().await;
     let logs = std::fs::read_dir(fixture.run_context.folder.join("logs")).unwrap().count();
     assert_eq!(logs, 3, "each pod's log is kept");
+}
+
+/// The artifact, as soon as MLflow serves it again: the store's pod may have been started later than MLflow answers.
+async fn artifact_again(mlflow: &Mlflow, path: &str) -> Vec<u8> {
+    let started = Instant::now();
+    loop {
+        match mlflow.artifact(path).await {
+            Ok(bytes) => return bytes,
+            Err(error) => assert!(started.elapsed() < Duration::from_secs(90), "not served again: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// Commands inside take input and end.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use lifeboat::clock::{Clock, Moment, wall};
 use lifeboat::measure::measure;
 use lifeboat::model::report::Measurement;
-use lifeboat::model::{Answer, Depth, Fact, Finding, Line, Objectives, Period, Phase, Span, Terms, Verdict, Watch};
+use lifeboat::model::{Answer, Depth, Expected, Fact, Finding, Line, Objectives, Period, Phase, Span, Terms, Verdict, Watch};
 use lifeboat::probe::Question;
 use lifeboat::run::{Observer, Recorder, watch};
 use lifeboat::store::{VERSION, read_timeline};
@@ -150,11 +150,12 @@ fn terms() -> Terms {
         scenario: "truth".into(),
         about: String::new(),
         requirements: vec![],
-        expected: Verdict::Met,
+        expected: Expected::Met,
         environment: "test".into(),
         objectives: Objectives { rto: Some(Span::seconds(60)), rpo: None, at: Some(Depth::Read) },
         probes: vec![one()],
         checks: vec![],
+        runbook: vec![],
         stable: Span::milliseconds(500),
         streak: 3,
         recovery: Span::seconds(60),
