@@ -128,9 +128,9 @@ async fn registry(mlflow: &Mlflow, before: &PlantedSmoke) -> Result<String, Stri
 
 async fn download(mlflow: &Mlflow, before: &PlantedSmoke) -> Result<String, String> {
     let Some(ArtifactDigest { path, digest }) = &before.artifact else { return Ok("none before".to_owned()) };
-    let bytes = mlflow.artifact(path).await.map_err(|error| tasks::short(&error))?;
-    if blake3::hash(&bytes).to_hex().as_str() == digest {
-        Ok(format!("{} bytes as before", bytes.len()))
+    let (found, length) = mlflow.artifact_digest(path, tasks::DOWNLOAD).await.map_err(|error| tasks::short(&error))?;
+    if found.to_hex().as_str() == digest {
+        Ok(format!("{length} bytes as before"))
     } else {
         Err(format!("wrong content: `{path}` has another digest"))
     }
@@ -147,7 +147,7 @@ async fn write(mlflow: &Mlflow, before: &PlantedSmoke) -> Result<String, String>
 
 async fn artifact(mlflow: &Mlflow) -> Result<ArtifactDigest, Error> {
     let path = tasks::production_file(mlflow).await?;
-    let digest = blake3::hash(&mlflow.artifact(&path).await?).to_hex().to_string();
+    let digest = mlflow.artifact_digest(&path, tasks::DOWNLOAD).await?.0.to_hex().to_string();
     Ok(ArtifactDigest { path, digest })
 }
 

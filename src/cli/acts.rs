@@ -98,7 +98,14 @@ mod tests {
         acts.deadlines.insert("restore".into(), Span::seconds(120));
         for (at, fact) in facts {
             let (at, fact) = (Moment::at(*at), fact.clone());
-            acts.take(&Line { schema: crate::store::VERSION, number: 0, at, wall: wall(), before: String::new(), fact });
+            acts.take(&Line {
+                schema: crate::store::VERSION,
+                number: 0,
+                at,
+                wall: wall(),
+                before: String::new(),
+                fact,
+            });
         }
         acts.explained(Moment::at(40.0))
     }

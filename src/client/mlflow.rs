@@ -4,7 +4,7 @@
 //! not exist answers HTML (MLflow 3.17): so answers stay JSON values, and callers say what they expect.
 
 use super::{Error, ErrorKind};
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -58,6 +58,24 @@ impl Mlflow {
         self.send(&format!("GET artifact `{path}`"), self.http.get(self.artifact_url(path))).await
     }
 
+    /// Downloads an artifact and keeps nothing of it: its digest, and how many bytes it has.
+    ///
+    /// # Errors
+    /// When it is larger than `limit` bytes too: nobody knows what stands at the other end.
+    pub async fn artifact_digest(&self, path: &str, limit: u64) -> Result<(blake3::Hash, u64), Error> {
+        let what = format!("GET artifact `{path}`");
+        let mut answer = self.answer(&what, self.http.get(self.artifact_url(path))).await?;
+        let (mut hasher, mut length) = (blake3::Hasher::new(), 0);
+        while let Some(chunk) = answer.chunk().await.map_err(|e| Error::caused_by(&what, e.without_url()))? {
+            length += chunk.len() as u64;
+            if length > limit {
+                return Err(Error::new(what, format!("it is larger than {limit} bytes")));
+            }
+            hasher.update(&chunk);
+        }
+        Ok((hasher.finalize(), length))
+    }
+
     /// Uploads an artifact.
     pub async fn put_artifact(&self, path: &str, body: Vec<u8>) -> Result<(), Error> {
         let request = self.http.put(self.artifact_url(path)).body(body);
@@ -85,12 +103,19 @@ impl Mlflow {
     }
 
     async fn send(&self, what: &str, request: RequestBuilder) -> Result<Vec<u8>, Error> {
+        let answer = self.answer(what, request).await?;
+        let body = answer.bytes().await.map_err(|e| Error::caused_by(what, e.without_url()))?;
+        Ok(body.to_vec())
+    }
+
+    /// The answer, if it is a success.
+    async fn answer(&self, what: &str, request: RequestBuilder) -> Result<Response, Error> {
         let answer = request.send().await.map_err(|e| Error::caused_by(what, e.without_url()))?;
         let status = answer.status();
-        let body = answer.bytes().await.map_err(|e| Error::caused_by(what, e.without_url()))?;
         if status.is_success() {
-            return Ok(body.to_vec());
+            return Ok(answer);
         }
+        let body = answer.bytes().await.map_err(|e| Error::caused_by(what, e.without_url()))?;
         let said =
             serde_json::from_slice::<Value>(&body).ok().and_then(|v| v["error_code"].as_str().map(str::to_owned));
         let kind = match said.as_deref() {

@@ -66,14 +66,19 @@ pub async fn round_trip(mlflow: &Mlflow, experiment: &str, name: &str) -> Result
     Ok(run)
 }
 
-/// The artifact path of the largest file of a model in production.
+/// The most bytes of an artifact that a probe or a check downloads at once.
+pub const DOWNLOAD: u64 = 16 << 20;
+
+/// The artifact path of a file of a model in production, or of any model if none is: the largest of those that are not
+/// larger than [`DOWNLOAD`].
 pub async fn production_file(mlflow: &Mlflow) -> Result<String, Error> {
     let found = mlflow.get("registered-models/search", &[("max_results", "1000")]).await?;
-    let models = found["registered_models"].as_array().into_iter().flatten();
-    let version = models
-        .flat_map(|model| model["latest_versions"].as_array().into_iter().flatten())
-        .find(|version| version["current_stage"] == "Production")
-        .ok_or_else(|| Error::new("cannot find a model in production", "the registry names none"))?;
+    let models = || found["registered_models"].as_array().into_iter().flatten();
+    let versions = || models().flat_map(|model| model["latest_versions"].as_array().into_iter().flatten());
+    let production = versions().find(|version| version["current_stage"] == "Production");
+    let version = production
+        .or_else(|| versions().next())
+        .ok_or_else(|| Error::new("cannot find a model to download", "the registry has no version of any model"))?;
     let (name, number) = (text(&version["name"], "a version")?, text(&version["version"], "a version")?);
     let query = [("name", name.as_str()), ("version", number.as_str())];
     let uri = mlflow.get("model-versions/get-download-uri", &query).await?;
@@ -83,11 +88,30 @@ pub async fn production_file(mlflow: &Mlflow) -> Result<String, Error> {
         .ok_or_else(|| Error::new(format!("cannot download `{name}`"), format!("`{uri}` is not behind MLflow")))?;
     let root = root.trim_matches('/');
     let listed = mlflow.list_artifacts(root).await?;
+    let size = |file: &&Value| file["file_size"].as_u64().unwrap_or(0);
     let files = listed["files"].as_array().into_iter().flatten().filter(|file| file["is_dir"] != true);
-    let largest = files
-        .max_by_key(|file| file["file_size"].as_u64())
-        .ok_or_else(|| Error::new(format!("cannot download `{name}`"), format!("nothing is under `{root}`")))?;
+    let largest = files.filter(|file| size(file) <= DOWNLOAD).max_by_key(size).ok_or_else(|| {
+        Error::new(format!("cannot download `{name}`"), format!("no file of up to {DOWNLOAD} bytes is under `{root}`"))
+    })?;
     Ok(format!("{root}/{}", text(&largest["path"], "the list of artifacts")?))
+}
+
+/// The ended runs of all active experiments but Lifeboat's own, the oldest first, up to `count`.
+pub async fn ended_runs(mlflow: &Mlflow, count: u32) -> Result<Vec<Value>, Error> {
+    let body = json!({ "max_results": 1000, "view_type": "ACTIVE_ONLY" });
+    let found = mlflow.post("experiments/search", &body).await?;
+    let others = |it: &&Value| !it["name"].as_str().is_some_and(|name| name.starts_with("lifeboat-"));
+    let experiments = found["experiments"].as_array().into_iter().flatten().filter(others);
+    let ids: Vec<&str> = experiments.filter_map(|it| it["experiment_id"].as_str()).collect();
+    if ids.is_empty() {
+        return Ok(vec![]);
+    }
+    let body = json!({
+        "experiment_ids": ids, "filter": "attributes.status = 'FINISHED'", "max_results": count,
+        "order_by": ["attributes.start_time ASC"],
+    });
+    let mut found = mlflow.post("runs/search", &body).await?;
+    Ok(found["runs"].as_array_mut().map(std::mem::take).unwrap_or_default())
 }
 
 /// The entry of a list of `{"key", "value"}`.

@@ -88,7 +88,9 @@ fn outage(history: &History, watch: &Watch, watched: &Watched, onset: Onset) -> 
     let stable_since = watched.stable_since(onset.injecting, rule);
     let tail = watched.good_tail(onset.injecting);
     let (band, back) = match (seen.iter().rfind(failed), tail.first(), stable_since) {
-        (Some(last), Some(good), Some(_)) if last.asked < good.asked => (returned(history, onset, last, good), Return::Stable),
+        (Some(last), Some(good), Some(_)) if last.asked < good.asked => {
+            (returned(history, onset, last, good), Return::Stable)
+        }
         (Some(last), ..) => not_back(history, onset, last, &tail, &seen),
         (None, _, Some(_)) => {
             let high = watch.every.as_seconds() + watch.timeout.as_seconds();
@@ -110,6 +112,9 @@ fn outage(history: &History, watch: &Watch, watched: &Watched, onset: Onset) -> 
     };
     if outage.band.seconds.is_some() {
         widen(&mut outage.band, history, unwatched(history, watch, watched, onset), &seen, onset);
+        if outage.band.high.is_none() {
+            outage.back = Return::Unknown; // it was, and nobody watched after that
+        }
     }
     outage
 }
@@ -122,8 +127,8 @@ fn returned(history: &History, onset: Onset, last: &ProbeTick, good: &ProbeTick)
     Band::between(low, f64::midpoint(low, high), Some(high))
 }
 
-/// Not back, or served again but not long enough. In the second case the outage may have ended right after the last
-/// failure, so the low end is there.
+/// Not back, or served again but not long enough. The low end is at the asking of the last failed question: right after
+/// that the outage may have ended.
 fn not_back(
     history: &History,
     onset: Onset,
@@ -132,16 +137,15 @@ fn not_back(
     seen: &[&ProbeTick],
 ) -> (Band, Return) {
     let terms = &history.terms;
-    let (until, reason, back) = if tail.is_empty() && seen.last().is_some_and(|tick| tick.asked == last.asked) {
-        let until = seen.iter().map(|tick| tick.ended).max().unwrap_or(last.ended);
-        let watched = until.since(onset.confirmed).max(0.0);
-        (until, format!("not back when watching ended, {watched:.2} s after the onset"), Return::Down)
+    let (reason, back) = if tail.is_empty() && seen.last().is_some_and(|tick| tick.asked == last.asked) {
+        let watched = last.asked.since(onset.confirmed).max(0.0);
+        (format!("not back when watching ended, {watched:.2} s after the onset"), Return::Down)
     } else {
         let (n, streak, stable) = (tail.len(), terms.streak, terms.stable);
         let what = format!("{n} good answers at the end, not {streak} over {stable}");
-        (last.asked, format!("not back for good when watching ended: {what}"), Return::Unknown)
+        (format!("not back for good when watching ended: {what}"), Return::Unknown)
     };
-    let low = Some(until.since(onset.confirmed).max(0.0));
+    let low = Some(last.asked.since(onset.confirmed).max(0.0));
     (Band { seconds: None, low, high: None, reason: Some(reason) }, back)
 }
 

@@ -10,14 +10,17 @@ use crate::model::series::{Row, RowRun};
 pub fn row(reports: &[Report]) -> Option<Row> {
     let last = reports.last()?;
     let runs: Vec<RowRun> = reports.iter().map(run).collect();
-    let mut times: Vec<f64> = runs.iter().filter_map(|run| run.rta_s).collect();
+    // A run that never came back takes longer than any other; a time that is not known could be any.
+    let mut times: Vec<f64> = runs.iter().map(|run| run.rta_s.unwrap_or(f64::INFINITY)).collect();
     times.sort_by(f64::total_cmp);
+    let median = times.get(times.len() / 2).copied().filter(|time| time.is_finite());
     let points: Option<Vec<f64>> = runs.iter().map(|run| run.rpa_s).collect();
     Some(Row {
         drill: last.drill.clone(),
         requirements: last.requirements.clone(),
         environment: last.environment.clone(),
-        rta_s: times.get(times.len() / 2).copied(),
+        rta_s: median,
+        not_back: runs.iter().filter(|run| run.rta_s.is_none()).count(),
         rpa_s: points.and_then(|points| points.into_iter().max_by(f64::total_cmp)),
         verdict: Verdict::merge(runs.iter().map(|run| run.verdict)),
         expected: last.expected.clone(),
@@ -71,6 +74,16 @@ mod tests {
     #[test]
     fn a_loss_that_is_unknown_in_one_run_is_unknown_in_the_row() {
         let row = row(&[report(Some(1.0), Some(0.0), Verdict::Met), report(None, None, Verdict::Unknown)]).unwrap();
-        assert_eq!((row.rta_s, row.rpa_s, row.verdict), (Some(1.0), None, Verdict::Unknown));
+        assert_eq!((row.rpa_s, row.verdict), (None, Verdict::Unknown));
+    }
+
+    #[test]
+    fn a_run_that_never_came_back_stays_in_the_distribution() {
+        let met = |rta| report(Some(rta), Some(0.0), Verdict::Met);
+        let never = || report(None, Some(0.0), Verdict::Missed);
+        let row = row(&[met(10.0), never(), met(20.0)]).unwrap();
+        assert_eq!((row.rta_s, row.not_back), (Some(20.0), 1), "10, 20, never");
+        let row = super::row(&[met(10.0), never(), never()]).unwrap();
+        assert_eq!((row.rta_s, row.not_back), (None, 2), "the median run never came back");
     }
 }

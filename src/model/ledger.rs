@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum Part {
     /// In the database.
     Row,
+    /// In the database too, written after the row by a request of its own: a run's params and metrics.
+    Data,
     /// In the object store.
     Object,
 }

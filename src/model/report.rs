@@ -78,9 +78,8 @@ impl Report {
         match &self.expected {
             Expected::Met => self.verdict == Verdict::Met,
             Expected::Missed(what) => {
-                let missed = |name: &String| {
-                    self.judgements.iter().any(|j| j.what == *name && j.verdict == Verdict::Missed)
-                };
+                let missed =
+                    |name: &String| self.judgements.iter().any(|j| j.what == *name && j.verdict == Verdict::Missed);
                 what.iter().all(missed)
                     && self.judgements.iter().all(|j| j.verdict == Verdict::Met || what.contains(&j.what))
             }

@@ -13,8 +13,12 @@ pub struct Row {
     pub requirements: Vec<String>,
     /// The kind of environment.
     pub environment: String,
-    /// Recovery time actual at the depth that was judged, seconds: the median of the runs where it was measured.
+    /// Recovery time actual at the depth that was judged, seconds: the median of all runs; null if in the median run the
+    /// service never came back, or its time is not known.
     pub rta_s: Option<f64>,
+    /// In how many runs the service never came back, or its time is not known.
+    #[serde(default)]
+    pub not_back: usize,
     /// Recovery point actual, seconds: the largest of the runs; null if it is unknown in one of them.
     pub rpa_s: Option<f64>,
     /// The worst verdict.
@@ -22,6 +26,7 @@ pub struct Row {
     /// The result that the drill is written for.
     pub expected: Expected,
     /// Did every run come to that?
+    #[serde(default)]
     pub as_expected: bool,
     /// Each run.
     pub runs: Vec<RowRun>,

@@ -5,8 +5,10 @@
 
 use super::{Plan, PlannedStep, runbook};
 use crate::environment::Power;
-use crate::model::{Depth, Objectives, Span, StepTerms, Terms, Watch};
-use crate::node::{Node, Problem, nearest};
+use crate::kind::{Chosen, pick};
+use crate::model::{Depth, Expected, Objectives, Span, StepTerms, Terms, Watch};
+use crate::node::{Node, Problem, nearest, parse};
+use crate::probe::{PROBES, Probe};
 use crate::spec::{Drill, Scenario, Spec, TimedFault, WrittenStep, Wrong};
 use std::collections::BTreeSet;
 
@@ -14,7 +16,8 @@ use std::collections::BTreeSet;
 ///
 /// # Errors
 /// All that the two files ask for and cannot have.
-pub fn resolve(spec: Spec) -> Result<Plan, Wrong> {
+pub fn resolve(mut spec: Spec) -> Result<Plan, Wrong> {
+    add_shallower(&mut spec.drill);
     let (drill, scenario) = (&spec.drill, &spec.scenario);
     let (mut ours, mut theirs) = (vec![], vec![]);
     let watches: Vec<Watch> = drill.setup.probes.iter().map(|probe| probe.watch()).collect();
@@ -23,6 +26,7 @@ pub fn resolve(spec: Spec) -> Result<Plan, Wrong> {
     powers(drill, scenario, &mut ours, &mut theirs);
     let targets = targets(drill, scenario, &mut theirs);
     let steps = steps(drill, scenario, &mut theirs);
+    must_miss(drill, &steps, &mut ours);
     if !(ours.is_empty() && theirs.is_empty()) {
         return Err(Wrong::new([(spec.drill_path, ours), (spec.scenario_path, theirs)]));
     }
@@ -45,6 +49,33 @@ pub fn resolve(spec: Spec) -> Result<Plan, Wrong> {
     };
     Ok(Plan { terms, setup, faults: scenario.faults, steps, targets })
 }
+
+/// Adds the probes that others rest on, at depths where nobody asks.
+fn add_shallower(drill: &mut Drill) {
+    let probes = &mut drill.setup.probes;
+    for text in probes.iter().filter_map(|probe| probe.rests_on()).collect::<Vec<_>>() {
+        let probe = parse(&text).ok().and_then(|node| pick("probe", PROBES, &node, &mut vec![]));
+        let new = |probe: &Chosen<dyn Probe>| probes.iter().all(|other| other.watch().depth != probe.watch().depth);
+        if let Some(probe) = probe.filter(new) {
+            probes.push(probe);
+        }
+    }
+}
+
+/// What a drill expects to miss must be something that is judged.
+fn must_miss(drill: &Drill, steps: &[PlannedStep], problems: &mut Vec<Problem>) {
+    let Expected::Missed(what) = &drill.expected else { return };
+    let checks = drill.setup.checks.iter().map(|check| check.name);
+    let known: Vec<&str> = JUDGED.into_iter().chain(checks).chain(steps.iter().map(|step| step.id.as_str())).collect();
+    let nodes = drill.root.at(&["expected", "missed"]).items();
+    for (name, node) in what.iter().zip(nodes).filter(|(name, _)| !known.contains(&name.as_str())) {
+        let hint = format!("known: {}", known.join(", "));
+        problems.push(Problem::new(node, format!("nothing named `{name}` is judged")).hint(hint));
+    }
+}
+
+/// The names of what is judged in every drill.
+const JUDGED: [&str; 3] = ["rto", "rpo", "recovered"];
 
 /// The drill's objectives go before the scenario's; a problem stands where its objective does.
 fn objectives(spec: &Spec, watches: &[Watch], ours: &mut Vec<Problem>, theirs: &mut Vec<Problem>) -> Objectives {

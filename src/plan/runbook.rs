@@ -2,9 +2,9 @@
 //!
 //! Apart from the rest of the plan because it needs no drill: a scenario alone is checked for it too.
 
+use crate::model::When;
 use crate::node::{Node, Problem, nearest};
 use crate::recovery::text::Reference;
-use crate::model::When;
 use crate::spec::WrittenStep;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
 //! The probe `mlflow`: a client at MLflow's endpoint, at one of four depths.
 //!
 //! `/health` stays 200 with the database gone, and `runs/get` stays 200 with the table of metrics gone (seen with
-//! MLflow 3.17): so reading compares a param and also the history of a metric.
+//! MLflow 3.17): so reading compares params and metrics of runs, and also the history of a metric.
 
 use super::{Probe, Question, TIMEOUT};
 use crate::client::{Error, mlflow::Mlflow, tasks};
@@ -12,8 +12,9 @@ use crate::node::{Node, Problem, read};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -60,6 +61,11 @@ impl Probe for MlflowProbe {
         Watch { depth: self.depth, every, timeout: self.timeout.unwrap_or(TIMEOUT) }
     }
 
+    fn rests_on(&self) -> Option<String> {
+        let timeout = self.watch().timeout;
+        (self.depth > Depth::Read).then(|| format!("mlflow: {{ depth: read, timeout: {timeout} }}"))
+    }
+
     async fn learn(&self, platform: Arc<dyn Platform>) -> Result<Arc<dyn Question>, Error> {
         let base = platform.endpoints().mlflow.as_deref();
         let base = base.ok_or_else(|| Error::new("cannot ask `mlflow`", "the environment has no such endpoint"))?;
@@ -90,40 +96,81 @@ impl Question for HealthQuestion {
     }
 }
 
-/// A known run, by its id: its params and the latest values of its metrics must be as before.
-struct ReadQuestion {
-    mlflow: Mlflow,
-    run: String,
+/// How many runs the probe of depth `read` reads, one after the other.
+const SAMPLE: u32 = 3;
+
+/// A run as it was before the fault.
+struct KnownRun {
+    id: String,
     params: Value,
     metrics: Value,
+    /// A metric and its history, if it has one.
+    history: Option<(String, Value)>,
+}
+
+impl KnownRun {
+    /// Reads it. The params come from one table, the latest metrics from another, and the history from a third.
+    async fn read(mlflow: &Mlflow, id: &str, key: Option<&str>) -> Result<Self, Error> {
+        let query = [("run_id", id)];
+        let history = async {
+            let Some(key) = key else { return Ok(None) };
+            let query = [("run_id", id), ("metric_key", key), ("max_results", "100")];
+            let mut found = mlflow.get("metrics/get-history", &query).await?;
+            Ok(Some((key.to_owned(), found["metrics"].take())))
+        };
+        let (run, history) = futures::future::try_join(mlflow.get("runs/get", &query), history).await?;
+        let data = &run["run"]["data"];
+        let (params, metrics) = (by_key(&data["params"]), by_key(&data["metrics"]));
+        Ok(Self { id: id.to_owned(), params, metrics, history })
+    }
+
+    /// What is not as it was; none if all is.
+    fn difference(&self, now: &Self) -> Option<&'static str> {
+        let parts = [
+            ("params", self.params == now.params),
+            ("metrics", self.metrics == now.metrics),
+            ("metric history", self.history == now.history),
+        ];
+        parts.into_iter().find(|(_, same)| !same).map(|(what, _)| what)
+    }
+}
+
+/// Runs that had ended before the fault, the oldest ones, read in turn: they must be as they were.
+struct ReadQuestion {
+    mlflow: Mlflow,
+    runs: Vec<KnownRun>,
+    next: AtomicUsize,
 }
 
 impl ReadQuestion {
     async fn learn(mlflow: Mlflow, slow_client: &Mlflow) -> Result<Self, Error> {
-        let experiment = tasks::known_experiment(slow_client, "seed-00001").await?;
         let what = "cannot find a run to read";
-        let experiment = experiment.ok_or_else(|| Error::new(what, "there is no experiment `seed-00001`"))?;
-        let body =
-            json!({ "experiment_ids": [experiment], "max_results": 1, "order_by": ["attributes.start_time ASC"] });
-        let found = slow_client.post("runs/search", &body).await?;
-        let run = &found["runs"][0];
-        let id = tasks::text(&run["info"]["run_id"], what)?;
-        let (params, metrics) = (by_key(&run["data"]["params"]), by_key(&run["data"]["metrics"]));
-        if params.is_null() || metrics.is_null() {
-            return Err(Error::new(what, format!("the run `{id}` has no params or no metrics")));
+        let mut found = tasks::ended_runs(slow_client, 50).await?;
+        // Those that say most come first; of the same, the oldest.
+        let tells =
+            |run: &Value| ["metrics", "params"].iter().filter(|list| !by_key(&run["data"][list]).is_null()).count();
+        found.sort_by_key(|run| std::cmp::Reverse(tells(run)));
+        let mut runs = vec![];
+        for run in found.iter().take(SAMPLE as usize) {
+            let id = tasks::text(&run["info"]["run_id"], what)?;
+            let key = run["data"]["metrics"][0]["key"].as_str();
+            runs.push(KnownRun::read(slow_client, &id, key).await?);
         }
-        Ok(Self { mlflow, run: id, params, metrics })
+        if runs.is_empty() {
+            let error = Error::new(what, "no run of any experiment has ended with the status FINISHED");
+            return Err(error.hint("log one, or probe at the depth `health`"));
+        }
+        Ok(Self { mlflow, runs, next: AtomicUsize::new(0) })
     }
 
     async fn answer(&self) -> Result<(), Error> {
-        let read = self.mlflow.get("runs/get", &[("run_id", &self.run)]).await?;
-        let data = &read["run"]["data"];
-        for (what, known) in [("params", &self.params), ("metrics", &self.metrics)] {
-            if by_key(&data[what]) != *known {
-                return Err(tasks::wrong("runs/get", &format!("the {what} of a known run are others")));
-            }
+        let known = &self.runs[self.next.fetch_add(1, Ordering::Relaxed) % self.runs.len()];
+        let key = known.history.as_ref().map(|(key, _)| key.as_str());
+        let now = KnownRun::read(&self.mlflow, &known.id, key).await?;
+        match known.difference(&now) {
+            None => Ok(()),
+            Some(what) => Err(tasks::wrong("runs/get", &format!("the {what} of a known run are others"))),
         }
-        Ok(())
     }
 }
 
@@ -176,7 +223,7 @@ struct ArtifactQuestion {
 impl ArtifactQuestion {
     async fn learn(mlflow: Mlflow, slow_client: &Mlflow) -> Result<Self, Error> {
         let path = tasks::production_file(slow_client).await?;
-        let digest = blake3::hash(&slow_client.artifact(&path).await?);
+        let (digest, _) = slow_client.artifact_digest(&path, tasks::DOWNLOAD).await?;
         Ok(Self { mlflow, path, digest })
     }
 }
@@ -184,8 +231,9 @@ impl ArtifactQuestion {
 #[async_trait]
 impl Question for ArtifactQuestion {
     async fn ask(&self) -> Result<(), String> {
-        let bytes = self.mlflow.artifact(&self.path).await.map_err(|error| tasks::short(&error))?;
-        if blake3::hash(&bytes) == self.digest { Ok(()) } else { Err("wrong content: another digest".to_owned()) }
+        let found = self.mlflow.artifact_digest(&self.path, tasks::DOWNLOAD).await;
+        let (digest, _) = found.map_err(|error| tasks::short(&error))?;
+        if digest == self.digest { Ok(()) } else { Err("wrong content: another digest".to_owned()) }
     }
 }
 
@@ -193,6 +241,7 @@ impl Question for ArtifactQuestion {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn parsed(text: &str) -> (Option<Watch>, Vec<Problem>) {
         let mut problems = vec![];
@@ -214,6 +263,34 @@ mod tests {
         assert!(problems[0].to_string().contains("predict") && problems[0].position.is_some_and(|at| at.column == 8));
         assert!(parsed("{}").0.is_none());
         assert!(parsed("{ depth: read, every: 0ms }").0.is_none());
+    }
+
+    #[test]
+    fn what_is_deeper_than_read_rests_on_read() {
+        let rests_on = |text: &str| {
+            parse(&crate::node::parse(text).unwrap(), &mut vec![]).unwrap().rests_on().map(|text| {
+                let node = crate::node::parse(&text).unwrap();
+                crate::kind::pick("probe", super::super::PROBES, &node, &mut vec![]).unwrap().watch()
+            })
+        };
+        assert!(rests_on("{ depth: health }").is_none() && rests_on("{ depth: read }").is_none());
+        let added = rests_on("{ depth: artifact, timeout: 6s }").unwrap();
+        assert_eq!((added.depth, added.timeout), (Depth::Read, Period::seconds(6)));
+    }
+
+    #[test]
+    fn a_run_differs_if_any_of_its_tables_does() {
+        let known = |params: Value, history: Value| KnownRun {
+            id: "a".into(),
+            params,
+            metrics: json!({ "m": 1.0 }),
+            history: Some(("m".into(), history)),
+        };
+        let (params, history) = (json!({ "p": "1" }), json!([{ "key": "m", "value": 1.0, "step": 0 }]));
+        let before = known(params.clone(), history.clone());
+        assert_eq!(before.difference(&known(params.clone(), history.clone())), None);
+        assert_eq!(before.difference(&known(Value::Null, history)), Some("params"));
+        assert_eq!(before.difference(&known(params, Value::Null)), Some("metric history"));
     }
 
     #[test]

@@ -28,6 +28,11 @@ pub trait Probe: Send + Sync {
     fn needs(&self) -> &'static [Power] {
         &[]
     }
+    /// The shallower probe that this one's answers rest on, as it is written in a drill. The plan adds it if nobody asks at
+    /// that depth: MLflow serves artifacts while its database is gone.
+    fn rests_on(&self) -> Option<String> {
+        None
+    }
     /// Before the baseline: reads the right answer from the healthy platform.
     async fn learn(&self, platform: Arc<dyn Platform>) -> Result<Arc<dyn Question>, Error>;
 }

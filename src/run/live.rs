@@ -118,7 +118,8 @@ impl LiveRun<'_> {
     /// to keep the platform, it stays, but only if `keep` says that the drill came to its end.
     pub async fn tear_down(&self, keep: bool) -> Result<(), Error> {
         self.recorder.append(Fact::Phase(Phase::Teardown));
-        let mut left: Vec<String> = self.lift().await.err().map(|error| format!("a condition: {error}")).into_iter().collect();
+        let mut left: Vec<String> =
+            self.lift().await.err().map(|error| format!("a condition: {error}")).into_iter().collect();
         if let Some(kept) = self.platform.kept().filter(|_| keep) {
             let run = &self.context.run;
             for what in left {

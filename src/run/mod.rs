@@ -67,7 +67,10 @@ pub struct Outcome {
 impl Outcome {
     /// Did a guard refuse an act during the run?
     pub fn refused(&self) -> bool {
-        self.report.judgements.iter().any(|judgement| judgement.kind == JudgementKind::Guard && judgement.verdict != Verdict::Met)
+        self.report
+            .judgements
+            .iter()
+            .any(|judgement| judgement.kind == JudgementKind::Guard && judgement.verdict != Verdict::Met)
     }
 }
 

@@ -84,7 +84,9 @@ fn skip(when: When, before: &[(&str, StepStatus)]) -> Option<(String, StepStatus
     match (when, first(StepStatus::Failed), first(StepStatus::NotNeeded)) {
         (When::Done, Some(failed), _) => Some((format!("`{failed}` did not succeed"), StepStatus::Failed)),
         (When::Done, None, Some(not_needed)) => Some((format!("`{not_needed}` was not needed"), StepStatus::NotNeeded)),
-        (When::Failed, None, _) if first(StepStatus::Tolerated).is_none() => Some(("nothing that it comes after failed".to_owned(), StepStatus::NotNeeded)),
+        (When::Failed, None, _) if first(StepStatus::Tolerated).is_none() => {
+            Some(("nothing that it comes after failed".to_owned(), StepStatus::NotNeeded))
+        }
         _ => None,
     }
 }

@@ -55,7 +55,8 @@ pub async fn verify(
 /// is asked, and the open questions are waited for.
 async fn end_watching(run: &LiveRun<'_>, background: &mut Background, disaster: Disaster) {
     let (terms, probes) = (&run.plan.terms, &mut background.probes);
-    let slowest = |watch: &crate::model::Watch| watch.every.0 * u32::try_from(terms.streak).unwrap_or(1) + watch.timeout.0;
+    let slowest =
+        |watch: &crate::model::Watch| watch.every.0 * u32::try_from(terms.streak).unwrap_or(1) + watch.timeout.0;
     let proof = terms.probes.iter().map(slowest).max().unwrap_or_default() + terms.stable.0;
     let deadline = Deadline::within(proof);
     while !probes.state.back(disaster.last_confirmed, terms.rule()) && !deadline.passed() {

@@ -81,7 +81,8 @@ pub(super) struct DrillFile {
     requirements: Vec<String>,
     /// The result that it is written for: `met`, or `{ missed: [rto] }` for a drill that shows what does not suffice.
     #[serde(default)]
-    expected: Expected,
+    #[schemars(schema_with = "expected")]
+    expected: Option<Raw>,
     /// `NAME` for `scenarios/NAME.yaml` beside the drill's folder, or a path from the drill's folder.
     scenario: String,
     /// Where it happens.
@@ -160,6 +161,7 @@ pub(super) fn read_drill(root: &Node, problems: &mut Vec<Problem>) -> Option<Dri
     let workload = given("workload").and_then(|node| pick("workload", WORKLOADS, node, problems));
     let probes = list("probe", PROBES, root.get("probes"), problems);
     let checks = list("check", CHECKS, root.get("checks"), problems);
+    let expected = read_expected(given("expected"), problems);
     if let Some(node) = root.get("drill") {
         expect_name("drill", node, problems);
     }
@@ -181,12 +183,29 @@ pub(super) fn read_drill(root: &Node, problems: &mut Vec<Problem>) -> Option<Dri
         name: file.drill,
         about: file.about,
         requirements: file.requirements,
-        expected: file.expected,
+        expected: expected?,
         objectives: file.objectives,
         stable: file.stable,
         streak: file.streak,
         setup: Setup { environment, scale, protect, workload, probes, checks, limits },
     })
+}
+
+/// `met`, or what must miss by name: a drill that misses for another reason is not what it was written for.
+fn read_expected(node: Option<&Node>, problems: &mut Vec<Problem>) -> Option<Expected> {
+    let Some(node) = node else { return Some(Expected::Met) };
+    let named = node.get("missed").filter(|_| node.entries().len() == 1);
+    let what = named.and_then(|named| read::<Vec<String>>(named, &mut vec![])).filter(|what| !what.is_empty());
+    match (node.text(), what) {
+        (Some("met"), _) => Some(Expected::Met),
+        (_, Some(what)) => Some(Expected::Missed(what)),
+        (text, None) => {
+            let found = text.map_or_else(|| node.told(), |text| format!("`{text}`"));
+            let text = format!("expected `met` or the names of what must miss, found {found}");
+            problems.push(Problem::new(node, text).hint("such as `expected: { missed: [rto] }`"));
+            None
+        }
+    }
 }
 
 fn list<T: ?Sized>(
@@ -223,6 +242,13 @@ fn streak() -> usize {
     3
 }
 
+fn expected(_: &mut SchemaGenerator) -> Schema {
+    let missed = json_schema!({ "type": "array", "minItems": 1, "items": { "type": "string" } });
+    let named = json_schema!({
+        "type": "object", "properties": { "missed": missed }, "required": ["missed"], "additionalProperties": false,
+    });
+    json_schema!({ "oneOf": [{ "type": "string", "enum": ["met"] }, named] })
+}
 fn environment(g: &mut SchemaGenerator) -> Schema {
     one_of::<_, Alone>(ENVIRONMENTS, g)
 }

@@ -100,7 +100,7 @@ impl Workload for MlflowWorkload {
         let experiment = tasks::experiment(&mlflow, &experiment_of(&run)).await?;
         let client = Arc::new(Client::new(mlflow, experiment_of(&run), experiment));
         let mut streams = [
-            (Subjects::new("run", &[Part::Row], self.seed), ticks(self.runs)),
+            (Subjects::new("run", &[Part::Row, Part::Data], self.seed), ticks(self.runs)),
             (Subjects::new("artifact", &[Part::Row, Part::Object], self.seed), ticks(self.artifacts)),
         ];
         let mut tasks = JoinSet::new();

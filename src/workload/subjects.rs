@@ -81,11 +81,24 @@ pub enum PartState {
     Unread,
 }
 
-/// The state of both parts of a subject when it is read back.
+/// The state of a subject's data when it is read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataState {
+    /// All of it is there as it was written, or none was to be written.
+    Whole,
+    /// Some of it is not there.
+    Missing,
+    /// All of it is there, and some of it is not as it was written.
+    Changed,
+}
+
+/// The state of all parts of a subject when it is read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadBack {
     /// Its row.
     pub row: PartState,
+    /// Its data; ignored for a subject without any, and for one without a row.
+    pub data: DataState,
     /// Its object; ignored for a subject without one.
     pub object: PartState,
 }
@@ -95,13 +108,13 @@ pub struct ReadBack {
 /// A mark that was applied to both parts survived. One that was applied to neither is lost, or resurrected if it is a
 /// delete and something of the subject is there. One that was applied to one part is half. A later mark that was never
 /// acknowledged may be applied or not, in either part. A content that no mark wrote makes the newest acknowledged mark
-/// corrupted.
+/// corrupted. Data are written by the first mark alone: if some are missing it is half, if some are changed corrupted.
 pub fn judge(entries: &[Entry], seen: &BTreeMap<String, ReadBack>) -> Vec<(u64, MarkState)> {
     let mut subjects: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
     for entry in entries {
         subjects.entry(&entry.mark.subject).or_default().push(entry);
     }
-    let absent = ReadBack { row: PartState::Absent, object: PartState::Absent };
+    let absent = ReadBack { row: PartState::Absent, data: DataState::Whole, object: PartState::Absent };
     let mut states = vec![];
     for (subject, mut history) in subjects {
         history.sort_by_key(|entry| entry.mark.number);
@@ -143,12 +156,22 @@ fn judge_subject(history: &[&Entry], seen: &ReadBack, states: &mut Vec<(u64, Mar
             _ if index == newest && (row == AppliedMarks::UnknownContent || object == AppliedMarks::UnknownContent) => {
                 MarkState::Corrupted
             }
-            (true, true) => MarkState::Survived,
+            (true, true) => data_state(&entry.mark, seen.data),
             (false, false) if entry.mark.operation == Operation::Delete && there => MarkState::Resurrected,
             (false, false) => MarkState::Lost,
             _ => MarkState::Half,
         };
         states.push((entry.mark.number, state));
+    }
+}
+
+/// The state of a mark whose row and object are there.
+fn data_state(mark: &Mark, data: DataState) -> MarkState {
+    let writes_data = mark.operation == Operation::Create && mark.parts.contains(&Part::Data);
+    match data {
+        DataState::Missing if writes_data => MarkState::Half,
+        DataState::Changed if writes_data => MarkState::Corrupted,
+        _ => MarkState::Survived,
     }
 }
 
@@ -176,7 +199,7 @@ mod tests {
     }
 
     fn states(entries: &[Entry], row: PartState, object: PartState) -> Vec<MarkState> {
-        let seen = BTreeMap::from([("run 1".to_owned(), ReadBack { row, object })]);
+        let seen = BTreeMap::from([("run 1".to_owned(), ReadBack { row, data: DataState::Whole, object })]);
         judge(entries, &seen).into_iter().map(|(_, state)| state).collect()
     }
 
@@ -213,6 +236,20 @@ mod tests {
         assert_eq!(states(&history, PartState::Absent, value(1)), [MarkState::Half]);
         assert_eq!(states(&history, value(1), value(9)), [MarkState::Corrupted]);
         assert_eq!(states(&history, value(1), PartState::Unread), [MarkState::Unread]);
+    }
+
+    #[test]
+    fn a_run_without_its_params_or_metrics_is_half_there_and_with_others_it_is_corrupted() {
+        let parts = &[Part::Row, Part::Data];
+        let history = [entry(1, Operation::Create, true, parts), entry(2, Operation::Overwrite, true, parts)];
+        let states = |row, data| {
+            let seen = BTreeMap::from([("run 1".to_owned(), ReadBack { row, data, object: PartState::Absent })]);
+            judge(&history, &seen).into_iter().map(|(_, state)| state).collect::<Vec<_>>()
+        };
+        assert_eq!(states(value(2), DataState::Whole), [MarkState::Survived; 2]);
+        assert_eq!(states(value(2), DataState::Missing), [MarkState::Half, MarkState::Survived]);
+        assert_eq!(states(value(2), DataState::Changed), [MarkState::Corrupted, MarkState::Survived]);
+        assert_eq!(states(PartState::Absent, DataState::Missing), [MarkState::Lost; 2]);
     }
 
     #[test]

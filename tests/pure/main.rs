@@ -8,5 +8,6 @@ mod floors;
 mod imports;
 mod messages;
 mod order;
+mod outages;
 mod screens;
 mod truth;

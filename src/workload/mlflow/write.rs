@@ -97,11 +97,29 @@ impl Client {
     }
 }
 
+/// The params and metrics of the run that a mark creates.
+pub struct RunData {
+    /// By key.
+    pub params: Vec<(String, String)>,
+    /// By key; whole numbers, which a database keeps exactly.
+    pub metrics: Vec<(String, u64)>,
+}
+
+impl RunData {
+    /// Those of the mark of this number.
+    pub fn of(number: u64) -> Self {
+        Self {
+            params: (1..=3).map(|n| (format!("param-{n}"), (number * n).to_string())).collect(),
+            metrics: (1..=5).map(|n| (format!("metric-{n}"), number * n)).collect(),
+        }
+    }
+}
+
 fn batch(run: &str, number: u64, now: i64) -> Value {
-    let metrics: Vec<_> = (1..=5)
-        .map(|n| json!({ "key": format!("metric-{n}"), "value": number * n, "timestamp": now, "step": 0 }))
-        .collect();
-    let params: Vec<_> =
-        (1..=3).map(|n| json!({ "key": format!("param-{n}"), "value": (number * n).to_string() })).collect();
+    let data = RunData::of(number);
+    let metric = |(key, value): &(String, u64)| json!({ "key": key, "value": value, "timestamp": now, "step": 0 });
+    let param = |(key, value): &(String, String)| json!({ "key": key, "value": value });
+    let (metrics, params): (Vec<_>, Vec<_>) =
+        (data.metrics.iter().map(metric).collect(), data.params.iter().map(param).collect());
     json!({ "run_id": run, "metrics": metrics, "params": params })
 }
