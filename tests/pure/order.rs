@@ -1,7 +1,7 @@
 //! Whole drills in the simulated environment on a paused clock: the order of phases, exact times, and the lies that must
 //! not be told.
 use lifeboat::model::report::Report;
-use lifeboat::model::{Depth, Fact, Line, Verdict};
+use lifeboat::model::{Depth, Fact, JudgementKind, Line, Verdict};
 use lifeboat::plan;
 use lifeboat::run::{Observer, Outcome, run};
 use lifeboat::store::read_timeline;
@@ -112,6 +112,37 @@ async fn a_runbook_that_does_nothing_is_missed() {
     assert_eq!(report.verdict, Verdict::Missed);
     let rta = &report.measurements.rta[&Depth::Health];
     assert!(rta.high.is_none() && rta.seconds.is_none() && rta.low.unwrap() > 10.0, "{rta:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_never_comes_back_is_missed_though_nothing_was_promised() {
+    let scenario = "faults: [ { kill: { component: mlflow } } ]\nrecovery: []";
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), scenario, "");
+    let path = folder.path().join("scenarios/sample.yaml");
+    let text = fs::read_to_string(&path).unwrap().replace("objectives: { rto: 10s }\n", "");
+    fs::write(&path, text).unwrap();
+    let plan = plan::load(&folder.path().join("drills/sample.yaml")).unwrap();
+    let report = run(plan, &folder.path().join("reports"), Arc::new(Nobody)).await.unwrap().report;
+    assert_eq!(report.verdict, Verdict::Missed);
+    let judgement = report.judgements.iter().find(|judgement| judgement.what == "recovered").unwrap();
+    assert_eq!((judgement.kind, judgement.verdict), (JudgementKind::Recovered, Verdict::Missed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_last_step_that_fails_is_missed_and_an_optional_one_is_a_caveat() {
+    let with = |last: &str| {
+        format!(
+            "faults: [ {{ kill: {{ component: mlflow }} }} ]\nrecovery:\n  - start: {{ component: mlflow }}\n  - {last}"
+        )
+    };
+    let (failed, _) = drill(&with("command: 'false'"), "").await;
+    assert_eq!(failed.verdict, Verdict::Missed);
+    let optional = "{ command: 'false', optional: true }\n  - { start: { component: mlflow }, id: again }";
+    let (report, lines) = drill(&with(optional), "").await;
+    assert_eq!(report.verdict, Verdict::Met, "{:#?}", report.judgements);
+    assert!(report.caveats.iter().any(|caveat| caveat.starts_with("The optional step `command` is missed")));
+    assert!(story(&lines).contains(&"end again met".to_owned()), "the steps after it go on");
 }
 
 #[tokio::test(start_paused = true)]
