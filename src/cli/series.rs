@@ -13,7 +13,7 @@ use crate::measure::series;
 use crate::model::Verdict;
 use crate::model::report::{Measurement, Report};
 use crate::model::series::Row;
-use crate::plan;
+use crate::plan::{self, Plan};
 use crate::report::columns::table;
 use crate::report::words;
 use crate::spec::Wrong;
@@ -57,7 +57,11 @@ pub(super) async fn main(args: &Args) -> CommandResult {
     }
     let (mut code, mut rows, mut number) = (exit::MET, vec![], 0);
     let all = plans.len() * args.times as usize;
-    for plan in &plans {
+    for (plan, file) in plans.iter().zip(&drills) {
+        let row = |done: &[Report]| {
+            let (file, settings) = (file.display().to_string(), settings(plan));
+            series::row(done).map(|row| Row { file, settings, ..row })
+        };
         let mut done: Vec<Report> = vec![];
         for time in 1..=args.times {
             number += 1;
@@ -76,9 +80,9 @@ pub(super) async fn main(args: &Args) -> CommandResult {
                     }
                 }
             }
-            keep(reports, series::row(&done).as_ref())?;
+            keep(reports, row(&done).as_ref())?;
         }
-        rows.extend(series::row(&done).map(|row| shown(&row, &done)));
+        rows.extend(row(&done).map(|row| shown(&row, &done)));
     }
     out(table(&["drill", "environment", "runs", "RTA", "RPA", "verdict", "expected"], rows, width()));
     Ok(code)
@@ -101,7 +105,13 @@ fn worse(a: u8, b: u8) -> u8 {
     if rank(a) >= rank(b) { a } else { b }
 }
 
-/// Puts a row into the table, in place of an older one of the same drill and place.
+/// A digest of the environment's settings: the same drill on another cluster is another row.
+fn settings(plan: &Plan) -> String {
+    let written = serde_json::to_vec(&plan.setup.environment).unwrap_or_default();
+    blake3::hash(&written).to_hex()[..12].to_owned()
+}
+
+/// Puts a row into the table, in place of an older one of the same file in the same environment with the same settings.
 fn keep(reports: &Path, row: Option<&Row>) -> Result<(), Failure> {
     let Some(row) = row else { return Ok(()) };
     let path = reports.join(TABLE);
@@ -110,7 +120,8 @@ fn keep(reports: &Path, row: Option<&Row>) -> Result<(), Failure> {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| cannot(&e).hint("remove that file"))?,
         Err(_) => vec![],
     };
-    rows.retain(|old| (&old.drill, &old.environment) != (&row.drill, &row.environment));
+    let key = |row: &Row| (row.file.clone(), row.environment.clone(), row.settings.clone());
+    rows.retain(|old| key(old) != key(row));
     rows.push(row.clone());
     rows.sort_by(|a, b| (&a.drill, &a.environment).cmp(&(&b.drill, &b.environment)));
     let bytes = serde_json::to_vec_pretty(&rows).map_err(|e| cannot(&e))?;

@@ -111,7 +111,7 @@ fn outage(history: &History, watch: &Watch, watched: &Watched, onset: Onset) -> 
         stable_since: stable_since.filter(|_| back == Return::Stable),
     };
     if outage.band.seconds.is_some() {
-        widen(&mut outage.band, history, unwatched(history, watch, watched, onset), &seen, onset);
+        widen(&mut outage.band, history, watch, watched, onset);
         if outage.band.high.is_none() {
             outage.back = Return::Unknown; // it was, and nobody watched after that
         }
@@ -170,13 +170,18 @@ fn unwatched(history: &History, watch: &Watch, watched: &Watched, onset: Onset) 
 /// Two ticks further apart than this many intervals: one between them is missing in the timeline.
 const MISSING: f64 = 1.5;
 
-fn widen(band: &mut Band, history: &History, unwatched: Option<Moment>, seen: &[&ProbeTick], onset: Onset) {
-    let Some(unwatched) = unwatched else { return };
-    let seen_again = served_since(seen, unwatched)
+/// Where an outage may be hidden, the high end is where the service was stable after it.
+fn widen(band: &mut Band, history: &History, watch: &Watch, watched: &Watched, onset: Onset) {
+    let Some(unwatched) = unwatched(history, watch, watched, onset) else { return };
+    let stable = watched.stable_since(unwatched, history.terms.rule()).is_some();
+    let seen_again = watched
+        .good_tail(unwatched)
+        .first()
+        .filter(|_| stable)
         .map(|tick| tick.ended.since(onset.injecting) + history.suspended(onset.injecting, tick.ended));
     band.high = band.high.zip(seen_again).map(|(high, seen_again)| high.max(seen_again));
     if band.high.is_none() {
-        band.reason = Some("no probe asked at the end of watching: an outage may be hidden there".into());
+        band.reason = Some("it was not watched long enough at the end: an outage may be hidden there".into());
     }
 }
 

@@ -84,7 +84,7 @@ fn ticks_that_nobody_asked_widen_the_band_and_are_never_outage() {
     assert_band(&hidden, Some(0.0), Some(0.0), Some(6.1));
     let around = TimelineBuilder::new().up(0..=9).onset(10.0, 10.0).down(11..=12).unasked(13..=15).up(16..=20).rta();
     assert_band(&around, Some(4.05), Some(2.0), Some(6.1));
-    let after = outage().unasked([21]).up(22..=23).rta();
+    let after = outage().unasked([21]).up(22..=24).rta();
     assert_band(&after, Some(3.25), Some(2.6), Some(11.9));
     assert_eq!(after.verdict, Some(Verdict::Unknown));
     let open = outage().unasked([21]).rta();

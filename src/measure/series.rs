@@ -6,7 +6,8 @@ use crate::model::Verdict;
 use crate::model::report::{Measurement, Report};
 use crate::model::series::{Row, RowRun};
 
-/// The row of one drill in one environment; none without reports. All reports must be of that drill and environment.
+/// The row of one drill in one environment; none without reports. All reports must be of that drill and environment. Its
+/// file and settings are the caller's to fill in.
 pub fn row(reports: &[Report]) -> Option<Row> {
     let last = reports.last()?;
     let runs: Vec<RowRun> = reports.iter().map(run).collect();
@@ -17,6 +18,8 @@ pub fn row(reports: &[Report]) -> Option<Row> {
     let points: Option<Vec<f64>> = runs.iter().map(|run| run.rpa_s).collect();
     Some(Row {
         drill: last.drill.clone(),
+        file: String::new(),
+        settings: String::new(),
         requirements: last.requirements.clone(),
         environment: last.environment.clone(),
         rta_s: median,

@@ -117,10 +117,13 @@ impl Watched {
         (tail.len() >= rule.streak && long).then_some(first.asked)
     }
 
-    /// Is the service stable, and was the newest question asked in time? Otherwise an outage may just be beginning.
+    /// Is the service stable, by questions after the last stall and after the last tick that was not asked in time? Before
+    /// those an outage may be hidden.
     pub fn back(&self, from: Moment, rule: StreakRule) -> bool {
-        let newest = self.known().last().map(|tick| tick.outcome);
-        newest == Some(TickOutcome::Served) && self.stable_since(from, rule).is_some()
+        let unasked = self.known().iter().rfind(|tick| tick.outcome == TickOutcome::Unasked).map(|tick| tick.asked);
+        let stalled = self.stalls.last().map(|(_, to)| *to);
+        let watched_since = [Some(from), unasked, stalled].into_iter().flatten().max().unwrap_or(from);
+        self.stable_since(watched_since, rule).is_some()
     }
 }
 
@@ -205,12 +208,27 @@ mod tests {
     }
 
     #[test]
-    fn a_tick_that_was_not_asked_breaks_no_streak_but_the_newest_must_have_been_asked() {
+    fn a_service_is_back_by_questions_after_the_last_one_that_was_not_asked() {
         let mut ticks = good(1, 4);
-        ticks[1].2 = Unasked;
-        assert!(watched(&ticks).back(Moment::at(0.0), RULE));
         ticks.push((5.0, 0.0, Unasked));
         let service = watched(&ticks);
         assert!(service.stable_since(Moment::at(0.0), RULE).is_some() && !service.back(Moment::at(0.0), RULE));
+        ticks.extend(good(6, 7));
+        assert!(!watched(&ticks).back(Moment::at(0.0), RULE));
+        ticks.extend(good(8, 8));
+        assert!(watched(&ticks).back(Moment::at(0.0), RULE));
+    }
+
+    #[test]
+    fn a_service_is_back_by_questions_after_the_last_stall() {
+        let mut service = watched(&good(1, 4));
+        service.stalled(Moment::at(4.5), Moment::at(6.5));
+        let answer =
+            |at| ProbeTick { due: Moment::at(at), asked: Moment::at(at), ended: Moment::at(at), outcome: Served };
+        service.add(answer(7.0));
+        service.add(answer(8.0));
+        assert!(!service.back(Moment::at(0.0), RULE));
+        service.add(answer(9.0));
+        assert!(service.back(Moment::at(0.0), RULE));
     }
 }

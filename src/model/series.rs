@@ -9,10 +9,16 @@ use serde::{Deserialize, Serialize};
 pub struct Row {
     /// The drill.
     pub drill: String,
+    /// Its file.
+    #[serde(default)]
+    pub file: String,
     /// The ids of the requirements that it tries.
     pub requirements: Vec<String>,
     /// The kind of environment.
     pub environment: String,
+    /// A digest of the environment's settings.
+    #[serde(default)]
+    pub settings: String,
     /// Recovery time actual at the depth that was judged, seconds: the median of all runs; null if in the median run the
     /// service never came back, or its time is not known.
     pub rta_s: Option<f64>,

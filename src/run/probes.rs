@@ -27,17 +27,20 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct ProbeState {
     probes: Mutex<Vec<(Watched, Option<String>)>>,
+    /// The last heartbeat.
+    beat: Mutex<Moment>,
 }
 
 impl ProbeState {
-    fn new(probes: usize) -> Self {
-        Self { probes: Mutex::new(vec![(Watched::default(), None); probes]) }
+    fn new(probes: usize, now: Moment) -> Self {
+        Self { probes: Mutex::new(vec![(Watched::default(), None); probes]), beat: Mutex::new(now) }
     }
 
-    /// Is every probe served, and has it been for as long as the rule asks, by questions of `from` or later?
-    pub fn back(&self, from: Moment, rule: StreakRule) -> bool {
-        let probes = self.probes.lock();
-        !probes.is_empty() && probes.iter().all(|(watched, _)| watched.back(from, rule))
+    /// Is every probe served `now`, and has it been for as long as the rule asks, by questions of `from` or later? Not if
+    /// the harness has just been stalled: then nobody knows.
+    pub fn back(&self, from: Moment, now: Moment, rule: StreakRule) -> bool {
+        let (probes, stalled) = (self.probes.lock(), now > self.beat.lock().plus(STALL));
+        !stalled && !probes.is_empty() && probes.iter().all(|(watched, _)| watched.back(from, rule))
     }
 
     /// Has any probe detected an outage by answers that ended at `from` or later?
@@ -125,7 +128,8 @@ pub fn begin(
     questions: Vec<(Watch, Arc<dyn Question>)>,
     tunnel_failures: &TunnelFailures,
 ) -> ActiveProbes {
-    let (state, closing) = (Arc::new(ProbeState::new(questions.len())), Arc::<AtomicBool>::default());
+    let (state, closing) =
+        (Arc::new(ProbeState::new(questions.len(), recorder.clock().now())), Arc::<AtomicBool>::default());
     let mut tasks = JoinSet::new();
     for (probe, (watch, question)) in questions.into_iter().enumerate() {
         let (tunnel_failures, recorder) = (Arc::clone(tunnel_failures), recorder.clone());
@@ -192,6 +196,7 @@ async fn heartbeat(recorder: Recorder, state: Arc<ProbeState>) {
             let suspended = if suspended > STALL { suspended } else { Duration::ZERO };
             recorder.append(Fact::Stalled { from: last, to: now, suspended: Span(suspended) });
         }
+        *state.beat.lock() = now;
         (last, slept) = (now, sleeping);
     }
 }

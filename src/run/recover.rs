@@ -82,7 +82,7 @@ pub async fn wait_for_service(run: &LiveRun<'_>, background: &Background, disast
     let (terms, clock) = (&run.plan.terms, run.recorder.clock());
     let end = disaster.onset.confirmed.plus(run.plan.setup.limits.recovery.0);
     loop {
-        if background.probes.state.back(disaster.last_confirmed, terms.rule()) {
+        if background.probes.state.back(disaster.last_confirmed, clock.now(), terms.rule()) {
             return true;
         }
         if clock.now() >= end {

@@ -54,12 +54,12 @@ pub async fn verify(
 /// A relapse during the verification is watched until it is over, but not longer than a return takes to prove. Then no more
 /// is asked, and the open questions are waited for.
 async fn end_watching(run: &LiveRun<'_>, background: &mut Background, disaster: Disaster) {
-    let (terms, probes) = (&run.plan.terms, &mut background.probes);
+    let (terms, probes, clock) = (&run.plan.terms, &mut background.probes, run.recorder.clock());
     let slowest =
         |watch: &crate::model::Watch| watch.every.0 * u32::try_from(terms.streak).unwrap_or(1) + watch.timeout.0;
     let proof = terms.probes.iter().map(slowest).max().unwrap_or_default() + terms.stable.0;
     let deadline = Deadline::within(proof);
-    while !probes.state.back(disaster.last_confirmed, terms.rule()) && !deadline.passed() {
+    while !probes.state.back(disaster.last_confirmed, clock.now(), terms.rule()) && !deadline.passed() {
         tokio::time::sleep(LOOK).await;
     }
     probes.close().await;

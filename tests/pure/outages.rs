@@ -18,9 +18,11 @@ use std::time::Duration;
 use tokio::time::{advance, sleep};
 
 const RUNS: u64 = 1000;
-const EVERY: f64 = 0.25;
-const ONSET: f64 = 3.0;
-const LIMIT: f64 = 14.0;
+const EVERY_MS: u32 = 250;
+const EVERY: f64 = EVERY_MS as f64 / 1000.0;
+const BASELINE: Duration = Duration::from_secs(3);
+const LIMIT_S: u32 = 14;
+const LIMIT: f64 = LIMIT_S as f64;
 
 /// How a service that is down answers.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +41,7 @@ struct World {
     onset: Arc<OnceLock<f64>>,
     down: Vec<(f64, f64)>,
     manner: Manner,
-    timeout: f64,
+    timeout_ms: u32,
     /// The machine is suspended once: when, and for how long.
     sleep: Option<(f64, f64)>,
     /// The harness is stalled once: when, and for how long.
@@ -65,10 +67,14 @@ impl World {
             onset: Arc::default(),
             down,
             manner: manners[rng.random_range(0..manners.len())],
-            timeout: rng.random_range(0.3..4.0),
+            timeout_ms: rng.random_range(300..4000),
             sleep: once(rng, 0.15, 600.0),
             stall: once(rng, 0.25, 2.0),
         }
+    }
+
+    fn timeout(&self) -> f64 {
+        f64::from(self.timeout_ms) / 1000.0
     }
 
     /// The world's time at a time of the run's clock.
@@ -95,7 +101,7 @@ impl Question for Service {
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
         let mut rng = StdRng::seed_from_u64(self.seed ^ (number << 20));
         if !self.world.is_down(self.world.time(self.clock.now().seconds())) {
-            let slow = if rng.random_bool(0.05) { 0.24 * self.world.timeout } else { 0.01 };
+            let slow = if rng.random_bool(0.05) { 0.24 * self.world.timeout() } else { 0.01 };
             sleep(Duration::from_secs_f64(slow)).await;
             return Ok(());
         }
@@ -104,7 +110,7 @@ impl Question for Service {
             Manner::HangsOnEverySecond if number.is_multiple_of(2) => Ok(()),
             Manner::Hangs | Manner::HangsOnEverySecond => std::future::pending().await,
             Manner::IsSlowAndWrong => {
-                sleep(Duration::from_secs_f64(rng.random_range(0.0..self.world.timeout))).await;
+                sleep(Duration::from_secs_f64(rng.random_range(0.0..self.world.timeout()))).await;
                 Err("half an answer".into())
             }
         }
@@ -119,7 +125,7 @@ impl Observer for NoObserver {
 }
 
 fn terms(world: &World) -> Terms {
-    let milliseconds = |seconds: f64| Period::milliseconds((seconds * 1000.0).round() as u64);
+    let milliseconds = |ms: u32| Period::milliseconds(ms.into());
     Terms {
         drill: "sample".into(),
         scenario: "sample".into(),
@@ -128,12 +134,16 @@ fn terms(world: &World) -> Terms {
         expected: Expected::Met,
         environment: "somewhere".into(),
         objectives: Objectives { rto: Some(Span::seconds(6)), rpo: None, at: Some(Depth::Read) },
-        probes: vec![Watch { depth: Depth::Read, every: milliseconds(EVERY), timeout: milliseconds(world.timeout) }],
+        probes: vec![Watch {
+            depth: Depth::Read,
+            every: milliseconds(EVERY_MS),
+            timeout: milliseconds(world.timeout_ms),
+        }],
         checks: vec![],
         runbook: vec![],
         stable: Span::seconds(1),
         streak: 3,
-        recovery: Span::seconds(LIMIT as u64),
+        recovery: Span::seconds(LIMIT_S.into()),
         workload: false,
     }
 }
@@ -141,7 +151,7 @@ fn terms(world: &World) -> Terms {
 /// Waits until the service is back, as a run does; false when the limit comes first.
 async fn wait_until_back(probes: &ActiveProbes, clock: Clock, from: Moment, limit: f64, terms: &Terms) -> bool {
     while clock.now().seconds() < limit {
-        if probes.state.back(from, terms.rule()) {
+        if probes.state.back(from, clock.now(), terms.rule()) {
             return true;
         }
         sleep(Duration::from_millis(20)).await;
@@ -159,7 +169,7 @@ async fn rehearse(world: World, seed: u64, folder: &std::path::Path) -> (Report,
     let mut probes = watch(&recorder, vec![(terms.probes[0], Arc::new(service))], &(Arc::new(|| 0_u64) as _));
     let (events, events_world) = (recorder.clone(), world.clone());
     let disturbances = tokio::spawn(async move { disturb(&events, &events_world).await });
-    sleep(Duration::from_secs_f64(ONSET) - Duration::from_millis(10)).await;
+    sleep(BASELINE).await;
     let receipt = Receipt(serde_json::Value::Null);
     recorder.append(Fact::Intended { fault: 0, kind: "kill".into(), receipt });
     recorder.append(Fact::Injecting { fault: 0 });
@@ -173,7 +183,7 @@ async fn rehearse(world: World, seed: u64, folder: &std::path::Path) -> (Report,
     wait_until_back(&probes, clock, confirmed, limit, &terms).await;
     recorder.append(Fact::Phase(Phase::Verify));
     sleep(Duration::from_millis(seed % 5 * 700)).await; // checks take their time
-    let proof = 3.0 * EVERY + world.timeout + 1.0;
+    let proof = 3.0 * EVERY + world.timeout() + 1.0;
     wait_until_back(&probes, clock, confirmed, clock.now().seconds() + proof, &terms).await;
     let end = world.time(clock.now().seconds()) - onset;
     probes.close().await;
