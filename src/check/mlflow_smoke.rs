@@ -5,7 +5,7 @@
 
 use super::Check;
 use crate::client::{Error, mlflow::Mlflow, tasks};
-use crate::environment::Platform;
+use crate::environment::{Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Planted};
 use crate::node::read;
@@ -58,6 +58,10 @@ fn endpoint(platform: &dyn Platform) -> Result<Mlflow, Error> {
 
 #[async_trait]
 impl Check for MlflowSmoke {
+    fn needs(&self) -> &'static [Power] {
+        &[Power::Mlflow]
+    }
+
     async fn plant(&self, platform: &dyn Platform, run: &str) -> Result<Planted, Error> {
         let mlflow = endpoint(platform)?;
         let models = names(&mlflow, "registered-models", "registered_models").await?;

@@ -3,6 +3,7 @@
 //! Rules. What is planted is plain data and is written to the timeline. `verify` reads by SQL, S3 and MLflow's REST API,
 //! and never relies on what an engine says of itself. What cannot be read is unknown, never met.
 
+pub mod contents;
 pub mod mlflow_smoke;
 pub mod performance;
 pub mod registry_artifacts;
@@ -16,7 +17,7 @@ use async_trait::async_trait;
 
 /// Every check, in the order of the documentation.
 pub const CHECKS: &[Kind<dyn Check>] =
-    &[mlflow_smoke::KIND, performance::KIND, sql_integrity::KIND, registry_artifacts::KIND];
+    &[mlflow_smoke::KIND, performance::KIND, sql_integrity::KIND, registry_artifacts::KIND, contents::KIND];
 
 /// Something that must hold after the recovery.
 #[async_trait]

@@ -5,7 +5,7 @@
 use super::Check;
 use crate::client::{Error, mlflow::Mlflow, tasks};
 use crate::clock::Clock;
-use crate::environment::Platform;
+use crate::environment::{Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Period, Planted};
 use crate::node::read;
@@ -42,6 +42,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[async_trait]
 impl Check for Performance {
+    fn needs(&self) -> &'static [Power] {
+        &[Power::Mlflow]
+    }
+
     async fn plant(&self, _: &dyn Platform, _: &str) -> Result<Planted, Error> {
         Ok(Planted(Value::Null))
     }

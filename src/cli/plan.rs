@@ -4,7 +4,7 @@ use super::console::{out, width};
 use super::find::find_drill;
 use super::{CommandResult, exit};
 use crate::client::Error;
-use crate::environment::{Inventory, Power, Survey};
+use crate::environment::{Inventory, Survey};
 use crate::fault::{FAULTS, Nature};
 use crate::kind::Chosen;
 use crate::model::{Depth, Objectives, Phase, When};
@@ -112,8 +112,7 @@ fn environment(plan: &Plan, survey: &Survey) -> Vec<String> {
         if standing { "It stands already and stays." } else { "It is made for this drill and removed after it." };
     let inventory = survey.inventory.clone().unwrap_or_else(|| environment.inventory());
     let mut all = vec![format!("{}. {origin}", phrase(environment)), there(&inventory)];
-    let powers = environment.powers();
-    if !standing && powers.contains(&Power::Sql) && powers.contains(&Power::Objects) {
+    if plan.setup.seeds() {
         all.push(format!("It is filled with {}.", seed::amount(plan.setup.scale)));
     }
     all

@@ -63,16 +63,36 @@ pub async fn digest(client: &Client, bucket: &str, key: &str) -> Result<String, 
     Ok(hasher.finalize().to_hex().to_string())
 }
 
+/// An object as a list of the bucket shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedObject {
+    /// Its key.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// What the server calls its content, without quotes.
+    pub etag: Option<String>,
+}
+
 /// All keys under a prefix with their sizes, in the order of the server.
 pub async fn list(client: &Client, bucket: &str, prefix: &str) -> Result<Vec<(String, u64)>, Error> {
+    Ok(objects(client, bucket, prefix).await?.into_iter().map(|object| (object.key, object.size)).collect())
+}
+
+/// All objects under a prefix, in the order of the server.
+pub async fn objects(client: &Client, bucket: &str, prefix: &str) -> Result<Vec<ListedObject>, Error> {
     let mut pages = client.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
-    let mut keys = vec![];
+    let mut objects = vec![];
     while let Some(page) = pages.next().await {
         let page = page.map_err(|e| failure(format!("cannot list `{bucket}/{prefix}`"), &e))?;
         let found = page.contents.unwrap_or_default().into_iter();
-        keys.extend(found.filter_map(|o| Some((o.key?, o.size.and_then(|s| u64::try_from(s).ok()).unwrap_or(0)))));
+        objects.extend(found.filter_map(|object| {
+            let size = object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+            let etag = object.e_tag.map(|etag| etag.trim_matches('"').to_owned()).filter(|etag| !etag.is_empty());
+            Some(ListedObject { key: object.key?, size, etag })
+        }));
     }
-    Ok(keys)
+    Ok(objects)
 }
 
 /// An error of the client as error: the server's code and message, or the whole chain of causes.

@@ -115,6 +115,10 @@ pub trait Platform: Send + Sync {
     async fn guard(&self) -> Result<(), Error> {
         Ok(())
     }
+    /// Do others write here too, whom the drill does not know? So on a standing platform.
+    fn shared(&self) -> bool {
+        false
+    }
     /// How often our own way to the endpoints has failed so far (a forwarded port, say), which is no outage of the platform:
     /// an answer that failed while this number grew is none.
     fn tunnel_failures(&self) -> u64 {

@@ -32,6 +32,8 @@ pub enum Power {
     Disks,
     /// Remove the container of a component.
     Removal,
+    /// MLflow's endpoint, as clients use it.
+    Mlflow,
     /// An administrator's connection to the database server.
     Sql,
     /// An administrator's S3 client.

@@ -4,7 +4,7 @@
 
 use super::recorder::Recorder;
 use crate::client::Error;
-use crate::environment::{Platform, Power, RunContext};
+use crate::environment::{Platform, RunContext};
 use crate::fault::Nature;
 use crate::model::{Fact, JudgementKind, Phase, Receipt, Verdict};
 use crate::plan::Plan;
@@ -93,11 +93,9 @@ impl Run {
 }
 
 impl LiveRun<'_> {
-    /// Seeds the platform with data, if the plan says so and the platform has a database and a bucket.
+    /// Seeds the platform with data, if the plan says so.
     pub async fn seed(&self) -> Result<(), Error> {
-        let powers = self.plan.setup.environment.powers();
-        let seedable = [Power::Sql, Power::Objects].iter().all(|power| powers.contains(power));
-        if seedable && self.plan.setup.scale > 0.0 && !seed::planted(self.platform.as_ref()).await? {
+        if self.plan.setup.seeds() && !seed::planted(self.platform.as_ref()).await? {
             let seeded = seed::plant(self.platform.as_ref(), self.plan.setup.scale).await?;
             self.recorder.append(Fact::Note(format!("seeded: {seeded}")));
         }

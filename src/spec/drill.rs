@@ -4,14 +4,15 @@ use super::expect_name;
 use super::raw::{Alone, Raw, one_of};
 use crate::check::{CHECKS, Check};
 use crate::engine::{ENGINES, Engine};
-use crate::environment::{ENVIRONMENTS, Environment};
+use crate::environment::{ENVIRONMENTS, Environment, Power};
 use crate::kind::{Chosen, Kind, pick};
-use crate::model::{Expected, Objectives, Period};
+use crate::model::{Depth, Expected, Objectives, Period};
 use crate::node::{Node, Problem, read};
 use crate::probe::{PROBES, Probe};
 use crate::workload::{WORKLOADS, Workload};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// One run, as written.
 #[derive(Debug, Clone)]
@@ -54,6 +55,17 @@ pub struct Setup {
     pub checks: Vec<Chosen<dyn Check>>,
     /// Deadlines.
     pub limits: Limits,
+}
+
+impl Setup {
+    /// Is the platform filled with data? Only where it has a database and a bucket, and somebody asks for data: a check,
+    /// or a probe that reads. Never where others' data are.
+    pub fn seeds(&self) -> bool {
+        let powers = self.environment.powers();
+        let seedable = [Power::Sql, Power::Objects].iter().all(|power| powers.contains(power));
+        let asked = !self.checks.is_empty() || self.probes.iter().any(|probe| probe.watch().depth > Depth::Health);
+        seedable && asked && self.scale > 0.0 && !self.environment.standing()
+    }
 }
 
 /// Backups on a schedule.
@@ -101,7 +113,7 @@ pub(super) struct DrillFile {
     /// The questions asked again and again, each at a depth of its own.
     #[schemars(schema_with = "probes")]
     probes: Vec<Raw>,
-    /// What must be so after the recovery.
+    /// What must be so after the recovery; by default all checks that the environment has the powers for.
     #[serde(default)]
     #[schemars(schema_with = "checks")]
     checks: Vec<Raw>,
@@ -160,7 +172,10 @@ pub(super) fn read_drill(root: &Node, problems: &mut Vec<Problem>) -> Option<Dri
     let engine = given("protect").and_then(|n| n.get("engine")).and_then(|n| pick("engine", ENGINES, n, problems));
     let workload = given("workload").and_then(|node| pick("workload", WORKLOADS, node, problems));
     let probes = list("probe", PROBES, root.get("probes"), problems);
-    let checks = list("check", CHECKS, root.get("checks"), problems);
+    let checks = match (root.get("checks"), &environment) {
+        (None, Some(environment)) => all_checks(root, &environment.powers()),
+        (checks, _) => list("check", CHECKS, checks, problems),
+    };
     let expected = read_expected(given("expected"), problems);
     if let Some(node) = root.get("drill") {
         expect_name("drill", node, problems);
@@ -215,6 +230,16 @@ fn list<T: ?Sized>(
     problems: &mut Vec<Problem>,
 ) -> Vec<Chosen<T>> {
     node.map(Node::items).unwrap_or_default().iter().filter_map(|node| pick(seam, kinds, node, problems)).collect()
+}
+
+/// The checks whose needs these powers satisfy, with their own defaults: what a drill has that does not name its checks.
+fn all_checks(root: &Node, powers: &[Power]) -> Vec<Chosen<dyn Check>> {
+    let node = root.empty();
+    let chosen = |kind: &Kind<dyn Check>| {
+        let it = (kind.parse)(&node, &mut vec![])?;
+        Some(Chosen::<dyn Check> { name: kind.name, node: node.clone(), it: Arc::from(it) })
+    };
+    CHECKS.iter().filter_map(chosen).filter(|check| check.needs().iter().all(|power| powers.contains(power))).collect()
 }
 
 /// Numbers that have a type but no sense, and lists that have too little in them.

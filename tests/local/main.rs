@@ -21,3 +21,4 @@ mod failures;
 mod install;
 mod lies;
 mod platform;
+mod seed;

@@ -107,3 +107,27 @@ fn a_plan_is_sentences_within_the_width_and_json_for_programs() {
     assert_eq!(both["plan"]["targets"], serde_json::json!([["mlflow"]]));
     assert_eq!(both["survey"]["problems"], serde_json::json!([]));
 }
+
+#[test]
+fn a_drill_that_names_no_checks_has_all_that_its_environment_allows() {
+    let checks = |checks: &str, environment: &str| {
+        let tree = Tree::new(&[("checks: [mlflow-smoke]\n", checks)], &[]);
+        let plan =
+            lifeboat::plan::load_in(&tree.drill(), Some(environment)).unwrap_or_else(|wrong| panic!("{wrong}"));
+        (plan.terms.checks, plan.setup.seeds())
+    };
+    let all: Vec<_> = lifeboat::check::CHECKS.iter().map(|check| check.name.to_owned()).collect();
+    assert!(all.contains(&"contents".to_owned()));
+    assert_eq!(checks("", "local"), (all, true));
+    assert_eq!(checks("checks: [sql-integrity]\n", "local").0, ["sql-integrity"]);
+    assert_eq!(checks("checks: []\n", "local"), (vec![], true), "the probe asks for data");
+    let simulated = "drill: d\nscenario: x\nenvironment: { simulated: {} }\nprobes: [running: { component: mlflow }]\n";
+    let tree = Tree::new(&[], &[]);
+    fs::write(tree.drill(), simulated).unwrap();
+    let plan = lifeboat::plan::load(&tree.drill()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    assert_eq!((plan.terms.checks.len(), plan.setup.seeds()), (0, false), "a simulated platform has no history");
+    let health = "drill: d\nscenario: x\nenvironment: { local: {} }\nprobes: [mlflow: { depth: health }]\nchecks: []\n";
+    fs::write(tree.drill(), health).unwrap();
+    let plan = lifeboat::plan::load(&tree.drill()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    assert!(!plan.setup.seeds(), "nobody asks for data");
+}

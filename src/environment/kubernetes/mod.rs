@@ -49,8 +49,8 @@ pub const KIND: Kind<dyn Environment> = Kind {
 #[async_trait]
 impl Environment for Kubernetes {
     fn powers(&self) -> Vec<Power> {
-        use Power::{Cluster, Components, Disks, Exec, Objects, Sql};
-        let mut powers = vec![Components, Exec, Disks, Sql, Objects, Cluster];
+        use Power::{Cluster, Components, Disks, Exec, Mlflow, Objects, Sql};
+        let mut powers = vec![Components, Exec, Disks, Mlflow, Sql, Objects, Cluster];
         powers.extend(self.nodes.as_ref().map(|_| Power::Nodes));
         powers
     }

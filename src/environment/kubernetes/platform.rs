@@ -336,6 +336,10 @@ impl Platform for KubernetesPlatform {
         if differences.is_empty() { Ok(()) } else { Err(Error::new(what, differences.join("; "))) }
     }
 
+    fn shared(&self) -> bool {
+        self.attach.is_some()
+    }
+
     fn tunnel_failures(&self) -> u64 {
         self.access.tunnel_failures()
     }

@@ -54,7 +54,7 @@ struct Local {
 #[async_trait]
 impl Environment for Local {
     fn powers(&self) -> Vec<Power> {
-        vec![Power::Components, Power::Sql, Power::Objects]
+        vec![Power::Components, Power::Mlflow, Power::Sql, Power::Objects]
     }
 
     fn inventory(&self) -> Inventory {

@@ -18,7 +18,7 @@ pub fn tag(mark: &Mark) -> &'static str {
 
 /// The path of the artifact of a subject with the id `EXPERIMENT/RUN`.
 pub fn artifact(at: &str) -> String {
-    format!("{at}/artifacts/mark.bin")
+    format!("{at}/artifacts/{}", tasks::MARK_FILE)
 }
 
 /// A client that writes to one experiment.

@@ -1,10 +1,14 @@
 //! The seed: data as in a platform in use, written before a drill so that there is something to lose.
 //!
 //! It is written directly into MLflow's tables and bucket, because by REST it would take a minute of every drill. `rows`
-//! has the rows, `objects` the artifacts, `model/` the model and how it was made.
+//! has the rows, `objects` the artifacts, `model` makes a model for each version of the one in `model/`.
 
+mod model;
 mod objects;
 mod rows;
+
+pub use model::first_class;
+pub use rows::EMPTY;
 
 use crate::client::{Error, postgres};
 use crate::environment::Platform;

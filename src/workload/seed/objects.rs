@@ -1,23 +1,14 @@
-//! The seed's objects: a real model for each version in production, a note for each other one.
+//! The seed's objects: for each version of a model the files of a model of its own.
 //!
 //! They are put straight into the bucket, at the path that MLflow's proxy would use. The proxy is the slowest part of the
 //! platform, and the drill needs it only for reading.
 
-use super::rows::PRODUCTION;
+use super::model;
 use crate::client::Error;
 use crate::client::s3::key;
 use crate::environment::Objects;
 use aws_sdk_s3::primitives::ByteStream;
 use futures::{StreamExt, TryStreamExt, stream};
-
-/// The files of the model, made by `model/make.py`.
-const MODEL: [(&str, &[u8]); 5] = [
-    ("MLmodel", include_bytes!("model/MLmodel")),
-    ("conda.yaml", include_bytes!("model/conda.yaml")),
-    ("model.skops", include_bytes!("model/model.skops")),
-    ("python_env.yaml", include_bytes!("model/python_env.yaml")),
-    ("requirements.txt", include_bytes!("model/requirements.txt")),
-];
 
 const AT_ONCE: usize = 16;
 
@@ -34,13 +25,7 @@ pub async fn put(objects: &dyn Objects, versions: &[(String, i32, String)]) -> R
 
 fn files(name: &str, version: i32, location: &str) -> Vec<(String, Vec<u8>)> {
     let root = location.trim_start_matches("mlflow-artifacts:/");
-    if version == PRODUCTION {
-        return MODEL.iter().map(|(file, body)| (format!("{root}/{file}"), body.to_vec())).collect();
-    }
-    vec![(
-        format!("{root}/note.txt"),
-        format!("{name} version {version}: only the one in production is a model\n").into(),
-    )]
+    model::files(name, version).into_iter().map(|(file, body)| (format!("{root}/{file}"), body)).collect()
 }
 
 async fn put_one(objects: &dyn Objects, path: String, body: Vec<u8>) -> Result<(), Error> {
@@ -55,11 +40,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_in_production_is_a_whole_model_and_the_others_are_a_note() {
-        let location = "mlflow-artifacts:/3/abc/artifacts/model";
-        let paths: Vec<_> = files("m", PRODUCTION, location).into_iter().map(|(path, _)| path).collect();
-        assert_eq!(paths.len(), MODEL.len());
-        assert_eq!(paths[0], "3/abc/artifacts/model/MLmodel");
-        assert_eq!(files("m", 1, location).len(), 1);
+    fn the_files_of_a_version_lie_at_its_location() {
+        let paths: Vec<_> =
+            files("m-1", 1, "mlflow-artifacts:/3/abc/artifacts/model").into_iter().map(|file| file.0).collect();
+        assert_eq!((paths.len(), paths[0].as_str()), (5, "3/abc/artifacts/model/MLmodel"));
     }
 }

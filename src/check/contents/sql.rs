@@ -1,0 +1,59 @@
+//! One snapshot of the database, in which everything is read, with the settings that make texts comparable.
+//!
+//! It takes no lock beyond the one that a `SELECT` takes, waits for no lock longer than some seconds, and uses no more
+//! of the server than its limits say.
+
+use crate::client::{Error, postgres};
+use crate::environment::Platform;
+use tokio_postgres::{Client, Row};
+
+/// Settings that change how a value is written, and bounds on what reading may cost. `row_security` off makes the server
+/// refuse where it would otherwise leave rows out in silence.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+    SET LOCAL search_path = pg_catalog;
+    SET LOCAL datestyle = 'ISO, YMD';
+    SET LOCAL intervalstyle = 'postgres';
+    SET LOCAL timezone = 'UTC';
+    SET LOCAL extra_float_digits = 1;
+    SET LOCAL bytea_output = 'hex';
+    SET LOCAL xmloption = 'content';
+    SET LOCAL lc_monetary = 'C';
+    SET LOCAL quote_all_identifiers = off;
+    SET LOCAL row_security = off;
+    SET LOCAL jit = off;
+    SET LOCAL lock_timeout = '5s';
+    SET LOCAL statement_timeout = '45s'";
+
+/// A connection in a transaction that reads one state and writes nothing; it ends with this value.
+pub struct DatabaseSnapshot(Client);
+
+impl DatabaseSnapshot {
+    /// Connects to the platform's database and begins.
+    pub async fn begin(platform: &dyn Platform) -> Result<Self, Error> {
+        let sql = platform.sql()?;
+        let client = sql.connect(sql.database()).await?;
+        client.batch_execute(BEGIN).await.map_err(|e| Error::caused_by("cannot begin to read the database", e))?;
+        Ok(Self(client))
+    }
+
+    /// All rows that a query answers.
+    pub async fn rows(&self, query: &str) -> Result<Vec<Row>, Error> {
+        postgres::rows(&self.0, query).await
+    }
+}
+
+/// The name of the n-th table of a way: one that no column has.
+pub fn quoted(at: usize) -> String {
+    format!("\"lifeboat {at}\"")
+}
+
+/// A column of the n-th table of a way.
+pub fn column(at: usize, name: &str) -> String {
+    format!("{}.\"{}\"", quoted(at), name.replace('"', "\"\""))
+}
+
+/// A text as SQL writes it.
+pub fn literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    if text.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+}
