@@ -207,7 +207,8 @@ impl<'a> History<'a> {
             Fact::Note(text) => self.notes.push((line.at, text)),
             Fact::Left(what) => self.left.push(what),
             Fact::Removed => self.left.clear(), // a later cleanup removed it all
-            Fact::Interrupted => self.interrupted = true,
+            // During an ordinary tear-down there is nothing more to judge.
+            Fact::Interrupted => self.interrupted |= self.phases.iter().all(|(phase, _)| *phase != Phase::Teardown),
             Fact::Ended => self.ended = true,
             Fact::Lifted { error, .. } => self.unlifted.extend(error.as_deref()),
             _ => onset::add(&mut self.faults, line),
