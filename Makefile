@@ -45,11 +45,21 @@ drills-cluster: export LIFEBOAT_ENVIRONMENT = $(BUILT_CLUSTER)
 drills-cluster: build images cluster-up ## the drills on a cluster, TIMES times each, into reports/drills.json
 	$(BIN) series --times $(TIMES) $(call files,$(CLUSTER))
 
+# Runs tests and says at the end, in one line, how many were skipped and which; the exit code is that of the tests.
+define tests
+	@log=$$(mktemp); trap 'rm -f "$$log" "$$log.code"' EXIT; \
+	{ $(1) 2>&1; echo $$? >"$$log.code"; } | tee "$$log"; \
+	skipped=$$(grep -ao 'skipped: .*' "$$log" | cut -c10- | sort -u); count=$$(printf '%s' "$$skipped" | grep -c .); \
+	echo "$$count tests or parts of them were skipped$${skipped:+: $$(printf '%s' "$$skipped" | tr '\n' ';')}"; \
+	exit $$(cat "$$log.code")
+endef
+
 test: ## set up and pass all tests; those without their engine or cluster say so
-	$(CARGO) test --locked --no-fail-fast -- --test-threads=2
+	$(call tests,$(CARGO) test --locked --no-fail-fast -- --test-threads=2)
 
 test-full: ## all tests in their long forms: ten kills, and Go from the wheel compiling the S3 server
-	LIFEBOAT_TEST_INSTALL=full LIFEBOAT_TEST_KILLS=10 $(CARGO) test --locked --no-fail-fast -- --nocapture --test-threads=2
+	$(call tests,LIFEBOAT_TEST_INSTALL=full LIFEBOAT_TEST_KILLS=10 $(CARGO) test --locked --no-fail-fast -- \
+		--nocapture --test-threads=2 --include-ignored)
 
 lint: ## formatting and lints
 	$(CARGO) fmt --check

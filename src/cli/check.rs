@@ -1,8 +1,9 @@
 //! `lifeboat check`: what is wrong with files, all of it.
 
-use super::console::out;
-use super::exit;
+use super::console::{out, say};
 use super::find::find_drill;
+use super::{CommandResult, exit};
+use crate::client::Error;
 use crate::node::Problem;
 use crate::plan;
 use crate::spec::{Wrong, WrongFile};
@@ -27,7 +28,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn main(args: &Args) -> u8 {
+pub(super) fn main(args: &Args) -> CommandResult {
     let mut checked = vec![];
     for path in &args.files {
         match within(&find_drill(path).unwrap_or_else(|_| path.clone())) {
@@ -40,11 +41,11 @@ pub(super) fn main(args: &Args) -> u8 {
     }
     if args.json {
         let told: Vec<_> = checked.iter().map(|(file, wrong)| CheckedFile::of(file, wrong.as_ref())).collect();
-        out(serde_json::to_string_pretty(&told).unwrap_or_default());
+        out(serde_json::to_string_pretty(&told).map_err(|e| Error::caused_by("cannot write what was found", e))?)?;
     } else {
-        tell(&checked);
+        tell(&checked)?;
     }
-    if checked.iter().all(|(_, wrong)| wrong.is_none()) { exit::MET } else { exit::USAGE }
+    Ok(if checked.iter().all(|(_, wrong)| wrong.is_none()) { exit::MET } else { exit::USAGE })
 }
 
 fn check(path: &Path, environment: Option<&str>) -> Result<(), Wrong> {
@@ -78,29 +79,30 @@ fn within(path: &Path) -> Result<Vec<PathBuf>, Wrong> {
 }
 
 /// Tells each problem once, although several drills may share a scenario, and then how many files are OK.
-fn tell(checked: &[(PathBuf, Option<Wrong>)]) {
+fn tell(checked: &[(PathBuf, Option<Wrong>)]) -> Result<(), Error> {
     let mut told = BTreeSet::new();
     for (file, wrong) in checked {
         let Some(wrong) = wrong else {
-            out(format!("{}: OK", file.display()));
+            out(format!("{}: OK", file.display()))?;
             continue;
         };
         for line in wrong.lines().filter(|line| told.insert(line.clone())) {
-            eprintln!("{line}");
+            say(&line);
         }
     }
     let bad = checked.iter().filter(|(_, wrong)| wrong.is_some()).count();
     let problems = counted(told.len(), "problem");
     match (checked.len(), bad) {
         (1, 0) => {}
-        (1, _) => eprintln!("{problems}"),
-        (all, 0) => eprintln!("all {all} files are OK"),
+        (1, _) => say(&problems),
+        (all, 0) => say(format!("all {all} files are OK")),
         (all, bad) => {
             let (good, has) = (all - bad, if bad == 1 { "has" } else { "have" });
             let verb = if good == 1 { "is" } else { "are" };
-            eprintln!("{} {verb} OK, {bad} {has} problems: {problems} in all", counted(good, "file"));
+            say(format!("{} {verb} OK, {bad} {has} problems: {problems} in all", counted(good, "file")));
         }
     }
+    Ok(())
 }
 
 fn counted(n: usize, what: &str) -> String {

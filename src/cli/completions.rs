@@ -1,7 +1,7 @@
 //! `lifeboat completions`: what a shell needs to complete our commands.
 
 use super::console::out;
-use super::{Cli, exit};
+use super::{Cli, CommandResult, exit};
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};
 
@@ -12,9 +12,9 @@ pub(super) struct Args {
     shell: Shell,
 }
 
-pub(super) fn main(args: &Args) -> u8 {
+pub(super) fn main(args: &Args) -> CommandResult {
     let mut bytes = vec![];
     generate(args.shell, &mut Cli::command(), "lifeboat", &mut bytes);
-    out(bytes);
-    exit::MET
+    out(bytes)?;
+    Ok(exit::MET)
 }

@@ -1,8 +1,13 @@
 //! How the program writes: data on standard output, talk on standard error, at the terminal's width and with colours
 //! only where they are wanted.
+//!
+//! Talk is handed to a thread of its own (`voice`), so that a terminal that nobody reads never holds up a run. Data is
+//! what was asked for: where it cannot be written, that is an error.
 
+use super::voice;
+use crate::client::Error;
 use anstream::ColorChoice;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 
 /// How wide a table is where there is no terminal.
 const PIPE: usize = 100;
@@ -30,20 +35,34 @@ pub(super) fn set_colour(colour: Colour) {
     .write_global();
 }
 
-/// Prints data, with a line's end; a reader who has gone away is no error.
-pub(super) fn out(data: impl AsRef<[u8]>) {
+/// Prints data, with a line's end, after all that was said before; a reader who has gone away is no error.
+pub(super) fn out(data: impl AsRef<[u8]>) -> Result<(), Error> {
+    voice::settle();
     let data = data.as_ref();
     let mut stdout = anstream::stdout().lock();
     let end: &[u8] = if data.ends_with(b"\n") { b"" } else { b"\n" };
-    let _ = stdout.write_all(data).and_then(|()| stdout.write_all(end)).and_then(|()| stdout.flush());
+    let written = stdout.write_all(data).and_then(|()| stdout.write_all(end)).and_then(|()| stdout.flush());
+    written_out(written)
 }
 
-/// A text for standard error as it may be shown there: without colours where none are wanted.
-pub(super) fn for_stderr(text: &str) -> String {
-    match anstream::AutoStream::choice(&std::io::stderr()) {
-        ColorChoice::Never => anstream::adapter::strip_str(text).to_string(),
-        _ => text.to_owned(),
+/// What became of data on standard output: an error, unless it only has no reader any more.
+pub(super) fn written_out(written: io::Result<()>) -> Result<(), Error> {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe && !hung_up() => {
+            Err(Error::caused_by("cannot write to standard output", error))
+        }
+        _ => Ok(()),
     }
+}
+
+/// Is standard output a terminal that was closed?
+fn hung_up() -> bool {
+    rustix::termios::tcgetattr(io::stdout()).is_err_and(|error| error == rustix::io::Errno::IO)
+}
+
+/// Says a line on standard error; one who does not listen misses it.
+pub(super) fn say(text: impl AsRef<str>) {
+    voice::say(text.as_ref());
 }
 
 /// How wide a table may be: what `COLUMNS` says, else the terminal's width, else a width that fits nearly everywhere.
@@ -54,7 +73,7 @@ pub(super) fn width() -> usize {
 
 /// The width of the terminal that standard output is, if it is one.
 fn terminal() -> Option<usize> {
-    let stdout = std::io::stdout();
+    let stdout = io::stdout();
     let size = rustix::termios::tcgetwinsize(&stdout).ok().filter(|_| stdout.is_terminal())?;
     Some(usize::from(size.ws_col))
 }

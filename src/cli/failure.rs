@@ -1,6 +1,7 @@
 //! Why a command came to nothing, and the one place that prints it and chooses the exit code.
 
 use super::exit;
+use super::voice::say;
 use crate::client::Error;
 use crate::spec::Wrong;
 
@@ -31,15 +32,15 @@ impl From<Error> for Failure {
 pub(super) fn complain(failure: &Failure) -> u8 {
     let (code, text, hint) = match failure {
         Failure::Wrong(wrong) => {
-            eprintln!("{wrong}");
+            say(&wrong.to_string());
             return exit::USAGE;
         }
         Failure::Usage(text, hint) => (exit::USAGE, text.clone(), hint.as_ref()),
         Failure::Error(error) => (exit::FAILED, format!("{}: {}", error.what, error.why), error.hint.as_ref()),
     };
-    eprintln!("error: {text}");
+    say(&format!("error: {text}"));
     if let Some(hint) = hint {
-        eprintln!("hint: {hint}");
+        say(&format!("hint: {hint}"));
     }
     code
 }

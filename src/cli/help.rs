@@ -97,9 +97,14 @@ Examples:
   lifeboat runs --reports elsewhere --json";
 
 pub(super) const CLEANUP: &str = "\
+Platforms that were kept on purpose (`keep: true`) stay, unless the run is named
+or --kept is given. An undo that hangs is given up after --within, and named; the
+removal of a whole platform may take twice as long.
+
 Examples:
   lifeboat cleanup
   lifeboat cleanup database-drop/latest
+  lifeboat cleanup --kept --within 2m
 
 Exit codes:
   0 all is gone, 2 there is no such run or it still goes on, 5 Lifeboat failed,

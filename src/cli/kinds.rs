@@ -31,12 +31,12 @@ pub(super) fn main(args: &Args) -> CommandResult {
     }
     if args.json {
         let kinds = named(schema::kinds(), args.name.as_deref());
-        out(serde_json::to_string_pretty(&kinds).map_err(|e| Error::caused_by("cannot write the schema", e))?);
+        out(serde_json::to_string_pretty(&kinds).map_err(|e| Error::caused_by("cannot write the schema", e))?)?;
     } else if args.name.is_some() {
-        out(found.into_iter().map(full).collect::<Vec<_>>().join("\n\n"));
+        out(found.into_iter().map(full).collect::<Vec<_>>().join("\n\n"))?;
     } else {
         let row = |kind: &&Listed| [kind.seam, kind.name, kind.about].map(str::to_owned).to_vec();
-        out(table(&["seam", "name", "about"], found.iter().map(row).collect(), width()));
+        out(table(&["seam", "name", "about"], found.iter().map(row).collect(), width()))?;
     }
     Ok(exit::MET)
 }

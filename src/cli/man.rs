@@ -1,6 +1,6 @@
 //! `lifeboat man`: the manual pages, made from the same source as `--help`.
 
-use super::console::out;
+use super::console::{out, say};
 use super::{Cli, CommandResult, exit};
 use crate::client::Error;
 use clap::CommandFactory;
@@ -18,12 +18,12 @@ pub(super) fn main(args: &Args) -> CommandResult {
     let Some(folder) = &args.folder else {
         let mut page = vec![];
         clap_mangen::Man::new(cli).render(&mut page).map_err(|e| Error::caused_by("cannot make the page", e))?;
-        out(page);
+        out(page)?;
         return Ok(exit::MET);
     };
     let cannot = |e| Error::caused_by(format!("cannot write the pages into `{}`", folder.display()), e);
     std::fs::create_dir_all(folder).map_err(cannot)?;
     clap_mangen::generate_to(cli, folder).map_err(cannot)?;
-    eprintln!("the pages are in {}", folder.display());
+    say(format!("the pages are in {}", folder.display()));
     Ok(exit::MET)
 }

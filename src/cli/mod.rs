@@ -22,13 +22,15 @@ mod schema;
 mod series;
 mod settings;
 mod talk;
+mod voice;
 
 use crate::client::Error;
 use crate::environment::Survey;
 use crate::model::report::Report;
 use crate::report::Format;
+use crate::store;
 use clap::{Parser, Subcommand};
-use console::Colour;
+use console::{Colour, say};
 use failure::complain;
 use std::process::ExitCode;
 
@@ -117,7 +119,7 @@ pub(crate) type CommandResult = Result<u8, Failure>;
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return ExitCode::from(pointers::answer(&error)),
+        Err(error) => return ExitCode::from(end(pointers::answer(&error))),
     };
     console::set_colour(cli.color);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -129,22 +131,34 @@ pub fn main() -> ExitCode {
         }
         Err(error) => Err(Error::caused_by("cannot start", error).into()),
     };
-    ExitCode::from(answer.unwrap_or_else(|failure| complain(&failure)))
+    ExitCode::from(end(answer))
+}
+
+/// The exit code of an answer; what went wrong is said, and all that was said is written.
+fn end(answer: CommandResult) -> u8 {
+    let code = answer.unwrap_or_else(|failure| complain(&failure));
+    voice::settle();
+    code
 }
 
 async fn command(command: Command) -> CommandResult {
+    if matches!(command, Command::Run(_) | Command::Series(_) | Command::Plan(_) | Command::Cleanup(_)) {
+        let what = "cannot use a folder for a user without a home";
+        let hint = "set HOME, or LIFEBOAT_STATE and LIFEBOAT_CACHE";
+        store::check_homeless().map_err(|error| Error::caused_by(what, error).hint(hint))?;
+    }
     match command {
         Command::Run(args) => run::main(&args).await,
         Command::Series(args) => series::main(&args).await,
         Command::Plan(args) => plan::main(&args).await,
-        Command::Check(args) => Ok(check::main(&args)),
+        Command::Check(args) => check::main(&args),
         Command::New(args) => new::main(&args),
         Command::Kinds(args) => kinds::main(&args),
         Command::Schema(args) => schema::main(&args),
         Command::Report(args) => report::main(&args),
         Command::Runs(args) => runs::main(&args),
         Command::Cleanup(args) => cleanup::main(&args).await,
-        Command::Completions(args) => Ok(completions::main(&args)),
+        Command::Completions(args) => completions::main(&args),
         Command::Man(args) => man::main(&args),
     }
 }
@@ -152,14 +166,14 @@ async fn command(command: Command) -> CommandResult {
 /// Says what stands against a drill, if anything: then nothing was touched, and this is the exit code.
 fn objection(survey: &Survey) -> Option<u8> {
     for text in survey.refusals.iter().chain(&survey.problems) {
-        eprintln!("error: {text}");
+        say(format!("error: {text}"));
     }
     let code = match (survey.refusals.is_empty(), survey.problems.is_empty()) {
         (true, true) => return None,
         (false, _) => exit::REFUSED,
         (true, false) => exit::USAGE,
     };
-    eprintln!("nothing was touched");
+    say("nothing was touched");
     Some(code)
 }
 

@@ -1,6 +1,6 @@
 //! `lifeboat new`: writes a commented first drill or scenario, to be changed as needed.
 
-use super::console::out;
+use super::console::{out, say};
 use super::{CommandResult, Failure, exit};
 use crate::client::Error;
 use crate::{plan, spec};
@@ -58,8 +58,8 @@ pub(super) fn main(args: &Args) -> CommandResult {
     plan::check(&path, None)?; // a scenario that was there may need another environment
     let shown = path.display();
     match args.what {
-        FileKind::Drill => eprintln!("next: `lifeboat plan {shown}`, then `lifeboat run {shown}`"),
-        FileKind::Scenario => eprintln!("next: `lifeboat new drill {name}` writes a drill for it"),
+        FileKind::Drill => say(format!("next: `lifeboat plan {shown}`, then `lifeboat run {shown}`")),
+        FileKind::Scenario => say(format!("next: `lifeboat new drill {name}` writes a drill for it")),
     }
     Ok(exit::MET)
 }
@@ -77,6 +77,6 @@ fn write(what: FileKind, name: &str) -> Result<(), Failure> {
         made => made.map_err(cannot)?,
     };
     file.write_all(what.text(name).as_bytes()).map_err(cannot)?;
-    out(path.display().to_string());
+    out(path.display().to_string())?;
     Ok(())
 }

@@ -37,15 +37,15 @@ pub(super) struct Args {
 pub(super) async fn main(args: &Args) -> CommandResult {
     let mut plan = plan::load_in(&find_drill(&args.drill)?, args.environment.as_deref())?;
     if args.yaml {
-        out(plan.yaml());
+        out(plan.yaml())?;
         return Ok(exit::MET);
     }
     let survey = plan::survey(&mut plan).await;
     if args.json {
         let both = json!({ "digest": plan.digest(), "plan": plan, "survey": survey });
-        out(serde_json::to_string_pretty(&both).map_err(|e| Error::caused_by("cannot write the plan", e))?);
+        out(serde_json::to_string_pretty(&both).map_err(|e| Error::caused_by("cannot write the plan", e))?)?;
     } else {
-        out(describe(&plan, &survey, width()));
+        out(describe(&plan, &survey, width()))?;
     }
     Ok(match (survey.refusals.is_empty(), survey.problems.is_empty()) {
         (true, true) => exit::MET,

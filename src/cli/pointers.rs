@@ -1,6 +1,7 @@
 //! Wrong words that other tools use, and the right ones here.
 
-use super::exit;
+use super::console::{say, written_out};
+use super::{CommandResult, exit};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Commands of other tools, and what to type instead.
@@ -37,15 +38,15 @@ const OPTIONS: &[(&str, &str)] = &[
 ];
 
 /// Says what is wrong with a command line, and answers the exit code; help and version are shown here too.
-pub(super) fn answer(error: &clap::Error) -> u8 {
+pub(super) fn answer(error: &clap::Error) -> CommandResult {
     match pointer(error) {
         Some((text, hint)) => {
-            eprintln!("error: {text}\nhint: {hint}");
-            exit::USAGE
+            say(format!("error: {text}\nhint: {hint}"));
+            Ok(exit::USAGE)
         }
         None => {
-            let _ = error.print(); // a reader who has gone away is no error
-            u8::try_from(error.exit_code()).unwrap_or(exit::USAGE)
+            written_out(error.print())?;
+            Ok(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE))
         }
     }
 }

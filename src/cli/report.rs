@@ -39,9 +39,9 @@ pub(super) fn main(args: &Args) -> CommandResult {
     let interrupted = lines.iter().any(|line| line.fact == Fact::Interrupted);
     let judged = measure(&lines);
     match args.format {
-        OutputFormat::Json => out(rendered(&report::json::FORMAT, &judged)?),
-        OutputFormat::Markdown => out(rendered(&report::markdown::FORMAT, &judged)?),
-        OutputFormat::Table => out(report::table::render(&judged, width())),
+        OutputFormat::Json => out(rendered(&report::json::FORMAT, &judged)?)?,
+        OutputFormat::Markdown => out(rendered(&report::markdown::FORMAT, &judged)?)?,
+        OutputFormat::Table => out(report::table::render(&judged, width()))?,
     }
-    Ok(code(&Outcome { report: judged, folder, interrupted }))
+    Ok(code(&Outcome { report: judged, folder, interrupted, failed: None }))
 }

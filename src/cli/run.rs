@@ -1,6 +1,7 @@
 //! `lifeboat run`: plan, ask the environment, carry out, show what it means.
 
-use super::console::{out, width};
+use super::console::{out, say, width};
+use super::failure::complain;
 use super::find::{Reports, find_drill};
 use super::progress::Progress;
 use super::talk::Talk;
@@ -8,7 +9,7 @@ use super::{CommandResult, Failure, exit, objection, rendered};
 use crate::model::Verdict;
 use crate::plan::{self, Plan};
 use crate::report;
-use crate::run::Outcome;
+use crate::run::{Interrupt, Outcome};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ pub(super) struct Args {
 
 /// How an attempt to carry out a drill ended.
 pub(super) enum Ending {
-    /// It was not begun: the exit code that says why.
+    /// It was not begun, or came to nothing: the exit code that says why.
     Refused(u8),
     /// It was carried out.
     Done(Box<Outcome>),
@@ -51,23 +52,38 @@ pub(super) struct RunOptions<'a> {
 
 /// Asks the environment, carries a plan out; what was left behind is said.
 pub(super) async fn carry_out(mut plan: Plan, options: RunOptions<'_>) -> Result<Ending, Failure> {
-    if let Some(code) = objection(&plan::survey(&mut plan).await) {
+    let interrupt = Interrupt::listen()?; // the signals of an earlier run of a series are ours still
+    let survey = tokio::select! {
+        survey = plan::survey(&mut plan) => survey,
+        () = interrupt.requested() => {
+            say("interrupted: nothing was touched");
+            return Ok(Ending::Refused(exit::INTERRUPTED));
+        }
+    };
+    if let Some(code) = objection(&survey) {
         return Ok(Ending::Refused(code));
     }
     let progress = Arc::new(Progress::new(&plan, options.talk, options.number));
     let outcome = crate::run::run(plan, options.reports, progress.clone()).await;
     progress.finish();
-    let outcome = outcome?;
+    let mut outcome = outcome?;
     if !options.talk.quiet {
-        eprintln!("kept in {}", outcome.folder.display());
+        say(format!("kept in {}", outcome.folder.display()));
     }
     if !outcome.report.left.is_empty() {
         for thing in &outcome.report.left {
-            eprintln!("left behind: {thing}");
+            say(format!("left behind: {thing}"));
         }
-        eprintln!("hint: lifeboat cleanup {}", outcome.folder.display());
+        say(format!("hint: lifeboat cleanup {}", outcome.folder.display()));
     }
-    Ok(Ending::Done(Box::new(outcome)))
+    match outcome.failed.take() {
+        None => Ok(Ending::Done(Box::new(outcome))),
+        Some(error) if outcome.report.left.is_empty() => Err(error.into()),
+        Some(error) => {
+            complain(&error.into());
+            Ok(Ending::Refused(exit::LEFT))
+        }
+    }
 }
 
 pub(super) async fn main(args: &Args) -> CommandResult {
@@ -77,12 +93,19 @@ pub(super) async fn main(args: &Args) -> CommandResult {
         Ending::Refused(code) => return Ok(code),
         Ending::Done(outcome) => outcome,
     };
-    if args.json {
-        out(rendered(&report::json::FORMAT, &outcome.report)?);
+    let code = code(&outcome);
+    let shown = if args.json {
+        out(rendered(&report::json::FORMAT, &outcome.report)?)
     } else {
-        out(report::table::render(&outcome.report, width()));
+        out(report::table::render(&outcome.report, width()))
+    };
+    match shown {
+        Err(error) if code == exit::LEFT => {
+            complain(&error.into()); // what was left matters more
+            Ok(code)
+        }
+        shown => Ok(shown.map(|()| code)?),
     }
-    Ok(code(&outcome))
 }
 
 /// Something left behind matters more than any verdict, and an interrupted run has none.

@@ -1,6 +1,6 @@
 //! `lifeboat runs`: the runs that are kept, and what became of them.
 
-use super::console::{out, width};
+use super::console::{out, say, width};
 use super::find::{Reports, drill_of, run_name};
 use super::{CommandResult, exit};
 use crate::client::Error;
@@ -52,15 +52,15 @@ pub(super) fn main(args: &Args) -> CommandResult {
     }
     if args.json {
         let all: Vec<_> = runs.iter().map(Kept::json).collect();
-        out(serde_json::to_string_pretty(&all).map_err(|e| Error::caused_by("cannot write the runs", e))?);
+        out(serde_json::to_string_pretty(&all).map_err(|e| Error::caused_by("cannot write the runs", e))?)?;
         return Ok(exit::MET);
     }
     if runs.is_empty() {
         let such = if args.drill.is_some() || args.verdict.is_some() { " such" } else { "" };
-        eprintln!("no{such} runs under `{}`", reports.display());
+        say(format!("no{such} runs under `{}`", reports.display()));
         return Ok(exit::MET);
     }
-    out(table(&["run", "verdict", "RTA", "RPA", "began (UTC)"], runs.iter().map(Kept::row).collect(), width()));
+    out(table(&["run", "verdict", "RTA", "RPA", "began (UTC)"], runs.iter().map(Kept::row).collect(), width()))?;
     Ok(exit::MET)
 }
 

@@ -29,6 +29,6 @@ pub(super) fn main(args: &Args) -> CommandResult {
         Some(Of::Kinds) => schema::kinds(),
         None => json!({ "drill": schema::drill(), "scenario": schema::scenario(), "report": schema::report() }),
     };
-    out(serde_json::to_string_pretty(&value).map_err(|e| Error::caused_by("cannot write the schema", e))?);
+    out(serde_json::to_string_pretty(&value).map_err(|e| Error::caused_by("cannot write the schema", e))?)?;
     Ok(exit::MET)
 }

@@ -3,7 +3,7 @@
 //! The table is rewritten after every run, so that an interrupted series leaves what it has. Rows of other drills and
 //! other environments stay in it: so one table grows from several series.
 
-use super::console::{out, width};
+use super::console::{out, say, width};
 use super::find::{Reports, find_drill};
 use super::run::{Ending, RunOptions, carry_out};
 use super::talk::Talk;
@@ -66,7 +66,7 @@ pub(super) async fn main(args: &Args) -> CommandResult {
         for time in 1..=args.times {
             number += 1;
             if !args.talk.quiet {
-                eprintln!("run {number} of {all}: {} {time}/{}", plan.terms.drill, args.times);
+                say(format!("run {number} of {all}: {} {time}/{}", plan.terms.drill, args.times));
             }
             let of_all = format!("{number}/{all}");
             let options = RunOptions { reports, talk: args.talk, number: &of_all };
@@ -84,7 +84,7 @@ pub(super) async fn main(args: &Args) -> CommandResult {
         }
         rows.extend(row(&done).map(|row| shown(&row, &done)));
     }
-    out(table(&["drill", "environment", "runs", "RTA", "RPA", "verdict", "expected"], rows, width()));
+    out(table(&["drill", "environment", "runs", "RTA", "RPA", "verdict", "expected"], rows, width()))?;
     Ok(code)
 }
 

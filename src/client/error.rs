@@ -1,7 +1,9 @@
 //! The one error of the harness: what was tried, why it did not work, and what to do about it.
 //!
-//! Apart because every room returns it. Whoever acts on an error asks for its kind; its texts are for people only.
+//! Apart because every room returns it. Whoever acts on an error asks for its kind; its texts are for people only, so
+//! what others say comes into them without secrets and control characters.
 
+use crate::outside::clean;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
@@ -52,14 +54,14 @@ pub struct Error {
 impl Error {
     /// `what` did not work because of `why`.
     pub fn new(what: impl Into<String>, why: impl fmt::Display) -> Self {
-        let (what, why) = (what.into(), why.to_string());
+        let (what, why) = (clean(&what.into()), clean(&why.to_string()));
         Self { what, why, hint: None, kind: ErrorKind::Other, source: None }
     }
 
     /// `what` did not work because of another error, which is kept; its kind is found in the chain of causes.
     pub fn caused_by(what: impl Into<String>, source: impl StdError + Send + Sync + 'static) -> Self {
-        let (why, kind) = (chain(&source), kind_of(&source));
-        Self { what: what.into(), why, hint: None, kind, source: Some(Arc::new(source)) }
+        let (why, kind) = (clean(&chain(&source)), kind_of(&source));
+        Self { what: clean(&what.into()), why, hint: None, kind, source: Some(Arc::new(source)) }
     }
 
     /// The same, of another kind.

@@ -3,6 +3,7 @@
 pub mod containers;
 mod error;
 pub mod kubernetes;
+pub mod log;
 pub mod mlflow;
 pub mod ports;
 pub mod postgres;

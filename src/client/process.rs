@@ -4,11 +4,24 @@
 //! ended and waits for its parent to notice, so it counts as gone everywhere here.
 
 use super::until;
+use crate::outside;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 use std::time::Duration;
 use sysinfo::{Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
+
+/// The variable that carries a run's name in the environment of every process that the run starts.
+pub const RUN: &str = "LIFEBOAT_RUN";
+/// The variable that says beside it what the process is: a component's name, [`COMMAND`] or [`TOOL`].
+pub const COMPONENT: &str = "LIFEBOAT_COMPONENT";
+/// What a user's own command is, and all that it starts.
+pub const COMMAND: &str = "command";
+/// What a tool of a server is, such as `pg_dump`.
+pub const TOOL: &str = "tool";
+/// How long a process may take to end in good order before it is killed.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// How often something that will happen soon is looked at.
 pub const POLL: Duration = Duration::from_millis(50);
@@ -83,6 +96,17 @@ pub fn marked(name: &str, value: &str, other: &str) -> Vec<(ProcessIdentity, Opt
     found.map(|p| (ProcessIdentity { pid: p.pid().as_u32(), start: p.start_time() }, read(p))).collect()
 }
 
+/// Did the program begin with SIGHUP ignored, as under `nohup`? To be asked before anybody listens for it. Where the
+/// system does not say, it was not.
+pub fn ignores_hangup() -> bool {
+    static IGNORED: LazyLock<bool> = LazyLock::new(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+    });
+    *IGNORED
+}
+
 /// Sends a signal to the group that a child of ours leads.
 pub fn signal_group(leader: u32, signal: Signal) {
     if let Some(pid) = checked(leader) {
@@ -95,6 +119,37 @@ pub async fn wait_gone(all: &BTreeSet<ProcessIdentity>, within: Duration) -> BTr
     let living = || all.iter().copied().filter(|identity| identity.lives()).collect::<BTreeSet<_>>();
     let ended = async || Some(living()).filter(|left| !left.is_empty()).map_or(Ok(()), Err);
     until(within, POLL / 5, ended).await.map_or_else(|late| late.reason.unwrap_or_else(living), |()| BTreeSet::new())
+}
+
+/// The commands and tools of a run that live, with what each of them carries out; this process aside.
+pub fn commands_of(run: &str) -> BTreeMap<ProcessIdentity, String> {
+    let own = std::process::id();
+    let of_run = marked(RUN, run, COMPONENT).into_iter();
+    let found =
+        of_run.filter(|(identity, what)| identity.pid != own && matches!(what.as_deref(), Some(COMMAND | TOOL)));
+    found.map(|(identity, _)| (identity, described(identity))).collect()
+}
+
+/// A process in words: its id, and the beginning of its command line.
+fn described(identity: ProcessIdentity) -> String {
+    let pid = sysinfo::Pid::from_u32(identity.pid);
+    let mut system = System::new();
+    let what = ProcessRefreshKind::nothing().without_tasks().with_cmd(UpdateKind::Always);
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, what);
+    let words = system.process(pid).map(|p| p.cmd().join(" ".as_ref()).to_string_lossy().into_owned());
+    let words: String = outside::clean(&words.unwrap_or_default()).chars().take(60).collect();
+    format!("process {} (`{}`)", identity.pid, words.trim().replace(['\n', '`'], " "))
+}
+
+/// Ends these processes with all that descends from them: in good order, and what takes too long by force; answers what
+/// still lives.
+pub async fn end(roots: &[ProcessIdentity]) -> BTreeSet<ProcessIdentity> {
+    let all = tree(&roots.iter().map(|root| root.pid).collect::<Vec<_>>());
+    for signal in [Signal::TERM, Signal::CONT] {
+        all.iter().for_each(|identity| identity.signal(signal)); // a frozen one hears nothing else
+    }
+    let left = wait_gone(&all, GRACE).await;
+    if left.is_empty() { left } else { kill(&left.into_iter().collect::<Vec<_>>()).await }
 }
 
 /// Freezes the trees of the roots; parents first, so that no child starts unseen.

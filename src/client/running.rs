@@ -3,7 +3,7 @@
 //! Apart from processes because whoever reads a dump does not care on which side of a wall it is made.
 
 use super::Error;
-use super::shell::last;
+use super::log::last;
 use futures::future::BoxFuture;
 use std::fmt;
 use std::pin::Pin;

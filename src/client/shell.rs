@@ -1,57 +1,79 @@
 //! Runs a user's own shell command, with what it needs to know in its environment and its output in a log.
 //!
-//! Apart because engines and runbook steps both take commands. Output goes straight into the file and not through
-//! a pipe: a server that the command leaves running would hold the pipe open for ever.
+//! Apart because engines and runbook steps both take commands. Output comes through a pipe, so that the log can be bounded
+//! and masked. A server that the command leaves running may hold the pipe open for ever: nobody waits for that.
 
+use super::log::CommandLog;
 use super::{Error, process};
 use rustix::process::Signal;
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, PipeReader, Read};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Stdio;
-use tokio::process::Command;
+use tokio::net::unix::pipe::Receiver;
+use tokio::process::{Child, Command};
 
 /// A variable of the command's environment.
 pub type Variable = (String, OsString);
 
-/// Runs `sh -c COMMAND` to its end, appending its output to `log`. Dropped before that, it dies with its children;
-/// after a regular end, what it left running goes on.
+/// Runs `sh -c COMMAND` to its end, appending its output to `log`. Dropped before that, it dies with its group. What left
+/// the group, or runs on after a regular end, is found by the variables that a run sets for all its commands.
 pub async fn run(command: &str, variables: &[Variable], log: &Path) -> Result<(), Error> {
     let what = || format!("command `{}`", command.lines().next().unwrap_or_default());
-    let open = |e| Error::caused_by(format!("cannot write `{}`", log.display()), e);
-    if let Some(folder) = log.parent() {
-        std::fs::create_dir_all(folder).map_err(open)?;
+    let failed = |e| Error::caused_by(what(), e);
+    let mut log =
+        CommandLog::open(log).map_err(|e| Error::caused_by(format!("cannot write `{}`", log.display()), e))?;
+    let (reader, writer) = io::pipe().map_err(failed)?;
+    let mut child = spawn(command, variables, writer).map_err(failed)?;
+    let mut group = Group(child.id());
+    let rest = reader.try_clone().map_err(failed)?;
+    let output = Receiver::from_owned_fd(OwnedFd::from(reader)).map_err(failed)?;
+    let status = tokio::select! {
+        status = child.wait() => status,
+        () = copy(&output, &mut log) => child.wait().await,
+    };
+    let status = status.map_err(failed)?;
+    group.0 = None;
+    let held = copy_rest(rest, &mut log);
+    log.settle();
+    let said = log.last().map(|line| format!(": {line}")).unwrap_or_default();
+    if held {
+        tokio::spawn(async move { copy(&output, &mut log).await }); // or the next line would end who runs on
     }
-    let out = OpenOptions::new().create(true).append(true).open(log).map_err(open)?;
-    let from = out.metadata().map_err(open)?.len();
-    let err = out.try_clone().map_err(open)?;
+    if status.success() { Ok(()) } else { Err(Error::new(what(), format!("{status}{said}"))) }
+}
+
+fn spawn(command: &str, variables: &[Variable], output: io::PipeWriter) -> io::Result<Child> {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(command).envs(variables.iter().map(|(name, value)| (name, value)));
-    shell.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0).kill_on_drop(true);
-    let mut child = shell.spawn().map_err(|e| Error::caused_by(what(), e))?;
-    let mut group = Group(child.id());
-    let status = child.wait().await.map_err(|e| Error::caused_by(what(), e))?;
-    group.0 = None;
-    if status.success() {
-        return Ok(());
+    shell.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0).kill_on_drop(true);
+    shell.spawn()
+}
+
+/// Copies until nobody can say any more.
+async fn copy(output: &Receiver, log: &mut CommandLog) {
+    let mut part = vec![0; 64 * 1024];
+    while output.readable().await.is_ok() {
+        match output.try_read(&mut part) {
+            Ok(0) => return,
+            Ok(n) => log.take(&part[..n]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
     }
-    let said = last_line(log, from).map(|line| format!(": {line}")).unwrap_or_default();
-    Err(Error::new(what(), format!("{status}{said}")))
 }
 
-/// The last line that says something.
-pub fn last(text: &str) -> Option<&str> {
-    text.lines().map(str::trim).rfind(|line| !line.is_empty())
-}
-
-fn last_line(log: &Path, from: u64) -> Option<String> {
-    let mut file = File::open(log).ok()?;
-    let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(from.max(length.saturating_sub(4096)))).ok()?;
-    let mut text = vec![];
-    file.read_to_end(&mut text).ok()?;
-    last(&String::from_utf8_lossy(&text)).map(str::to_owned)
+/// Copies what lies in the pipe, which does not block; true if somebody still holds it.
+fn copy_rest(mut output: PipeReader, log: &mut CommandLog) -> bool {
+    let mut part = vec![0; 64 * 1024];
+    loop {
+        match output.read(&mut part) {
+            Ok(0) => return false,
+            Ok(n) => log.take(&part[..n]),
+            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
 }
 
 /// Ends the command's whole process group, unless it ended by itself.

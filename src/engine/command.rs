@@ -5,10 +5,10 @@
 
 use super::Engine;
 use super::builtin::UnfinishedPoint;
-use crate::client::Error;
 use crate::client::shell::{self, Variable};
+use crate::client::{Error, process};
 use crate::clock::{self, Clock};
-use crate::environment::{Endpoints, Platform, Power};
+use crate::environment::{Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, RecoveryPoint};
 use crate::node::read;
@@ -37,9 +37,12 @@ struct CommandEngine {
     restore: String,
 }
 
-/// Where clients connect, as variables for a user's command.
-pub fn variables(endpoints: &Endpoints) -> Vec<Variable> {
-    let mut variables: Vec<Variable> = vec![];
+/// Where clients connect and which run it is, as variables for a user's command. By the run's name `cleanup` finds what
+/// the command started.
+pub fn variables(platform: &dyn Platform) -> Vec<Variable> {
+    let endpoints = platform.endpoints();
+    let mut variables: Vec<Variable> = vec![(process::COMPONENT.to_owned(), process::COMMAND.into())];
+    variables.extend(platform.run().map(|run| (process::RUN.to_owned(), run.into())));
     let texts = [
         ("LIFEBOAT_MLFLOW", &endpoints.mlflow),
         ("LIFEBOAT_POSTGRES", &endpoints.postgres),
@@ -67,7 +70,7 @@ impl Engine for CommandEngine {
         let path = repository.join(id);
         let folder = UnfinishedPoint::create(path.clone())
             .map_err(|e| Error::caused_by(format!("cannot make the folder `{}`", path.display()), e))?;
-        let mut variables = variables(platform.endpoints());
+        let mut variables = variables(platform);
         variables.push(("LIFEBOAT_POINT".to_owned(), path.clone().into()));
         shell::run(&self.backup, &variables, &repository.join("backup.log")).await?;
         let (snapshot, taken_at) = (clock.now(), clock::wall());
@@ -76,7 +79,7 @@ impl Engine for CommandEngine {
     }
 
     async fn restore(&self, platform: &dyn Platform, repository: &Path, point: &RecoveryPoint) -> Finding {
-        let mut variables = variables(platform.endpoints());
+        let mut variables = variables(platform);
         variables.push(("LIFEBOAT_POINT".to_owned(), repository.join(&point.id).into()));
         match shell::run(&self.restore, &variables, &repository.join("restore.log")).await {
             Ok(()) => Finding::met(),
@@ -100,6 +103,7 @@ fn size(folder: &Path) -> Option<u64> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::environment::Endpoints;
 
     struct Nowhere(Endpoints);
 

@@ -140,7 +140,10 @@ impl JobSequence {
         for SequencedJob { job, delay } in &self.0 {
             tokio::time::sleep(delay.0).await;
             let began = clock.now();
-            let finding = job::run(cluster.namespace(), &cluster.logs(), job, &[("LIFEBOAT_POINT", point)]).await;
+            let name = job.new_name();
+            cluster.creating_job(&name).await.map_err(|error| Finding::unknown(error.to_string()))?;
+            let variables = [("LIFEBOAT_POINT", point)];
+            let finding = job::run(cluster.namespace(), &cluster.logs(), job, &name, &variables).await;
             if finding.verdict != Verdict::Met {
                 return Err(finding);
             }

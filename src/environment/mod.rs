@@ -110,6 +110,10 @@ impl Endpoints {
 pub trait Platform: Send + Sync {
     /// Where clients connect.
     fn endpoints(&self) -> &Endpoints;
+    /// The run that it was made for, whose name every process that is started for it carries.
+    fn run(&self) -> Option<&str> {
+        None
+    }
     /// Refuses, if this is no longer the platform that the drill was planned for; asked right before each destructive
     /// act. A platform made for the drill is always the right one.
     async fn guard(&self) -> Result<(), Error> {

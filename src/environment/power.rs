@@ -177,6 +177,7 @@ pub trait Objects: Send + Sync {
 }
 
 /// A cluster's API, as seen from the platform's namespace.
+#[async_trait]
 pub trait Cluster: Send + Sync {
     /// The platform's namespace, with the client that reaches it.
     fn namespace(&self) -> &NamespaceClient;
@@ -185,6 +186,11 @@ pub trait Cluster: Send + Sync {
     fn manifests(&self) -> &[DynamicObject];
     /// The run's folder of logs.
     fn logs(&self) -> PathBuf;
+    /// A job of this name will be created in the namespace; on disk when this returns, so that `cleanup` removes it
+    /// where the namespace stays.
+    async fn creating_job(&self, _name: &str) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// Power over the machines of a cluster, by whoever owns them. Every call is idempotent.

@@ -70,6 +70,7 @@ impl Environment for Simulated {
             settings: self.clone(),
             states: Arc::new(Mutex::new(states.collect())),
             endpoints: Endpoints::default(),
+            run: run.run.clone(),
         }))
     }
 
@@ -95,6 +96,7 @@ struct SimulatedPlatform {
     settings: Simulated,
     states: Arc<Mutex<BTreeMap<String, SimulatedState>>>,
     endpoints: Endpoints,
+    run: String,
 }
 
 impl SimulatedPlatform {
@@ -115,6 +117,9 @@ impl SimulatedPlatform {
 impl Platform for SimulatedPlatform {
     fn endpoints(&self) -> &Endpoints {
         &self.endpoints
+    }
+    fn run(&self) -> Option<&str> {
+        Some(&self.run)
     }
     fn components(&self) -> Result<&dyn Components, Error> {
         Ok(self)

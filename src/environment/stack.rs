@@ -6,6 +6,7 @@
 use crate::client::mlflow::Mlflow;
 use crate::client::s3::REGION;
 use crate::client::{Error, chain, postgres, s3};
+use crate::outside;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use rand::Rng;
@@ -50,7 +51,15 @@ impl Secrets {
     /// New ones.
     pub fn random() -> Self {
         let key = || AccessKey { access: secret(20), secret: secret(40) };
-        Self { database: secret(32), root: key(), user: key() }
+        Self { database: secret(32), root: key(), user: key() }.remembered()
+    }
+
+    /// The same, never to be said.
+    pub fn remembered(self) -> Self {
+        for secret in [&self.database, &self.root.secret, &self.user.secret] {
+            outside::remember(secret);
+        }
+        self
     }
 
     /// The S3 server's list of users, VersityGW's `users.json`.

@@ -5,7 +5,7 @@
 
 use super::Sql;
 use super::stack::DATABASE;
-use crate::client::{Error, Running, postgres};
+use crate::client::{Error, Running, postgres, process};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,6 +21,8 @@ pub struct Tools {
     pub port: u16,
     /// The file with the superuser's password.
     pub passfile: PathBuf,
+    /// The run that the tools work for.
+    pub run: String,
 }
 
 impl Tools {
@@ -30,6 +32,7 @@ impl Tools {
         scrub(&mut command);
         command.env("PGHOST", &self.host).env("PGPORT", self.port.to_string()).env("PGPASSFILE", &self.passfile);
         command.env("PGUSER", DATABASE).env("PGDATABASE", DATABASE).env("PGCONNECT_TIMEOUT", "10").args(args);
+        command.env(process::RUN, &self.run).env(process::COMPONENT, process::TOOL);
         command
     }
 

@@ -208,7 +208,8 @@ impl<'a> History<'a> {
             Fact::Note(text) => self.notes.push((line.at, text)),
             Fact::Left(what) => self.left.push(what),
             Fact::Removed => self.left.clear(), // a later cleanup removed it all
-            Fact::Interrupted => self.interrupted = true,
+            // During an ordinary tear-down there is nothing more to judge.
+            Fact::Interrupted => self.interrupted |= self.phases.iter().all(|(phase, _)| *phase != Phase::Teardown),
             Fact::Ended => self.ended = true,
             Fact::Lifted { fault, error: None } => drop(self.unlifted.remove(fault)),
             Fact::Lifted { fault, error: Some(error) } => drop(self.unlifted.insert(*fault, error)),

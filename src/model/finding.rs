@@ -2,6 +2,7 @@
 
 use super::Verdict;
 use crate::clock::Moment;
+use crate::outside::{clean, plain};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,16 +28,16 @@ impl Finding {
     }
     /// It is not as it should be, because `reason`.
     pub fn missed(reason: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Missed, reason: Some(reason.into()), figures: vec![] }
+        Self { verdict: Verdict::Missed, reason: Some(clean(&reason.into())), figures: vec![] }
     }
     /// It could not be found out, because `reason`.
     pub fn unknown(reason: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Unknown, reason: Some(reason.into()), figures: vec![] }
+        Self { verdict: Verdict::Unknown, reason: Some(clean(&reason.into())), figures: vec![] }
     }
     /// With one more figure.
     #[must_use]
     pub fn figure(mut self, name: impl Into<String>, value: impl std::fmt::Display) -> Self {
-        self.figures.push((name.into(), value.to_string()));
+        self.figures.push((plain(&name.into()), plain(&value.to_string())));
         self
     }
 }

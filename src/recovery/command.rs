@@ -46,7 +46,7 @@ impl Step for CommandStep {
     async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
         let log = context.folder.join("logs/command.log");
         let (command, outputs) = self.run.shell(context.outputs);
-        let variables = [variables(context.platform.endpoints()), outputs].concat();
+        let variables = [variables(context.platform), outputs].concat();
         match shell::run(&command, &variables, &log).await {
             Ok(()) => Finding::met(),
             Err(error) => Finding::missed(error.to_string()),
@@ -101,7 +101,7 @@ mod tests {
         };
         assert_eq!(CommandStep { run }.carry_out(&context).await.verdict, Verdict::Met);
         let said = std::fs::read_to_string(folder.path().join("logs/command.log")).unwrap();
-        assert_eq!(said, format!("is {value}||"));
+        assert_eq!(said, format!("is {value}||\n"));
     }
 
     #[test]

@@ -69,7 +69,13 @@ impl Step for JobStep {
         let env: Vec<_> = self.env.iter().map(|(name, text)| (name.as_str(), text.plain(context.outputs))).collect();
         let env: Vec<_> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
         match context.platform.cluster() {
-            Ok(cluster) => job::run(cluster.namespace(), &cluster.logs(), &self.request, &env).await,
+            Ok(cluster) => {
+                let name = self.request.new_name();
+                if let Err(error) = cluster.creating_job(&name).await {
+                    return Finding::unknown(error.to_string());
+                }
+                job::run(cluster.namespace(), &cluster.logs(), &self.request, &name, &env).await
+            }
             Err(error) => Finding::unknown(error.to_string()),
         }
     }

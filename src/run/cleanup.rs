@@ -1,28 +1,32 @@
 //! `cleanup`: removes what a run left behind whose process died, with nothing but the run's folder.
 //!
-//! Apart from the tear-down because it has no live run: it reads the plan and the receipts from disk.
+//! Apart from the tear-down because it has no live run: it reads the plan and the receipts from disk. Each undo has its
+//! time; when that is over the next one follows, and what was not undone is named.
 
-use super::{Observer, PLAN};
-use crate::client::Error;
+use super::{Observer, PLAN, leftovers};
+use crate::client::{Error, process};
 use crate::clock::{self, Moment};
 use crate::environment::{ENVIRONMENTS, Platform, RunContext};
 use crate::fault::{FAULTS, Nature};
 use crate::kind::pick;
-use crate::model::{Fact, Line, Receipt};
+use crate::model::{Fact, Line, Receipt, Span};
 use crate::node::{self, Node};
 use crate::store::{self, Timeline, VERSION};
 use rustix::fs::{FlockOperation, flock};
-use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 
 const LOCK: &str = "lock";
 
 /// Locks the folder of a run. The kernel releases the lock when the process ends, in whatever way.
 pub fn lock(folder: &Path) -> io::Result<File> {
-    let file = File::create(folder.join(LOCK))?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(folder.join(LOCK))?;
     flock(&file, FlockOperation::NonBlockingLockExclusive)?;
     Ok(file)
 }
@@ -32,11 +36,12 @@ pub fn alive(folder: &Path) -> bool {
     File::open(folder.join(LOCK)).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
 }
 
-/// Removes what a dead run left behind; returns what could not be removed.
+/// Removes what a dead run left behind; returns what could not be removed. `within` is the time of each undo; the removal
+/// of the whole platform, which is many things, has twice that.
 ///
 /// # Errors
 /// When the run is still alive, or the folder is not that of a run.
-pub async fn cleanup(folder: &Path, observer: Arc<dyn Observer>) -> Result<Vec<String>, Error> {
+pub async fn cleanup(folder: &Path, observer: Arc<dyn Observer>, within: Duration) -> Result<Vec<String>, Error> {
     let cannot = |e: io::Error| Error::caused_by(format!("cannot clean up after `{}`", folder.display()), e);
     if alive(folder) {
         return Err(
@@ -46,8 +51,8 @@ pub async fn cleanup(folder: &Path, observer: Arc<dyn Observer>) -> Result<Vec<S
     let _lock = lock(folder).map_err(cannot)?;
     let lines = store::read_timeline(folder).map_err(cannot)?;
     let Some(Line { fact: Fact::Began { run, .. }, at, .. }) = lines.first() else { return Ok(vec![]) };
-    let (run_context, at) =
-        (RunContext { run: run.clone(), folder: folder.to_owned() }, lines.last().map_or(*at, |line| line.at));
+    let (run, at) = (run.clone(), lines.last().map_or(*at, |line| line.at));
+    let run_context = RunContext { run: run.clone(), folder: folder.to_owned() };
     let mut problems = vec![];
     let plan = fs::read_to_string(folder.join(PLAN)).map_err(cannot)?;
     let plan = node::parse(&plan).map_err(|e| Error::caused_by(format!("cannot read the plan of `{run}`"), e))?;
@@ -57,16 +62,20 @@ pub async fn cleanup(folder: &Path, observer: Arc<dyn Observer>) -> Result<Vec<S
     observer.progress(&format!("removing what `{run}` left behind"));
     let intended = intended(&lines);
     let receipts: Vec<_> = lines
-        .into_iter()
-        .filter_map(|line| if let Fact::Creating(receipt) = line.fact { Some(receipt) } else { None })
+        .iter()
+        .filter_map(|line| if let Fact::Creating(receipt) = &line.fact { Some(receipt.clone()) } else { None })
         .collect();
-    let mut left = vec![];
-    match environment.open(&run_context, &receipts).await {
-        Ok(Some(platform)) => left.extend(lift(platform.as_ref(), &plan, &intended).await),
-        Ok(None) => {}
-        Err(error) => left.push(error.to_string()),
+    let mut left = end_commands(&run, observer.as_ref()).await;
+    match timeout(within, environment.open(&run_context, &receipts)).await {
+        Ok(Ok(Some(platform))) => left.extend(lift(platform.as_ref(), &plan, &intended, within).await),
+        Ok(Ok(None)) => {}
+        Ok(Err(error)) => left.push(error.to_string()),
+        Err(_) => left.push(format!("the platform of `{run}` was not found within {}", Span(within))),
     }
-    left.extend(environment.remove(&run_context, &receipts).await);
+    match timeout(within * 2, environment.remove(&run_context, &receipts)).await {
+        Ok(things) => left.extend(things),
+        Err(_) => left.extend(unsure(&run, &lines, &format!("not known to be gone within {}", Span(within * 2)))),
+    }
     match fs::remove_dir_all(folder.join("points")) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => left.push(format!("its backups: {error}")),
         _ => {}
@@ -93,15 +102,30 @@ fn intended(lines: &[Line]) -> BTreeMap<usize, Receipt> {
     intended
 }
 
+/// Ends what commands and tools of the run still do; answers what lives on.
+async fn end_commands(run: &str, observer: &dyn Observer) -> Vec<String> {
+    let found = process::commands_of(run);
+    found.values().for_each(|what| observer.progress(&format!("ending {what}, which a command of the run started")));
+    leftovers::end(&found).await.into_values().collect()
+}
+
 /// Lifts the conditions among these faults, the last one first; returns what could not be lifted.
-async fn lift(platform: &dyn Platform, plan: &Node, intended: &BTreeMap<usize, Receipt>) -> Vec<String> {
+async fn lift(
+    platform: &dyn Platform,
+    plan: &Node,
+    intended: &BTreeMap<usize, Receipt>,
+    within: Duration,
+) -> Vec<String> {
     let mut left = vec![];
     for (index, receipt) in intended.iter().rev() {
         let written = plan.get("faults").map(Node::items).and_then(|faults| faults.get(*index)?.get("fault"));
         let fault = written.and_then(|node| pick("fault", FAULTS, node, &mut vec![]));
         let lifted = match fault {
             Some(fault) if fault.nature() != Nature::Condition => Ok(()),
-            Some(fault) => fault.lift(platform, receipt).await,
+            Some(fault) => timeout(within, fault.lift(platform, receipt)).await.unwrap_or_else(|_| {
+                let what = format!("the fault `{}` of {}", fault.name, named(receipt).join(", "));
+                Err(Error::new(what, format!("not undone within {}", Span(within))))
+            }),
             None => Err(Error::new(format!("fault {index}"), "the plan does not say what it is")),
         };
         left.extend(lifted.err().map(|error| error.to_string()));
@@ -109,9 +133,116 @@ async fn lift(platform: &dyn Platform, plan: &Node, intended: &BTreeMap<usize, R
     left
 }
 
+/// What may be there still of what a run created, each thing by its name and with the reason why that is not known.
+pub fn unsure(run: &str, lines: &[Line], why: &str) -> Vec<String> {
+    let receipts = lines.iter().filter_map(|line| if let Fact::Creating(it) = &line.fact { Some(it) } else { None });
+    let things: BTreeSet<String> = receipts.flat_map(named).collect();
+    if things.is_empty() {
+        return vec![format!("what `{run}` created: {why}")];
+    }
+    things.into_iter().map(|thing| format!("{thing}: {why}")).collect()
+}
+
+/// What a receipt names: its texts, but for where they are.
+fn named(receipt: &Receipt) -> Vec<String> {
+    let texts = receipt.0.as_object().into_iter().flatten();
+    let texts = texts.filter(|(key, _)| !["engine", "cluster", "spawning"].contains(&key.as_str()));
+    texts.filter_map(|(key, value)| Some(format!("{key} `{}`", value.as_str()?))).collect()
+}
+
 fn append(folder: &Path, at: Moment, facts: Vec<Fact>) -> io::Result<()> {
     let mut timeline = Timeline::reopen(folder)?;
     let line = |fact| Line { schema: VERSION, number: 0, at, wall: clock::wall(), before: String::new(), fact };
-    timeline.append(facts.into_iter().map(line).collect())?;
+    timeline.append(&mut facts.into_iter().map(line).collect::<Vec<_>>())?;
     timeline.sync()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::environment::{Components, Endpoints};
+    use crate::model::Finding;
+    use async_trait::async_trait;
+    use parking_lot::Mutex;
+    use serde_json::json;
+
+    /// Its `mlflow` goes on when it is asked to; all others never answer.
+    #[derive(Default)]
+    struct Hangs(Endpoints, Mutex<Vec<String>>);
+
+    #[async_trait]
+    impl Platform for Hangs {
+        fn endpoints(&self) -> &Endpoints {
+            &self.0
+        }
+        fn components(&self) -> Result<&dyn Components, Error> {
+            Ok(self)
+        }
+        async fn remove(&self) -> Vec<String> {
+            vec![]
+        }
+    }
+
+    #[async_trait]
+    impl Components for Hangs {
+        async fn instance(&self, _: &str) -> Result<Option<String>, Error> {
+            Ok(None)
+        }
+        async fn kill(&self, _: &str) -> Result<(), Error> {
+            Ok(())
+        }
+        async fn stop(&self, _: &str) -> Result<(), Error> {
+            Ok(())
+        }
+        async fn start(&self, _: &str) -> Result<(), Error> {
+            Ok(())
+        }
+        async fn pause(&self, _: &str) -> Result<(), Error> {
+            Ok(())
+        }
+        async fn resume(&self, component: &str) -> Result<(), Error> {
+            if component != "mlflow" {
+                std::future::pending::<()>().await;
+            }
+            self.1.lock().push(component.to_owned());
+            Ok(())
+        }
+        async fn alive(&self, _: &str) -> Finding {
+            Finding::met()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_undo_that_hangs_is_named_in_time_and_the_next_one_follows() {
+        let faults = ["mlflow", "s3", "postgres"].map(|name| format!("- fault: {{ pause: {{ component: {name} }} }}"));
+        let plan = node::parse(&format!("faults:\n{}\n", faults.join("\n"))).unwrap();
+        let receipt = |name: &str| Receipt(json!({ "component": name }));
+        let intended = ["mlflow", "s3", "postgres"].into_iter().map(receipt).enumerate().collect();
+        let (hangs, watch) = (Hangs::default(), clock::Stopwatch::start());
+        let left = lift(&hangs, &plan, &intended, Duration::from_secs(30)).await;
+        assert_eq!(watch.elapsed(), Duration::from_mins(1));
+        assert_eq!(*hangs.1.lock(), ["mlflow"]);
+        let late = |name: &str| format!("the fault `pause` of component `{name}`: not undone within 30s");
+        assert_eq!(left, [late("postgres"), late("s3")]);
+    }
+
+    #[test]
+    fn what_may_be_left_of_a_platform_is_named_by_its_receipts() {
+        let line = |receipt| Line {
+            schema: VERSION,
+            number: 0,
+            at: Moment(0),
+            wall: clock::wall(),
+            before: String::new(),
+            fact: Fact::Creating(Receipt(receipt)),
+        };
+        let lines = [
+            line(json!({ "namespace": "a", "cluster": "c" })),
+            line(json!({ "folder": "/x" })),
+            line(json!({ "process": { "pid": 1 } })),
+        ];
+        assert_eq!(unsure("r", &lines, "late"), ["folder `/x`: late", "namespace `a`: late"]);
+        assert_eq!(unsure("r", &[], "late"), ["what `r` created: late"]);
+    }
 }

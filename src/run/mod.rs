@@ -7,6 +7,7 @@ mod background;
 mod cleanup;
 mod disaster;
 mod interrupt;
+mod leftovers;
 mod live;
 mod probes;
 mod protect;
@@ -17,6 +18,7 @@ mod steady;
 mod verify;
 
 pub use cleanup::{alive, cleanup};
+pub use interrupt::Interrupt;
 pub use probes::{ActiveProbes, ProbeState, begin as watch};
 pub use recorder::Recorder;
 
@@ -31,9 +33,7 @@ use crate::report::REPORTS;
 use crate::store::{self, RunFolder};
 use futures::FutureExt;
 use futures::future::join;
-use interrupt::Interrupt;
 use live::{LiveRun, Run};
-use std::fs;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -62,6 +62,8 @@ pub struct Outcome {
     pub folder: PathBuf,
     /// Did the user stop it? Then all is undone but what `report.left` names.
     pub interrupted: bool,
+    /// Why the harness itself failed, if it did; then too all is undone but what `report.left` names.
+    pub failed: Option<Error>,
 }
 
 impl Outcome {
@@ -77,13 +79,13 @@ impl Outcome {
 /// Carries out a plan.
 ///
 /// # Errors
-/// When the harness itself failed. The platform is then torn down as far as possible, and the reports are written.
+/// When the run could not begin, or its reports could not be written; the platform is then torn down as far as possible.
 pub async fn run(plan: Plan, reports: &Path, observer: Arc<dyn Observer>) -> Result<Outcome, Error> {
     let cannot =
         |e: std::io::Error| Error::caused_by(format!("cannot make the run's folder in `{}`", reports.display()), e);
     let folder = RunFolder::create(reports, &plan.terms.drill).map_err(cannot)?;
     let _lock = cleanup::lock(&folder.path).map_err(cannot)?;
-    fs::write(folder.path.join(PLAN), plan.yaml()).map_err(cannot)?;
+    store::replace_private(&folder.path.join(PLAN), plan.yaml().as_bytes()).map_err(cannot)?;
     let (recorder, _) = Recorder::begin(&folder.path, Clock::start(), observer)?;
     let began = Fact::Began {
         run: folder.run.clone(),
@@ -101,23 +103,57 @@ pub async fn run(plan: Plan, reports: &Path, observer: Arc<dyn Observer>) -> Res
             Ok(result) => result.map(|()| false),
             Err(_) => Err(Error::new("lifeboat itself", "a defect; see the message above").hint("please report it")),
         },
-        () = interrupt.first() => {
+        () = interrupt.requested() => {
             run.recorder.append(Fact::Interrupted);
             Ok(true)
         }
+        error = run.recorder.broken() => Err(error), // without a record nothing more may be done but to undo
     };
     if let Err(error) = &ending {
         run.recorder.decide(JudgementKind::Harness, "harness", Verdict::Unknown, Some(error.to_string()));
     }
-    tokio::select! {
-        result = tear_down(&run, live.get(), matches!(ending, Ok(false))) => result?,
-        () = interrupt.second() => {
-            run.recorder.append_durable(Fact::Left("what was not yet torn down at the second interrupt".into())).await?;
+    let undone = match undo(&run, live.get(), &ending, &interrupt).await {
+        Ok(asked) => run.recorder.append_durable(Fact::Ended).await.map(|()| asked),
+        Err(error) => Err(error),
+    };
+    let failed = ending.err().or(undone.as_ref().err().cloned());
+    match write_reports(&folder.path) {
+        Ok(report) => Ok(Outcome { report, folder: folder.path, interrupted: undone.unwrap_or(true), failed }),
+        Err(error) => Err(failed.unwrap_or(error)),
+    }
+}
+
+/// Tears down, until it is done or the user asks a second time to stop. Did the user ask during the tear-down? Then that
+/// was the first time if the drill had come to its end.
+async fn undo(
+    run: &Run,
+    live: Option<&LiveRun<'_>>,
+    ending: &Result<bool, Error>,
+    interrupt: &Interrupt,
+) -> Result<bool, Error> {
+    let mut asked = matches!(ending, Ok(true));
+    let mut undone = std::pin::pin!(tear_down(run, live, matches!(ending, Ok(false))));
+    loop {
+        tokio::select! {
+            result = &mut undone => return result.map(|()| asked),
+            () = interrupt.requested() => {
+                if std::mem::replace(&mut asked, true) {
+                    return leave(run).await.map(|()| true);
+                }
+                run.recorder.append(Fact::Interrupted);
+            }
         }
     }
-    run.recorder.append_durable(Fact::Ended).await?;
-    let report = write_reports(&folder.path)?;
-    ending.map(|interrupted| Outcome { report, folder: folder.path, interrupted })
+}
+
+/// Names what may be there still when the user does not wait for the tear-down.
+async fn leave(run: &Run) -> Result<(), Error> {
+    let lines = store::read_timeline(&run.context.folder).unwrap_or_default(); // then nothing is named by itself
+    let why = "not known to be gone at the second interrupt";
+    for left in cleanup::unsure(&run.context.run, &lines, why) {
+        run.recorder.append_durable(Fact::Left(left)).await?;
+    }
+    Ok(())
 }
 
 /// All phases before the tear-down. The drill's limit counts from the moment the platform serves, because the first
@@ -163,7 +199,11 @@ async fn rehearse(run: &LiveRun<'_>) -> Result<(), Error> {
 
 async fn tear_down(run: &Run, live: Option<&LiveRun<'_>>, keep: bool) -> Result<(), Error> {
     match live {
-        Some(live) => live.tear_down(keep).await,
+        Some(live) => {
+            live.tear_down(keep).await?;
+            let stays_up = keep && live.platform.kept().is_some();
+            if stays_up { Ok(()) } else { leftovers::settle(live).await }
+        }
         None => run.tear_down().await,
     }
 }
@@ -173,12 +213,15 @@ async fn tear_down(run: &Run, live: Option<&LiveRun<'_>>, keep: bool) -> Result<
 /// # Errors
 /// When the timeline cannot be read or a file cannot be written.
 pub fn write_reports(folder: &Path) -> Result<Report, Error> {
-    let cannot = |e: std::io::Error| Error::caused_by(format!("cannot write the reports in `{}`", folder.display()), e);
+    let cannot = |e: std::io::Error| {
+        let error = Error::caused_by(format!("cannot write the reports in `{}`", folder.display()), e);
+        error.hint("is its disk full? `lifeboat report` shows the run all the same")
+    };
     let report = measure::measure(&store::read_timeline(folder).map_err(cannot)?);
     for format in REPORTS {
         let bytes =
             (format.render)(&report).map_err(|e| Error::caused_by(format!("cannot render `{}`", format.file), e))?;
-        fs::write(folder.join(format.file), bytes).map_err(cannot)?;
+        store::replace_private(&folder.join(format.file), &bytes).map_err(cannot)?;
     }
     Ok(report)
 }

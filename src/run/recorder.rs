@@ -2,12 +2,13 @@
 
 use super::Observer;
 use crate::client::Error;
-use crate::clock::{self, Clock};
+use crate::clock::{self, Clock, Moment};
 use crate::environment::Journal;
 use crate::model::{Fact, JudgementKind, Line, Mark, Receipt, Verdict};
 use crate::store::{Timeline, VERSION};
 use crate::workload::Ledger;
 use async_trait::async_trait;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,8 @@ pub struct Recorder {
     sender: mpsc::UnboundedSender<(Line, Option<DurableReply>)>,
     observer: Arc<dyn Observer>,
     marks: Arc<AtomicU64>,
+    /// Why the timeline cannot be written, once that is so.
+    broken: watch::Sender<Option<String>>,
     /// Has any mark been acknowledged?
     acknowledged: watch::Sender<bool>,
 }
@@ -37,8 +40,18 @@ impl Recorder {
         let timeline = Timeline::create(folder)
             .map_err(|e| Error::caused_by(format!("cannot begin the timeline in `{}`", folder.display()), e))?;
         let (sender, receiver) = mpsc::unbounded_channel();
-        let writer = tokio::spawn(write(timeline, receiver, clock, Arc::clone(&observer)));
-        Ok((Self { clock, sender, observer, marks: Arc::default(), acknowledged: watch::Sender::new(false) }, writer))
+        let broken = watch::Sender::new(None);
+        let writer = Writer {
+            timeline,
+            unwritten: vec![],
+            clock,
+            synced: clock.now(),
+            observer: Arc::clone(&observer),
+            broken: broken.clone(),
+        };
+        let writer = tokio::spawn(writer.write(receiver));
+        let (marks, acknowledged) = (Arc::default(), watch::Sender::new(false));
+        Ok((Self { clock, sender, observer, marks, broken, acknowledged }, writer))
     }
 
     /// The run's clock.
@@ -57,10 +70,15 @@ impl Recorder {
     /// When it could not be written: then the act must not be done.
     pub async fn append_durable(&self, fact: Fact) -> Result<(), Error> {
         let (done, written) = oneshot::channel();
-        let failed =
-            |why: String| Error::new("cannot write the timeline", why).hint("is the disk of the reports folder full?");
-        self.sender.send((self.line(fact), Some(done))).map_err(|_| failed("the writer has ended".into()))?;
-        written.await.unwrap_or_else(|_| Err("the writer has ended".into())).map_err(failed)
+        self.sender.send((self.line(fact), Some(done))).map_err(|_| unwritable("the writer has ended"))?;
+        written.await.unwrap_or_else(|_| Err("the writer has ended".into())).map_err(unwritable)
+    }
+
+    /// Returns when the timeline cannot be written: then the run cannot go on, whoever waits for what.
+    pub async fn broken(&self) -> Error {
+        let mut broken = self.broken.subscribe();
+        let why = broken.wait_for(Option::is_some).await.map(|why| why.clone().unwrap_or_default());
+        unwritable(why.unwrap_or_default()) // its sender lives as long as `self`
     }
 
     /// Appends a decision that the run took about itself.
@@ -78,40 +96,61 @@ impl Recorder {
     }
 }
 
-async fn write(
-    mut timeline: Timeline,
-    mut receiver: mpsc::UnboundedReceiver<(Line, Option<DurableReply>)>,
+fn unwritable(why: impl std::fmt::Display) -> Error {
+    Error::new("cannot write the timeline", why).hint("is the disk of the reports folder full?")
+}
+
+/// Writes what the recorders send.
+struct Writer {
+    timeline: Timeline,
+    /// What could not be written; it is tried again before what follows, so that nothing is missing when it can.
+    unwritten: Vec<Line>,
     clock: Clock,
+    synced: Moment,
     observer: Arc<dyn Observer>,
-) {
-    let mut synced = clock.now();
-    let mut broken = None;
-    let mut batch = vec![];
-    while receiver.recv_many(&mut batch, 4096).await > 0 {
-        let (lines, replies): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
-        let replies: Vec<DurableReply> = replies.into_iter().flatten().collect();
-        let sync = !replies.is_empty() || clock.now() >= synced.plus(GROUP);
-        // Written here, because that is quicker than waking a thread; only the sync waits for the disk in another thread.
-        let mut result = timeline.append(lines);
-        if sync {
-            let job = tokio::task::spawn_blocking(move || {
-                let synced = timeline.sync();
-                (timeline, synced)
-            });
-            let Ok((back, on_disk)) = job.await else { return };
-            timeline = back;
-            synced = clock.now();
-            result = result.and_then(|lines| on_disk.map(|()| lines));
+    broken: watch::Sender<Option<String>>,
+}
+
+impl Writer {
+    async fn write(mut self, mut receiver: mpsc::UnboundedReceiver<(Line, Option<DurableReply>)>) {
+        let mut batch = vec![];
+        while receiver.recv_many(&mut batch, 4096).await > 0 {
+            let (lines, replies): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+            let replies: Vec<DurableReply> = replies.into_iter().flatten().collect();
+            let sync = !replies.is_empty() || self.clock.now() >= self.synced.plus(GROUP);
+            // Written here, because that is quicker than waking a thread; only the sync waits for the disk in another thread.
+            let mut result = self.append(lines);
+            if sync {
+                let timeline = self.timeline;
+                let job = tokio::task::spawn_blocking(move || {
+                    let synced = timeline.sync();
+                    (timeline, synced)
+                });
+                let Ok((back, on_disk)) = job.await else { return };
+                (self.timeline, self.synced) = (back, self.clock.now());
+                result = result.and(on_disk);
+            }
+            let result = result.map_err(|error| error.to_string());
+            if let Err(why) = &result {
+                self.broken.send_if_modified(|broken| broken.replace(why.clone()).is_none());
+            }
+            for reply in replies {
+                let _ = reply.send(result.clone()); // the caller may no longer wait
+            }
         }
-        match result {
-            Ok(lines) => lines.iter().for_each(|line| observer.line(line)),
-            Err(error) => broken = Some(error.to_string()),
-        }
-        for reply in replies {
-            let _ = reply.send(broken.clone().map_or(Ok(()), Err)); // the caller may no longer wait
-        }
+        let _ = self.append(vec![]); // the last try
+        let timeline = self.timeline;
+        let _ = tokio::task::spawn_blocking(move || timeline.sync()).await; // the last observations; no caller is left to get an error
     }
-    let _ = tokio::task::spawn_blocking(move || timeline.sync()).await; // the last observations; no caller is left to get an error
+
+    /// Appends lines, after those that could not be written before. People see each line once, on disk or not.
+    fn append(&mut self, lines: Vec<Line>) -> io::Result<()> {
+        let new = self.unwritten.len();
+        self.unwritten.extend(lines);
+        let written = self.timeline.append(&mut self.unwritten);
+        self.unwritten[new..].iter().for_each(|line| self.observer.line(line));
+        written.map(|()| self.unwritten.clear())
+    }
 }
 
 #[async_trait]

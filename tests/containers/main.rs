@@ -14,6 +14,8 @@ mod killed;
 mod notes;
 #[path = "../support/services.rs"]
 mod services;
+#[path = "../support/skips.rs"]
+mod skips;
 #[path = "../support/strike.rs"]
 mod strike;
 

@@ -13,6 +13,8 @@ mod killed;
 mod notes;
 #[path = "../support/services.rs"]
 mod services;
+#[path = "../support/skips.rs"]
+mod skips;
 #[path = "../support/steps.rs"]
 mod steps;
 #[path = "../support/strike.rs"]

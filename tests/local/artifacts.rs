@@ -244,21 +244,14 @@ async fn ten_thousand_objects_are_deleted_and_undeleted() {
     fixture.end().await;
 }
 
-/// Everything is deleted, and then `recovery`. On a machine so busy that the platform never comes to a steady state
-/// nothing is harmed and nothing shown: then it is tried once more.
+/// Everything is deleted, and then `recovery`: a drill as a user carries it out.
 fn drill(name: &str, recovery: &str, promised: &str) -> Report {
-    let report = try_to(name, recovery, promised);
-    if judged(&report, "fault took effect").0 == Verdict::Met { report } else { try_to(name, recovery, promised) }
-}
-
-/// Carries a drill out as a user does.
-fn try_to(name: &str, recovery: &str, promised: &str) -> Report {
     let folder = tempfile::tempdir().unwrap();
     let scenario = format!("scenario: {name}\nfaults: [ {{ artifacts-deleted: {{}} }} ]\nrecovery: {recovery}\n");
     let text = format!(
         "drill: {name}\nscenario: {name}\nenvironment: {{ local: {{}} }}\nscale: 0.05\n\
          workload: {{ mlflow: {{ runs: 2/s, artifacts: 2/s }} }}\n\
-         probes: [ {{ mlflow: {{ depth: artifact, every: 500ms, timeout: 10s }} }} ]\n\
+         probes: [ {{ mlflow: {{ depth: artifact, every: 500ms, timeout: 20s }} }} ] # busy machines are slow\n\
          checks: [ mlflow-smoke, registry-artifacts ]\n\
          objectives: {{ {promised}, rpo: 0s, at: artifact }}\n\
          limits: {{ baseline: 4s, recovery: 30s, drill: 3m }}\nstable: 1s\nstreak: 2\n"
@@ -276,6 +269,7 @@ fn try_to(name: &str, recovery: &str, promised: &str) -> Report {
     let report: Report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
     println!("{name}: {} in {:.1} s", report.verdict, report.seconds);
     assert_eq!(report.left, Vec::<String>::new());
+    assert_eq!(judged(&report, "fault took effect").0, Verdict::Met, "{:#?}", report.judgements);
     report
 }
 

@@ -180,6 +180,30 @@ async fn a_live_database_is_swapped_under_its_clients_and_never_seen_half() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_is_dropped_at_any_moment_leaves_a_database_that_takes_connections() {
+    let (server, folder, clock) = (Server::start().await, tempfile::tempdir().unwrap(), Clock::start());
+    let repository = folder.path();
+    seed(&server).await;
+    let before = seen(&server).await.unwrap();
+    let point = backup(&server, repository, "1", &clock).await;
+    let admin = lifeboat::environment::Sql::connect(&server, "postgres").await.unwrap();
+    let mut met = 0;
+    for after in (0..60).map(|n| std::time::Duration::from_millis(n * 20)) {
+        let clients: Vec<_> = futures::future::join_all((0..8).map(|_| server.client("mlflow"))).await;
+        let dropped = tokio::time::timeout(after, engine().restore(&server, repository, &point)).await;
+        met += u32::from(dropped.is_ok_and(|finding| finding.verdict == Verdict::Met));
+        drop(clients);
+        let allows = "SELECT datallowconn FROM pg_database WHERE datname = 'mlflow'";
+        let allowed = admin.query_one(allows, &[]).await.unwrap().get::<_, bool>(0);
+        assert!(allowed, "dropped after {after:?}: the live database refuses connections");
+        assert_eq!(seen(&server).await.unwrap(), before, "dropped after {after:?}");
+    }
+    assert!(met > 0, "no restore came to its end, so none was dropped in its last part");
+    assert_eq!(engine().restore(&server, repository, &point).await.verdict, Verdict::Met);
+    assert_eq!(databases(&server).await, CLEAN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_empty_database_made_anew_gives_a_valid_point() {
     let (server, folder, clock) = (Server::start().await, tempfile::tempdir().unwrap(), Clock::start());
     let point = backup(&server, folder.path(), "1", &clock).await;

@@ -1,6 +1,7 @@
 //! What may go wrong around a drill: each told with what to do about it, and nothing lost or left.
 
 use crate::binary::{Home, root, stderr};
+use crate::skips::lacking;
 use rustix::process::Signal;
 use std::fs;
 use std::process::Command;
@@ -11,7 +12,7 @@ fn world(home: &Home, script: &str) -> Option<std::process::Output> {
     let probe = format!("mount -t tmpfs -o size=32m none '{}'", home.path().join("state").display());
     let run = |script: &str| home.dressed(Command::new("unshare"), &[flags, "sh", "-c", script]).output();
     if !run(&probe).is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: a small disk cannot be mounted here");
+        lacking("a small disk cannot be mounted here");
         return None;
     }
     Some(run(&format!("{probe} && {script}")).unwrap())
@@ -71,8 +72,13 @@ fn an_interrupt_of_the_tear_down_leaves_what_is_left_to_cleanup() {
     let mut live = home.drill();
     let run = live.run();
     live.until_it_says("phase baseline");
+    // Who does not want to end holds the tear-down up: signals within a second would be one request.
+    let mut stubborn = Command::new("sh");
+    stubborn.args(["-c", "trap '' TERM; while :; do sleep 1; done"]).env("LIFEBOAT_RUN", &run);
+    let mut stubborn = stubborn.spawn().unwrap();
     live.signal(Signal::INT);
     live.until_it_says("phase teardown");
+    std::thread::sleep(std::time::Duration::from_millis(1200));
     live.signal(Signal::INT);
     let (code, said) = live.end();
     assert_eq!(code, Some(6), "{said}");
@@ -80,6 +86,7 @@ fn an_interrupt_of_the_tear_down_leaves_what_is_left_to_cleanup() {
     assert!(home.path().join("state").join(&run).exists(), "it left at once");
     let cleaned = home.lifeboat(&["cleanup", &run]);
     assert_eq!(cleaned.status.code(), Some(0), "{}", stderr(&cleaned));
+    assert!(stubborn.wait().is_ok_and(|status| !status.success()), "it was ended");
     home.assert_nothing_left(&[&run]);
     let again = home.lifeboat(&["cleanup"]);
     assert_eq!((again.status.code(), stderr(&again).as_str()), (Some(0), "nothing to clean up\n"));

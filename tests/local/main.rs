@@ -12,6 +12,8 @@ mod notes;
 mod postgres;
 #[path = "../support/services.rs"]
 mod services;
+#[path = "../support/skips.rs"]
+mod skips;
 
 mod artifacts;
 mod checks;

@@ -112,8 +112,7 @@ fn a_plan_is_sentences_within_the_width_and_json_for_programs() {
 fn a_drill_that_names_no_checks_has_all_that_its_environment_allows() {
     let checks = |checks: &str, environment: &str| {
         let tree = Tree::new(&[("checks: [mlflow-smoke]\n", checks)], &[]);
-        let plan =
-            lifeboat::plan::load_in(&tree.drill(), Some(environment)).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let plan = lifeboat::plan::load_in(&tree.drill(), Some(environment)).unwrap_or_else(|wrong| panic!("{wrong}"));
         (plan.terms.checks, plan.setup.seeds())
     };
     let all: Vec<_> = lifeboat::check::CHECKS.iter().map(|check| check.name.to_owned()).collect();

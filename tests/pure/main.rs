@@ -2,10 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+#[path = "../support/binary.rs"]
+mod binary;
+#[path = "../support/skips.rs"]
+mod skips;
+
 mod bad_input;
 mod commands;
 mod floors;
 mod imports;
+mod interrupted;
 mod messages;
 mod order;
 mod outages;

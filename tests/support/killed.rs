@@ -148,14 +148,21 @@ pub async fn kill_at_random(site: Site, kills: u32) {
     live.freeze();
     let alive = site.kept(&of_live).await;
     assert!(alive.len() > 1, "{alive:?}: {}", site.said());
-    for _ in 0..kills {
-        let after = whole.mul_f64(rand::random_range(0.01..0.97));
+    for n in 0..kills {
+        // The first one comes when the platform is there for sure.
+        let share = if n == 0 { rand::random_range(0.3..0.7) } else { rand::random_range(0.01..0.97) };
+        let after = whole.mul_f64(share);
         let mut run = site.lifeboat(&["run", "killed.yaml"]);
         std::thread::sleep(after);
         run.kill().unwrap();
         run.wait().unwrap();
         let folder = store::runs(&site.reports()).pop().unwrap();
         let had = site.left(&folder).await.len();
+        assert!(
+            had > 0 || !(0.2..0.75).contains(&share),
+            "killed after {after:?}, it had made nothing: {}",
+            site.said()
+        );
         site.succeeds(&["cleanup"]);
         std::thread::sleep(Duration::from_millis(100));
         println!("killed after {:.2} of {:.2} s: {had} things to remove", after.as_secs_f64(), whole.as_secs_f64());

@@ -4,12 +4,13 @@
 //! `LIFEBOAT_TEST_CONTAINERS` or `LIFEBOAT_TEST_CLUSTER` makes them fail instead.
 #![allow(dead_code)] // each test takes what it needs
 
+pub use crate::skips::skipped;
+
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
 use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, ResourceExt};
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Once;
 use testcontainers::bollard::Docker;
@@ -67,11 +68,6 @@ fn skip(variable: &str, what: &str) {
     static ONCE: Once = Once::new();
     assert!(std::env::var(variable).as_deref() != Ok("require"), "{what}");
     ONCE.call_once(|| skipped(what));
-}
-
-/// Says what is skipped and why, past the capture of tests' output.
-pub fn skipped(what: &str) {
-    let _ = writeln!(std::io::stderr(), "skipped {what}");
 }
 
 /// What of a run is on the engine: containers, networks, volumes.

@@ -13,7 +13,11 @@ use crate::model::Finding;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
+use std::time::Duration;
 use tokio_postgres::Client;
+
+/// How long the renames wait for sessions to end before they are ended, and ended again.
+const END_AGAIN: Duration = Duration::from_millis(20);
 
 /// Restores the point that lies in `folder`; an error is a restore that did not work.
 pub async fn restore(sql: &dyn Sql, folder: &Path) -> Result<Finding, Error> {
@@ -30,7 +34,7 @@ pub async fn restore(sql: &dyn Sql, folder: &Path) -> Result<Finding, Error> {
     let server = connect(sql, "postgres").await?;
     drop_database(&server, &names.side).await?;
     let filled = match fill(sql, &server, &names, folder, &manifest, &mut laps).await {
-        Ok(None) => swap(&server, &names).await.map(|()| None),
+        Ok(None) => swap(sql, &server, &names).await.map(|()| None),
         other => other,
     };
     match filled {
@@ -102,8 +106,10 @@ async fn fill(
     Ok(difference)
 }
 
-/// Puts the side database in the live one's place. Both renames are one transaction: a crash leaves either state.
-async fn swap(server: &Client, names: &RestoreNames) -> Result<(), Error> {
+/// Puts the side database in the live one's place. Both renames are one transaction on a connection of its own, whose
+/// lock keeps new clients out until it ends, superusers too: dropped or killed at whatever moment, it leaves either state,
+/// and a database that takes connections.
+async fn swap(sql: &dyn Sql, server: &Client, names: &RestoreNames) -> Result<(), Error> {
     let (live, side, before) = (quoted(&names.live), quoted(&names.side), quoted(&names.before));
     let what = format!("cannot swap database `{}`", names.live);
     drop_database(server, &names.before).await?;
@@ -111,24 +117,25 @@ async fn swap(server: &Client, names: &RestoreNames) -> Result<(), Error> {
         end_sessions(server, &names.side).await?;
         return execute(server, &what, &format!("ALTER DATABASE {side} RENAME TO {live}")).await;
     }
-    // Even a superuser is kept out by this; the flag goes with the database, not with the name.
-    execute(server, &what, &format!("ALTER DATABASE {live} ALLOW_CONNECTIONS false")).await?;
-    let renamed = async {
-        end_sessions(server, &names.live).await?;
-        end_sessions(server, &names.side).await?;
-        let renames = format!("ALTER DATABASE {live} RENAME TO {before}; ALTER DATABASE {side} RENAME TO {live}");
-        execute(server, &what, &format!("BEGIN; {renames}; COMMIT")).await
-    };
-    if let Err(error) = renamed.await {
-        let _ = execute(server, &what, "ROLLBACK").await;
-        let _ = execute(server, &what, &format!("ALTER DATABASE {live} ALLOW_CONNECTIONS true")).await;
-        return Err(error);
+    let renamer = connect(sql, "postgres").await?;
+    let renames = format!("BEGIN; ALTER DATABASE {live} RENAME TO {before}; ALTER DATABASE {side} RENAME TO {live}");
+    let mut renamed = std::pin::pin!(execute(&renamer, &what, &renames));
+    loop {
+        // Each RENAME waits up to 5 s for who is connected.
+        match tokio::time::timeout(END_AGAIN, &mut renamed).await {
+            Ok(renamed) => break renamed?,
+            Err(_) => {
+                end_sessions(server, &names.live).await?;
+                end_sessions(server, &names.side).await?;
+            }
+        }
     }
+    // A message of its own: who is gone by now has not asked for it.
+    execute(&renamer, &what, "COMMIT").await?;
     drop_database(server, &names.before).await
 }
 
 async fn end_sessions(server: &Client, database: &str) -> Result<(), Error> {
-    // Whoever takes a moment to go is waited for by RENAME, up to 5 s.
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
     let ended = server.query(end, &[&database]).await;
     ended.map(drop).map_err(|e| Error::caused_by(format!("cannot end the sessions of `{database}`"), e))

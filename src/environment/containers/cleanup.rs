@@ -147,7 +147,10 @@ async fn fetch(engine: &ContainerEngine, container: &ContainerSummary, folder: &
     let component = container.labels.as_ref().and_then(|labels| labels.get(COMPONENT));
     let Some(component) = component.filter(|component| !component.contains('/')) else { return };
     let logs = folder.join("logs");
-    let file = fs::create_dir_all(&logs).and_then(|()| fs::File::create(logs.join(format!("{component}.log"))));
+    let file = crate::store::open_log(&logs.join(format!("{component}.log"))).and_then(|file| {
+        file.set_len(0)?;
+        Ok(file)
+    });
     let Ok(mut file) = file else { return };
     write(engine, name(container), &mut file).await;
 }

@@ -84,6 +84,9 @@ impl ContainersPlatform {
 
 #[async_trait]
 impl Platform for ContainersPlatform {
+    fn run(&self) -> Option<&str> {
+        Some(&self.run_context.run)
+    }
     fn endpoints(&self) -> &Endpoints {
         &self.endpoints
     }
@@ -242,7 +245,8 @@ impl Sql for ContainersPlatform {
     async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Error> {
         let port = self.postgres().port;
         if let (Some(bin), Some(passfile)) = (self.tools.folder(self).await, self.endpoints.passfile.clone()) {
-            return Tools { bin, host: "127.0.0.1".into(), port, passfile }.start(name, args);
+            let (host, run) = ("127.0.0.1".into(), self.run_context.run.clone());
+            return Tools { bin, host, port, passfile, run }.start(name, args);
         }
         // Inside of the server's own container, where the superuser needs no password.
         let variables = [("PGUSER", stack::DATABASE), ("PGDATABASE", stack::DATABASE), ("PGCONNECT_TIMEOUT", "10")];

@@ -6,7 +6,7 @@
 use super::folder::{folder, remove_folder};
 use super::names::run_label;
 use crate::client::kubernetes::nodes::{self, CORDONED};
-use crate::client::kubernetes::{RUN, ask, cluster_uid, found, retry};
+use crate::client::kubernetes::{RUN, ask, cluster_uid, found, job, retry};
 use crate::client::{Error, until, until_none};
 use crate::model::Receipt;
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
@@ -32,6 +32,7 @@ pub async fn remove(client: &Client, run: &str, receipts: &[Receipt]) -> Vec<Str
             return left;
         }
     };
+    left.extend(jobs(client, &here, run, receipts).await);
     let (mine, others): (Vec<_>, Vec<_>) = named(receipts).into_iter().partition(|(_, cluster)| *cluster == here);
     left.extend(others.iter().map(|(name, _)| elsewhere(name).to_string()));
     let going = mine.iter().map(|(name, _)| remove_namespace(client, name, run));
@@ -42,6 +43,21 @@ pub async fn remove(client: &Client, run: &str, receipts: &[Receipt]) -> Vec<Str
     if left.is_empty() {
         let names: BTreeSet<&str> = mine.iter().map(|(name, _)| name.as_str()).collect();
         left.extend(disks(client, &names).await);
+    }
+    left
+}
+
+/// Removes the jobs that the run started in a namespace that stays; answers those that could not be removed.
+async fn jobs(client: &Client, here: &str, run: &str, receipts: &[Receipt]) -> Vec<String> {
+    let (mut left, label) = (vec![], run_label(run));
+    for job in receipts.iter().map(|receipt| &receipt.0["job"]) {
+        let text = |key: &str| job[key].as_str().unwrap_or_default();
+        let removed = match text("cluster") {
+            "" => continue,
+            cluster if cluster != here => Err(elsewhere(text("namespace"))),
+            _ => job::remove(client, text("namespace"), text("name"), &label).await,
+        };
+        left.extend(removed.err().map(|error| error.to_string()));
     }
     left
 }

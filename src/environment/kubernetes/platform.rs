@@ -56,8 +56,8 @@ pub struct KubernetesPlatform {
     patience: Duration,
     keep: bool,
     attach: Option<Attach>,
-    /// Where a standing platform records that the database server's disk is taken.
-    journal: Option<Arc<dyn Journal>>,
+    /// Where a standing platform records that the database server's disk is taken, and which jobs are created in it.
+    pub(super) journal: Option<Arc<dyn Journal>>,
     /// Was that disk taken?
     new_server: AtomicBool,
 }
@@ -323,6 +323,9 @@ async fn ready(component: &KubernetesComponent, within: Duration) -> Result<(), 
 
 #[async_trait]
 impl Platform for KubernetesPlatform {
+    fn run(&self) -> Option<&str> {
+        Some(&self.run_context.run)
+    }
     fn endpoints(&self) -> &Endpoints {
         &self.endpoints
     }

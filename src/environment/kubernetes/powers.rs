@@ -8,11 +8,12 @@ use crate::client::kubernetes::{NamespaceClient, exec};
 use crate::client::{Error, Running, postgres, shell, until_none};
 use crate::environment::tools::Tools;
 use crate::environment::{Cluster, Components, Exec, Nodes, Objects, Power, Sql, stack};
-use crate::model::Finding;
+use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
+use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -160,7 +161,8 @@ impl Sql for KubernetesPlatform {
     async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Error> {
         if let (Some(bin), Some(passfile)) = (self.tools.folder(self).await, self.endpoints.passfile.clone()) {
             let address = self.address("postgres");
-            return Tools { bin, host: address.ip().to_string(), port: address.port(), passfile }.start(name, args);
+            let (host, port, run) = (address.ip().to_string(), address.port(), self.run_context.run.clone());
+            return Tools { bin, host, port, passfile, run }.start(name, args);
         }
         let user = format!("PGUSER={}", stack::DATABASE);
         let database = format!("PGDATABASE={}", stack::DATABASE);
@@ -175,6 +177,7 @@ impl Objects for KubernetesPlatform {
     }
 }
 
+#[async_trait]
 impl Cluster for KubernetesPlatform {
     fn namespace(&self) -> &NamespaceClient {
         &self.namespace
@@ -186,6 +189,13 @@ impl Cluster for KubernetesPlatform {
 
     fn logs(&self) -> PathBuf {
         self.run_context.folder.join("logs")
+    }
+
+    async fn creating_job(&self, name: &str) -> Result<(), Error> {
+        // What is in a namespace of the run's own goes with it.
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let job = json!({ "name": name, "namespace": self.namespace.name, "cluster": self.uid });
+        journal.creating(Receipt(json!({ "job": job }))).await
     }
 }
 

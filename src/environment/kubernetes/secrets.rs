@@ -30,5 +30,5 @@ pub async fn read(client: &Client, namespaces: [String; 2]) -> Result<Option<Sec
             user: key(&platform, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")?,
         })
     };
-    Ok(all())
+    Ok(all().map(Secrets::remembered))
 }

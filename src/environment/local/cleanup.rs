@@ -2,8 +2,8 @@
 //!
 //! Apart because it must work when the process that made all this is dead. Gone already is success.
 
-use super::{COMPONENT, MARKER, RUN};
-use crate::client::process::{self, ProcessIdentity};
+use super::MARKER;
+use crate::client::process::{self, COMPONENT, ProcessIdentity, RUN};
 use crate::model::Receipt;
 use rustix::process::Signal;
 use std::collections::BTreeSet;

@@ -3,18 +3,18 @@
 //! Apart because starting, killing and freezing are the same for every program; what differs is a [`Program`].
 //! Short looks take the lock of the process only, so that a probe never waits for a start.
 
-use super::COMPONENT;
-use crate::client::process::{self, POLL, ProcessIdentity};
+use crate::client::process::{self, COMPONENT, POLL, ProcessIdentity, RUN};
 use crate::client::{Error, ErrorKind, ports, until};
 use crate::clock::Deadline;
 use crate::environment::Journal;
 use crate::model::{Finding, Receipt};
+use crate::store;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use rustix::process::Signal;
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -188,11 +188,10 @@ impl ComponentProcess {
     async fn spawn(&self) -> Result<ProcessIdentity, Error> {
         let what = || format!("cannot start `{}`", self.name());
         self.journal.creating(Receipt(json!({ "spawning": self.name() }))).await?;
-        let log =
-            OpenOptions::new().create(true).append(true).open(&self.log).map_err(|e| Error::caused_by(what(), e))?;
+        let log = store::open_log(&self.log).map_err(|e| Error::caused_by(what(), e))?;
         let second = log.try_clone().map_err(|e| Error::caused_by(what(), e))?;
         let mut command = self.program.command(self.port());
-        command.env(super::RUN, &self.run).env(COMPONENT, self.name());
+        command.env(RUN, &self.run).env(COMPONENT, self.name());
         command.stdin(Stdio::null()).stdout(log).stderr(second).process_group(0).current_dir("/");
         let identity = {
             let mut state = self.running.lock();
@@ -231,7 +230,7 @@ impl ComponentProcess {
 
     /// Kills what an ended program left behind: children that live on would keep the port and answer for it.
     async fn kill_leftovers(&self) -> Result<(), Error> {
-        let marked = process::marked(super::RUN, &self.run, COMPONENT).into_iter();
+        let marked = process::marked(RUN, &self.run, COMPONENT).into_iter();
         let left: Vec<ProcessIdentity> =
             marked.filter(|(_, of)| of.as_deref() == Some(self.name())).map(|(identity, _)| identity).collect();
         let left = if left.is_empty() { BTreeSet::new() } else { process::kill(&left).await };

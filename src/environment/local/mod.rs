@@ -35,10 +35,6 @@ pub const KIND: Kind<dyn Environment> = Kind {
     parse: |n, p| read::<Local>(n, p).map(|k| Box::new(k) as _),
 };
 
-/// The environment variable that carries the run's name.
-const RUN: &str = "LIFEBOAT_RUN";
-/// The environment variable that carries the component's name.
-const COMPONENT: &str = "LIFEBOAT_COMPONENT";
 /// The file that says to which run a folder belongs.
 const MARKER: &str = ".lifeboat-run";
 

@@ -5,7 +5,7 @@ use super::mlflow::{self, MlflowServer};
 use super::postgres::{self, Postgres};
 use super::setup::LocalSetup;
 use super::versitygw::{self, Versitygw, endpoint};
-use super::{COMPONENT, MARKER, RUN, cleanup, folder, make_folder};
+use super::{MARKER, cleanup, folder, make_folder};
 use crate::client::{Error, Running};
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools::Tools;
@@ -102,6 +102,10 @@ impl Platform for LocalPlatform {
         &self.endpoints
     }
 
+    fn run(&self) -> Option<&str> {
+        Some(&self.run)
+    }
+
     fn components(&self) -> Result<&dyn Components, Error> {
         Ok(self)
     }
@@ -175,10 +179,9 @@ impl Sql for LocalPlatform {
             host: "127.0.0.1".into(),
             port: self.postgres().port(),
             passfile: self.folder.join(postgres::PASSFILE),
+            run: self.run.clone(),
         };
-        let mut command = tools.command(name, args);
-        command.env(RUN, &self.run).env(COMPONENT, "tool");
-        Running::process(command.into())
+        tools.start(name, args)
     }
 }
 

@@ -5,11 +5,12 @@
 
 use super::component::last_lines;
 use crate::client::Error;
+use crate::client::log::CommandLog;
+use crate::client::process::{COMPONENT, RUN};
 use crate::environment::Journal;
 use crate::store;
 use rustix::fs::{Access, FlockOperation, access, flock};
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -96,16 +97,13 @@ impl LocalSetup<'_> {
 
     async fn carry_out(&self, what: &str, command: &mut Command) -> Result<(), Error> {
         let what = format!("cannot {what}");
-        command
-            .env(super::RUN, self.run)
-            .env(super::COMPONENT, "setup")
-            .env_remove("PYTHONPATH")
-            .env_remove("PYTHONHOME");
+        command.env(RUN, self.run).env(COMPONENT, "setup").env_remove("PYTHONPATH").env_remove("PYTHONHOME");
         command.current_dir("/").kill_on_drop(true);
         let output = command.output().await.map_err(|e| Error::caused_by(&what, e))?;
         let said = [output.stdout, output.stderr].concat();
-        let log = OpenOptions::new().create(true).append(true).open(self.logs.join("setup.log"));
-        let _ = log.and_then(|mut log| log.write_all(&said)); // a convenience: the error has the last lines
+        if let Ok(mut log) = CommandLog::open(&self.logs.join("setup.log")) {
+            log.take(&said); // a convenience: the error has the last lines
+        }
         if output.status.success() {
             return Ok(());
         }

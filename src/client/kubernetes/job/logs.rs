@@ -4,14 +4,13 @@
 //! cannot be had is left out, and nothing fails for it.
 
 use super::state;
+use crate::client::log::CommandLog;
 use futures::{AsyncBufRead, AsyncBufReadExt};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use kube::api::LogParams;
 use kube::{Api, ResourceExt};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,15 +31,14 @@ pub struct JobLogs {
 
 /// Where the lines go.
 struct LogFile {
-    file: Mutex<Option<File>>,
+    file: Mutex<Option<CommandLog>>,
     last: Mutex<Option<String>>,
 }
 
 impl JobLogs {
     /// Appends to a file, which is made with its folder.
     pub fn to(path: &Path, api: Api<Pod>) -> Self {
-        let file = open(path).ok();
-        let log_file = Arc::new(LogFile { file: Mutex::new(file), last: Mutex::default() });
+        let log_file = Arc::new(LogFile { file: Mutex::new(CommandLog::open(path).ok()), last: Mutex::default() });
         Self { api, log_file, tasks: Mutex::default() }
     }
 
@@ -70,13 +68,11 @@ impl JobLogs {
         let (_, tasks) = self.tasks.get_mut();
         let all = async { while tasks.join_next().await.is_some() {} };
         let _ = timeout(within, all).await; // a container that goes on has no end
+        if let Some(file) = self.log_file.file.lock().as_mut() {
+            file.settle();
+        }
         self.log_file.last.lock().clone()
     }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    path.parent().map(std::fs::create_dir_all).transpose()?;
-    OpenOptions::new().create(true).append(true).open(path)
 }
 
 /// The container that has a log now: the container that runs or ended, else the one before it.
@@ -105,7 +101,7 @@ async fn lines(stream: impl AsyncBufRead, prefix: &str, log_file: &LogFile) {
     while stream.read_until(b'\n', &mut line).await.is_ok_and(|bytes| bytes > 0) {
         let text = String::from_utf8_lossy(&line).trim_end().to_owned();
         if let Some(file) = log_file.file.lock().as_mut() {
-            let _ = file.write_all(format!("{prefix} {text}\n").as_bytes()); // a full disk is told by the timeline
+            file.take(format!("{prefix} {text}\n").as_bytes());
         }
         if !text.is_empty() {
             *log_file.last.lock() = Some(text);
@@ -124,7 +120,7 @@ mod tests {
     async fn each_line_is_kept_with_its_container_and_the_last_that_says_something_is_known() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("logs/job-x.log");
-        let log_file = LogFile { file: Mutex::new(open(&path).ok()), last: Mutex::default() };
+        let log_file = LogFile { file: Mutex::new(CommandLog::open(&path).ok()), last: Mutex::default() };
         lines(&b"one\nbroken \xff\n\n"[..], "[p/c]", &log_file).await;
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "[p/c] one\n[p/c] broken \u{fffd}\n[p/c] \n");
         assert_eq!(log_file.last.lock().as_deref(), Some("broken \u{fffd}"));

@@ -8,7 +8,7 @@ mod logs;
 mod run;
 mod state;
 
-pub use run::run;
+pub use run::{remove, run};
 
 use super::{NamespaceClient, Permission, cannot, manifest};
 use crate::client::Error;
@@ -102,6 +102,11 @@ impl JobRequest {
         }
     }
 
+    /// A name for one run of it, which no other job has.
+    pub fn new_name(&self) -> String {
+        unique(&self.name())
+    }
+
     /// What running it needs.
     pub fn permissions(&self) -> Vec<Permission> {
         let mut all: Vec<_> = ["create", "get", "delete"].map(|verb| Permission::within(verb, "batch", "jobs")).into();
@@ -113,8 +118,8 @@ impl JobRequest {
         all
     }
 
-    /// The job as it is to be created, under a name of its own.
-    async fn made(&self, namespace: &NamespaceClient, variables: &[(&str, &str)]) -> Result<Job, Error> {
+    /// The job as it is to be created, under this name.
+    async fn made(&self, namespace: &NamespaceClient, name: &str, variables: &[(&str, &str)]) -> Result<Job, Error> {
         let mut job = match &self.source {
             JobSource::Manifest(job) => Job::clone(job),
             JobSource::CronJob(name) => {
@@ -122,7 +127,7 @@ impl JobRequest {
                 of_cron_job(found.map_err(cannot(format!("cannot read the cron job `{name}`")))?)
             }
         };
-        job.metadata.name = Some(unique(&self.name()));
+        job.metadata.name = Some(name.to_owned());
         job.metadata.generate_name = None;
         job.labels_mut().extend(namespace.labels.clone());
         let spec = job.spec.get_or_insert_default();

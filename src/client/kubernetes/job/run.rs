@@ -5,13 +5,13 @@
 
 use super::logs::JobLogs;
 use super::{JobRequest, state};
-use crate::client::kubernetes::{NamespaceClient, found, pods, retry, why};
+use crate::client::kubernetes::{NamespaceClient, RUN, found, pods, retry, why};
 use crate::client::{Error, until};
 use crate::model::{Finding, Span};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
-use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use kube::{Client, ResourceExt};
 use std::path::Path;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -27,16 +27,17 @@ const SILENT: &str = "the cluster's API does not answer";
 /// How long the end of a log is waited for when its container has ended.
 const LAST: Duration = Duration::from_secs(5);
 
-/// Runs the job with these variables in every container's environment; its log goes into the folder `logs`. Met when it
+/// Runs the job under this name, with these variables in every container's environment; its log goes into the folder `logs`. Met when it
 /// is complete; missed when it failed or was not done in time, with the reason and the last line of its log; unknown
 /// when there is no such job to run. The job is removed, also when this is dropped before its end.
 pub async fn run(
     namespace: &NamespaceClient,
     logs: &Path,
     request: &JobRequest,
+    name: &str,
     variables: &[(&str, &str)],
 ) -> Finding {
-    let job = match timeout(CALL, request.made(namespace, variables)).await {
+    let job = match timeout(CALL, request.made(namespace, name, variables)).await {
         Ok(Ok(job)) => job,
         Ok(Err(error)) => return Finding::unknown(error.to_string()),
         Err(_) => return Finding::unknown(SILENT),
@@ -163,6 +164,20 @@ fn with_last(why: String, last: Option<String>) -> String {
 fn acts(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     !matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// Removes a job that a dead run left, with its pods, if it carries the run's label; no error if it is gone already.
+///
+/// # Errors
+/// When it cannot be deleted, or is another's.
+pub async fn remove(client: &Client, namespace: &str, name: &str, run: &str) -> Result<(), Error> {
+    let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
+    let what = format!("job `{name}` in namespace `{namespace}`");
+    let Some(job) = retry(&what, || async { found(jobs.get(name).await) }).await? else { return Ok(()) };
+    if job.labels().get(RUN).map(String::as_str) != Some(run) {
+        return Err(Error::new(what, format!("it lacks the label {RUN} of this run, so it stays")));
+    }
+    delete(&jobs, name).await
 }
 
 /// Deletes a job with its pods; no error if it is gone already.
