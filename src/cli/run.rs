@@ -82,6 +82,10 @@ pub(super) async fn main(args: &Args) -> CommandResult {
     } else {
         out(report::table::render(&outcome.report, width()));
     }
+    // The last line: whatever the verdict, somebody has to act.
+    if let Some(broken) = outcome.report.left.iter().find(|thing| thing.starts_with(crate::run::BROKEN)) {
+        eprintln!("{broken}");
+    }
     Ok(code(&outcome))
 }
 

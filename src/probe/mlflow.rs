@@ -4,7 +4,7 @@
 //! MLflow 3.17): so reading compares a param and also the history of a metric.
 
 use super::{Probe, Question, TIMEOUT};
-use crate::client::{Error, mlflow::Mlflow, tasks};
+use crate::client::{Error, experiments, mlflow::Mlflow, tasks};
 use crate::environment::Platform;
 use crate::kind::Kind;
 use crate::model::{Depth, Period, Watch};
@@ -60,7 +60,7 @@ impl Probe for MlflowProbe {
         Watch { depth: self.depth, every, timeout: self.timeout.unwrap_or(TIMEOUT) }
     }
 
-    async fn learn(&self, platform: Arc<dyn Platform>) -> Result<Arc<dyn Question>, Error> {
+    async fn learn(&self, platform: Arc<dyn Platform>, run: &str) -> Result<Arc<dyn Question>, Error> {
         let base = platform.endpoints().mlflow.as_deref();
         let base = base.ok_or_else(|| Error::new("cannot ask `mlflow`", "the environment has no such endpoint"))?;
         // The first reading may be slow; an answer may not.
@@ -70,16 +70,14 @@ impl Probe for MlflowProbe {
             Depth::Health => Arc::new(HealthQuestion(mlflow)),
             Depth::Read => Arc::new(ReadQuestion::learn(mlflow, &slow_client).await?),
             Depth::Write => {
-                let experiment = tasks::experiment(&slow_client, EXPERIMENT).await?;
-                Arc::new(WriteQuestion { mlflow, experiment: Mutex::new(Some(experiment)) })
+                let name = experiments::probe(run);
+                let experiment = tasks::experiment(&slow_client, &name).await?;
+                Arc::new(WriteQuestion { mlflow, name, experiment: Mutex::new(Some(experiment)) })
             }
             Depth::Artifact | Depth::Predict => Arc::new(ArtifactQuestion::learn(mlflow, &slow_client).await?),
         })
     }
 }
-
-/// The experiment in which the probe of depth `write` creates its runs.
-const EXPERIMENT: &str = "lifeboat-probe";
 
 struct HealthQuestion(Mlflow);
 
@@ -100,19 +98,26 @@ struct ReadQuestion {
 
 impl ReadQuestion {
     async fn learn(mlflow: Mlflow, slow_client: &Mlflow) -> Result<Self, Error> {
-        let experiment = tasks::known_experiment(slow_client, "seed-00001").await?;
         let what = "cannot find a run to read";
-        let experiment = experiment.ok_or_else(|| Error::new(what, "there is no experiment `seed-00001`"))?;
-        let body =
-            json!({ "experiment_ids": [experiment], "max_results": 1, "order_by": ["attributes.start_time ASC"] });
+        // A standing platform has no seed, but runs of its own.
+        let experiments = match tasks::known_experiment(slow_client, "seed-00001").await? {
+            Some(seed) => vec![seed],
+            None => all_experiments(slow_client).await?,
+        };
+        let body = json!({ "experiment_ids": experiments, "max_results": OLDEST,
+            "filter": "attributes.status = 'FINISHED'", "order_by": ["attributes.start_time ASC"] });
         let found = slow_client.post("runs/search", &body).await?;
-        let run = &found["runs"][0];
-        let id = tasks::text(&run["info"]["run_id"], what)?;
-        let (params, metrics) = (by_key(&run["data"]["params"]), by_key(&run["data"]["metrics"]));
-        if params.is_null() || metrics.is_null() {
-            return Err(Error::new(what, format!("the run `{id}` has no params or no metrics")));
-        }
-        Ok(Self { mlflow, run: id, params, metrics })
+        let known = |run: &Value| {
+            let (params, metrics) = (by_key(&run["data"]["params"]), by_key(&run["data"]["metrics"]));
+            let id = run["info"]["run_id"].as_str()?.to_owned();
+            (!params.is_null() && !metrics.is_null()).then_some((id, params, metrics))
+        };
+        let (run, params, metrics) =
+            found["runs"].as_array().into_iter().flatten().find_map(known).ok_or_else(|| {
+                let why = format!("none of the {OLDEST} oldest runs that have ended has params and metrics");
+                Error::new(what, why).hint("log one run with a param and a metric, and end it")
+            })?;
+        Ok(Self { mlflow, run, params, metrics })
     }
 
     async fn answer(&self) -> Result<(), Error> {
@@ -125,6 +130,17 @@ impl ReadQuestion {
         }
         Ok(())
     }
+}
+
+/// Among how many of the oldest ended runs one is looked for.
+const OLDEST: u32 = 100;
+
+/// The ids of the oldest experiments, of so many as a search takes.
+async fn all_experiments(mlflow: &Mlflow) -> Result<Vec<String>, Error> {
+    let body = json!({ "max_results": 1000, "order_by": ["creation_time ASC"] });
+    let found = mlflow.post("experiments/search", &body).await?;
+    let ids = found["experiments"].as_array().into_iter().flatten();
+    ids.map(|it| tasks::text(&it["experiment_id"], "experiments/search")).collect()
 }
 
 /// The entries of a list of `{"key", "value"}` by key, since their order in an answer does not matter; null if there
@@ -146,6 +162,8 @@ impl Question for ReadQuestion {
 /// Creates a run of its own and reads it back.
 struct WriteQuestion {
     mlflow: Mlflow,
+    /// The experiment in which it creates its runs.
+    name: String,
     experiment: Mutex<Option<String>>,
 }
 
@@ -155,7 +173,7 @@ impl Question for WriteQuestion {
         let known = self.experiment.lock().await.clone();
         let experiment = match known {
             Some(id) => Ok(id),
-            None => tasks::experiment(&self.mlflow, EXPERIMENT).await,
+            None => tasks::experiment(&self.mlflow, &self.name).await,
         }
         .map_err(|error| tasks::short(&error))?;
         // The id is kept only after a success: a restore may have removed the experiment, and an answer may never come.

@@ -2,7 +2,7 @@
 //!
 //! Apart from the tear-down because it has no live run: it reads the plan and the receipts from disk.
 
-use super::{Observer, PLAN};
+use super::{Observer, PLAN, standing};
 use crate::client::Error;
 use crate::clock::{self, Moment};
 use crate::environment::{ENVIRONMENTS, Platform, RunContext};
@@ -56,24 +56,34 @@ pub async fn cleanup(folder: &Path, observer: Arc<dyn Observer>) -> Result<Vec<S
         environment.ok_or_else(|| Error::new(format!("the plan of `{run}`"), "it names no environment"))?;
     observer.progress(&format!("removing what `{run}` left behind"));
     let intended = intended(&lines);
-    let receipts: Vec<_> = lines
-        .into_iter()
-        .filter_map(|line| if let Fact::Creating(receipt) = line.fact { Some(receipt) } else { None })
-        .collect();
+    let receipts = receipts(&lines);
     let mut left = vec![];
     match environment.open(&run_context, &receipts).await {
-        Ok(Some(platform)) => left.extend(lift(platform.as_ref(), &plan, &intended).await),
+        Ok(Some(platform)) => {
+            left.extend(lift(platform.as_ref(), &plan, &intended).await);
+            if environment.standing() {
+                let inventory = environment.inventory();
+                left.extend(standing::settle_dead(platform.as_ref(), &run_context, &plan, &lines, &inventory).await);
+            }
+        }
         Ok(None) => {}
         Err(error) => left.push(error.to_string()),
     }
     left.extend(environment.remove(&run_context, &receipts).await);
-    match fs::remove_dir_all(folder.join("points")) {
+    // A recovery point of a standing platform is never deleted: it may be the only one.
+    match if environment.standing() { Ok(()) } else { fs::remove_dir_all(folder.join("points")) } {
         Err(error) if error.kind() != io::ErrorKind::NotFound => left.push(format!("its backups: {error}")),
         _ => {}
     }
     let facts = if left.is_empty() { vec![Fact::Removed] } else { left.iter().cloned().map(Fact::Left).collect() };
     append(folder, at, facts).map_err(cannot)?;
     Ok(left)
+}
+
+/// What was recorded before it was made or changed.
+pub fn receipts(lines: &[Line]) -> Vec<Receipt> {
+    let receipt = |line: &Line| if let Fact::Creating(receipt) = &line.fact { Some(receipt.clone()) } else { None };
+    lines.iter().filter_map(receipt).collect()
 }
 
 /// The faults that were intended and never lifted, with their receipts.
@@ -109,7 +119,8 @@ async fn lift(platform: &dyn Platform, plan: &Node, intended: &BTreeMap<usize, R
     left
 }
 
-fn append(folder: &Path, at: Moment, facts: Vec<Fact>) -> io::Result<()> {
+/// Appends facts to the timeline of a dead run.
+pub fn append(folder: &Path, at: Moment, facts: Vec<Fact>) -> io::Result<()> {
     let mut timeline = Timeline::reopen(folder)?;
     let line = |fact| Line { schema: VERSION, number: 0, at, wall: clock::wall(), before: String::new(), fact };
     timeline.append(facts.into_iter().map(line).collect())?;

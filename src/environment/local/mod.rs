@@ -58,7 +58,7 @@ impl Environment for Local {
     }
 
     fn inventory(&self) -> Inventory {
-        Inventory::of(stack::COMPONENTS)
+        stack::inventory()
     }
 
     async fn survey(&self, _: &[Permission]) -> Survey {
