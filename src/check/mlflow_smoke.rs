@@ -4,7 +4,7 @@
 //! that left one out fails with its name.
 
 use super::Check;
-use crate::client::{Error, mlflow::Mlflow, tasks};
+use crate::client::{Error, experiments, mlflow::Mlflow, tasks};
 use crate::environment::{Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Planted};
@@ -67,7 +67,7 @@ impl Check for MlflowSmoke {
         let models = names(&mlflow, "registered-models", "registered_models").await?;
         let artifact = if models.is_empty() { None } else { Some(artifact(&mlflow).await?) };
         let experiments = names(&mlflow, "experiments", "experiments").await?.len();
-        let before = PlantedSmoke { scratch: format!("lifeboat-smoke-{run}"), experiments, models, artifact };
+        let before = PlantedSmoke { scratch: experiments::smoke(run), experiments, models, artifact };
         serde_json::to_value(before).map(Planted).map_err(|e| Error::caused_by("cannot record what was planted", e))
     }
 

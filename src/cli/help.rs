@@ -110,6 +110,15 @@ Exit codes:
   0 all is gone, 2 there is no such run or it still goes on, 5 Lifeboat failed,
   6 something was left behind";
 
+pub(super) const RESTORE: &str = "\
+Examples:
+  lifeboat restore database-drop/latest
+  lifeboat restore database-drop/latest 0003
+  lifeboat restore database-drop/latest --done
+
+Exit codes:
+  0 restored, 2 there is no such run, 5 it could not be restored, 6 something was left behind";
+
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   lifeboat completions bash >~/.local/share/bash-completion/completions/lifeboat

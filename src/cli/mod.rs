@@ -16,6 +16,7 @@ mod plan;
 mod pointers;
 mod progress;
 mod report;
+mod restore;
 mod run;
 mod runs;
 mod schema;
@@ -104,6 +105,9 @@ enum Command {
     /// Remove what dead runs left behind
     #[command(after_help = help::CLEANUP)]
     Cleanup(cleanup::Args),
+    /// Restore a standing platform that a run left broken
+    #[command(after_help = help::RESTORE)]
+    Restore(restore::Args),
     /// Print a shell's completions
     #[command(after_help = help::COMPLETIONS)]
     Completions(completions::Args),
@@ -158,6 +162,7 @@ async fn command(command: Command) -> CommandResult {
         Command::Report(args) => report::main(&args),
         Command::Runs(args) => runs::main(&args),
         Command::Cleanup(args) => cleanup::main(&args).await,
+        Command::Restore(args) => restore::main(&args).await,
         Command::Completions(args) => completions::main(&args),
         Command::Man(args) => man::main(&args),
     }

@@ -99,6 +99,10 @@ pub(super) async fn main(args: &Args) -> CommandResult {
     } else {
         out(report::table::render(&outcome.report, width()))
     };
+    // The last line: whatever the verdict, somebody has to act.
+    if let Some(broken) = outcome.report.left.iter().find(|thing| thing.starts_with(crate::run::BROKEN)) {
+        say(broken);
+    }
     match shown {
         Err(error) if code == exit::LEFT => {
             complain(&error.into()); // what was left matters more

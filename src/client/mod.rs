@@ -2,6 +2,7 @@
 
 pub mod containers;
 mod error;
+pub mod experiments;
 pub mod kubernetes;
 pub mod log;
 pub mod mlflow;

@@ -6,8 +6,11 @@
 use super::Error;
 use super::s3::failure;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::DateTime;
-use aws_sdk_s3::types::{BucketVersioningStatus, Delete, DeleteMarkerEntry, ObjectIdentifier, ObjectVersion};
+use aws_sdk_s3::types::{
+    BucketVersioningStatus, Delete, DeleteMarkerEntry, ExpirationStatus, ObjectIdentifier, ObjectVersion,
+};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashSet;
@@ -43,6 +46,28 @@ pub async fn kept(client: &Client, bucket: &str) -> Result<bool, Error> {
     let asked = client.get_bucket_versioning().bucket(bucket).send().await;
     let asked = asked.map_err(|e| failure(format!("cannot ask whether `{bucket}` keeps versions"), &e))?;
     Ok(asked.status == Some(BucketVersioningStatus::Enabled))
+}
+
+/// Why what is deleted could not be brought back by the bucket's versions; nothing if it could.
+pub async fn lost_for_good(client: &Client, bucket: &str) -> Option<String> {
+    match kept(client, bucket).await {
+        Ok(true) => {}
+        Ok(false) => return Some(format!("the bucket `{bucket}` keeps no versions")),
+        Err(error) => return Some(error.to_string()),
+    }
+    match client.get_bucket_lifecycle_configuration().bucket(bucket).send().await {
+        Ok(lifecycle) => {
+            let rules = lifecycle.rules.unwrap_or_default();
+            let expiring = rules
+                .iter()
+                .find(|rule| rule.status == ExpirationStatus::Enabled && rule.noncurrent_version_expiration.is_some());
+            let named = |id: &str| format!("the rule `{id}` of the bucket `{bucket}` removes old versions");
+            expiring.map(|rule| named(rule.id.as_deref().unwrap_or_default()))
+        }
+        // Servers without rules say one or the other.
+        Err(error) if matches!(error.code(), Some("NoSuchLifecycleConfiguration" | "NotImplemented")) => None,
+        Err(error) => Some(failure(format!("cannot read the lifecycle of `{bucket}`"), &error).to_string()),
+    }
 }
 
 /// All versions and delete markers under a prefix, each once.

@@ -8,7 +8,7 @@ use super::builtin::UnfinishedPoint;
 use crate::client::shell::{self, Variable};
 use crate::client::{Error, process};
 use crate::clock::{self, Clock};
-use crate::environment::{Platform, Power};
+use crate::environment::{Asset, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, RecoveryPoint};
 use crate::node::read;
@@ -22,7 +22,8 @@ pub const KIND: Kind<dyn Engine> = Kind {
     name: "command",
     about: "Backs up and restores by your own shell commands.",
     example: "command: { backup: 'pg_dump -Fc -f \"$LIFEBOAT_POINT/db\" \"$LIFEBOAT_POSTGRES\"', \
-              restore: './restore.sh \"$LIFEBOAT_POINT\"' }",
+              restore: './restore.sh \"$LIFEBOAT_POINT\"', verify: 'pg_restore -f /dev/null \"$LIFEBOAT_POINT/db\"', \
+              covers: [database] }",
     schema: |g| g.subschema_for::<CommandEngine>(),
     parse: |n, p| read::<CommandEngine>(n, p).map(|k| Box::new(k) as _),
 };
@@ -35,6 +36,13 @@ struct CommandEngine {
     backup: String,
     /// Restores the backup of the folder `$LIFEBOAT_POINT`.
     restore: String,
+    /// Proves the backup of the folder `$LIFEBOAT_POINT`, once it is complete; if it fails, there is no backup.
+    #[serde(default)]
+    verify: Option<String>,
+    /// What a restore brings back: `database`, `artifacts`, `resources`. On a standing platform, nothing is lost that is
+    /// not named here.
+    #[serde(default)]
+    covers: Vec<Asset>,
 }
 
 /// Where clients connect and which run it is, as variables for a user's command. By the run's name `cleanup` finds what
@@ -60,6 +68,14 @@ impl Engine for CommandEngine {
         &[]
     }
 
+    fn covers(&self) -> Vec<Asset> {
+        self.covers.clone()
+    }
+
+    fn verifies(&self) -> bool {
+        self.verify.is_some()
+    }
+
     async fn backup(
         &self,
         platform: &dyn Platform,
@@ -74,6 +90,9 @@ impl Engine for CommandEngine {
         variables.push(("LIFEBOAT_POINT".to_owned(), path.clone().into()));
         shell::run(&self.backup, &variables, &repository.join("backup.log")).await?;
         let (snapshot, taken_at) = (clock.now(), clock::wall());
+        if let Some(verify) = &self.verify {
+            shell::run(verify, &variables, &repository.join("verify.log")).await?;
+        }
         folder.keep();
         Ok(RecoveryPoint { id: id.to_owned(), snapshot, taken_at, bytes: size(&path).filter(|n| *n > 0) })
     }
@@ -121,7 +140,12 @@ mod tests {
     async fn a_command_that_fails_leaves_no_point_and_one_that_works_can_be_restored() {
         let folder = tempfile::tempdir().unwrap();
         let platform = Nowhere(Endpoints { mlflow: Some("http://there".into()), ..Endpoints::default() });
-        let engine = |backup: &str, restore: &str| CommandEngine { backup: backup.into(), restore: restore.into() };
+        let engine = |backup: &str, restore: &str| CommandEngine {
+            backup: backup.into(),
+            restore: restore.into(),
+            verify: None,
+            covers: vec![],
+        };
         let clock = Clock::start();
         let bad = engine("echo half > $LIFEBOAT_POINT/x; echo no space >&2; exit 1", "true");
         let error = bad.backup(&platform, folder.path(), "1", &clock).await.unwrap_err();
@@ -132,5 +156,8 @@ mod tests {
         assert_eq!(good.restore(&platform, folder.path(), &point).await, Finding::met());
         let missed = engine("true", "exit 7").restore(&platform, folder.path(), &point).await;
         assert!(missed.reason.unwrap().contains("exit status: 7"));
+        let unproved = CommandEngine { verify: Some("exit 3".into()), ..engine("true", "true") };
+        assert!(unproved.backup(&platform, folder.path(), "3", &clock).await.is_err());
+        assert!(!folder.path().join("3").exists(), "a backup that is not proved is none");
     }
 }

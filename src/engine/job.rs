@@ -10,7 +10,7 @@ use crate::client::Error;
 use crate::client::kubernetes::RUN;
 use crate::client::kubernetes::job::{self, JobManifest, JobRequest, five_minutes};
 use crate::clock::{self, Clock, Moment};
-use crate::environment::{Permission, Platform, Power};
+use crate::environment::{Asset, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, RecoveryPoint, Span, Verdict};
 use crate::node::read;
@@ -28,7 +28,7 @@ pub const KIND: Kind<dyn Engine> = Kind {
     name: "job",
     about: "Backs up and restores by jobs of your own in the cluster, from manifests or as your CronJobs start them.",
     example: "job: { backup: [{ cron_job: classic-dump }, { cron_job: classic-artifacts, delay: 20s }], \
-              restore: { cron_job: classic-restore } }",
+              restore: { cron_job: classic-restore }, covers: [database, artifacts] }",
     schema: |g| g.subschema_for::<JobEngine>(),
     parse: |n, p| read::<JobEngine>(n, p).map(|k| Box::new(k) as _),
 };
@@ -42,6 +42,13 @@ struct JobEngine {
     backup: JobSequence,
     /// Restores the backup of the name `$LIFEBOAT_POINT`.
     restore: JobSequence,
+    /// Proves the backup of the name `$LIFEBOAT_POINT`, once it is complete; if it fails, there is no backup.
+    #[serde(default)]
+    verify: Option<JobSequence>,
+    /// What a restore brings back: `database`, `artifacts`, `resources`. On a standing platform, nothing is lost that is
+    /// not named here.
+    #[serde(default)]
+    covers: Vec<Asset>,
 }
 
 /// One job, or several that follow each other.
@@ -159,8 +166,17 @@ impl Engine for JobEngine {
         &[Power::Cluster]
     }
 
+    fn covers(&self) -> Vec<Asset> {
+        self.covers.clone()
+    }
+
+    fn verifies(&self) -> bool {
+        self.verify.is_some()
+    }
+
     fn permissions(&self) -> Vec<Permission> {
-        self.backup.0.iter().chain(&self.restore.0).flat_map(|job| job.job.permissions()).collect()
+        let verify = self.verify.iter().flat_map(|verify| &verify.0);
+        self.backup.0.iter().chain(&self.restore.0).chain(verify).flat_map(|job| job.job.permissions()).collect()
     }
 
     async fn backup(
@@ -176,6 +192,10 @@ impl Engine for JobEngine {
         let all = self.backup.run(platform, &id, clock).await;
         let all = all.map_err(|finding| Error::new("the backup", finding.reason.unwrap_or_default()))?;
         let (snapshot, taken_at) = (clock.now(), clock::wall());
+        if let Some(verify) = &self.verify {
+            let proved = verify.run(platform, &id, clock).await;
+            proved.map_err(|finding| Error::new("the proof of the backup", finding.reason.unwrap_or_default()))?;
+        }
         let path = record_path(repository, &id);
         let cannot = |e: &dyn fmt::Display| Error::new(format!("cannot write `{}`", path.display()), e);
         let text = serde_json::to_vec(&all).map_err(|e| cannot(&e))?;

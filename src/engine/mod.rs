@@ -11,7 +11,7 @@ pub mod job;
 
 use crate::client::Error;
 use crate::clock::Clock;
-use crate::environment::{Permission, Platform, Power};
+use crate::environment::{Asset, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, RecoveryPoint};
 use async_trait::async_trait;
@@ -25,6 +25,10 @@ pub const ENGINES: &[Kind<dyn Engine>] = &[builtin::KIND, command::KIND, job::KI
 pub trait Engine: Send + Sync {
     /// Powers the environment must have.
     fn needs(&self) -> &'static [Power];
+    /// What a point of it brings back. What an engine of the user's own covers is what its file says; nothing is assumed.
+    fn covers(&self) -> Vec<Asset>;
+    /// Is each of its points proved before it counts?
+    fn verifies(&self) -> bool;
     /// What the platform must allow, where permissions are asked for.
     fn permissions(&self) -> Vec<Permission> {
         vec![]
@@ -39,4 +43,8 @@ pub trait Engine: Send + Sync {
     ) -> Result<RecoveryPoint, Error>;
     /// Restores the platform's database to a point. A restore that did not work is a missed finding.
     async fn restore(&self, platform: &dyn Platform, repository: &Path, point: &RecoveryPoint) -> Finding;
+    /// Removes what a restore that was killed left beside the live state; answers what could not be removed.
+    async fn tidy(&self, _platform: &dyn Platform) -> Vec<String> {
+        vec![]
+    }
 }

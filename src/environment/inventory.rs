@@ -1,5 +1,6 @@
 //! What a platform has and what it allows: a survey asks, `lifeboat plan` shows it, faults choose from it.
 
+use super::Asset;
 use crate::client::kubernetes::COMPONENT;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ pub struct Inventory {
 /// One thing of a platform: a pod, a node, a config map.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Thing {
-    /// What it is, one word or two in small letters: `pod`, `node`, `config map`, `secret`, `disk`.
+    /// What it is, one word or two in small letters: `pod`, `node`, `config map`, `secret`, `disk`, `database`, `bucket`.
     pub kind: String,
     /// Its name; for what does not exist yet, what it will be called as far as that is known.
     pub name: String,
@@ -29,8 +30,22 @@ pub struct Thing {
 impl Thing {
     /// A component's disk.
     pub fn disk(name: &str, component: &str) -> Self {
+        Self::of("disk", name, component)
+    }
+
+    /// The database that a component holds.
+    pub fn database(name: &str, component: &str) -> Self {
+        Self::of("database", name, component)
+    }
+
+    /// The bucket that a component holds.
+    pub fn bucket(name: &str, component: &str) -> Self {
+        Self::of("bucket", name, component)
+    }
+
+    fn of(kind: &str, name: &str, component: &str) -> Self {
         let labels = [(COMPONENT.to_owned(), component.to_owned())].into();
-        Self { kind: "disk".into(), name: name.into(), labels }
+        Self { kind: kind.into(), name: name.into(), labels }
     }
 }
 
@@ -47,12 +62,27 @@ impl Inventory {
 
     /// The disks of a component, as a list of targets; empty if it has none.
     pub fn disks(&self, component: &str) -> Vec<String> {
-        let its = self.kind("disk").filter(|disk| disk.labels.get(COMPONENT).is_some_and(|of| of == component));
-        its.map(|disk| format!("the disk {} of {component}", disk.name)).collect()
+        self.held("disk", component).map(|disk| format!("the disk {} of {component}", disk.name)).collect()
+    }
+
+    /// The databases of a component, as a list of targets; empty if it holds none.
+    pub fn databases(&self, component: &str) -> Vec<String> {
+        let its = self.held("database", component);
+        its.map(|database| format!("the database {} of {component}", database.name)).collect()
+    }
+
+    /// What is lost with a component's disks.
+    pub fn assets(&self, component: &str) -> Vec<Asset> {
+        let database = self.held("database", component).map(|_| Asset::Database);
+        database.chain(self.held("bucket", component).map(|_| Asset::Artifacts)).collect()
+    }
+
+    fn held<'a>(&'a self, kind: &'a str, component: &'a str) -> impl Iterator<Item = &'a Thing> {
+        self.kind(kind).filter(move |thing| thing.labels.get(COMPONENT).is_some_and(|of| of == component))
     }
 
     /// The things of a kind.
-    pub fn kind(&self, kind: &str) -> impl Iterator<Item = &Thing> {
+    pub fn kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Thing> {
         self.things.iter().filter(move |thing| thing.kind == kind)
     }
 }
@@ -67,6 +97,9 @@ pub struct Survey {
     pub refusals: Vec<String>,
     /// What is there: name and value, for `lifeboat plan`.
     pub facts: BTreeMap<String, String>,
+    /// Why deleted artifacts could not be brought back by their versions, where the platform stands already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_undelete: Option<String>,
     /// What can be hit, where the platform stands already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inventory: Option<Inventory>,

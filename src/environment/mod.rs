@@ -4,7 +4,9 @@
 //! thing it creates; `open` finds what receipts name and creates nothing; `remove` may be called after any
 //! prefix of `provision`, and twice: already gone is success.
 
+mod asset;
 pub mod containers;
+mod guard;
 pub mod images;
 mod inventory;
 pub mod kubernetes;
@@ -14,6 +16,8 @@ pub mod simulated;
 pub mod stack;
 pub mod tools;
 
+pub use asset::{Asset, AssetUnder};
+pub use guard::{Act, Identity};
 pub use inventory::{Inventory, Survey, Thing};
 pub use power::{
     Cluster, Components, Cpu, CpuUse, Disks, Exec, Memory, MemoryUse, Network, Nodes, Objects, Power, Removal, Sql,
@@ -39,8 +43,8 @@ pub trait Environment: Send + Sync {
     fn powers(&self) -> Vec<Power>;
     /// What its environment will have that can be hit, as far as that is known without asking.
     fn inventory(&self) -> Inventory;
-    /// Is it a standing platform, which somebody else made and opted in? Then it is never removed, and nothing is broken in it that could
-    /// not be mended.
+    /// Is it a standing platform, which somebody else made and opted in? Then it is never removed, and nothing is broken in
+    /// it that could not be mended.
     fn standing(&self) -> bool {
         false
     }
@@ -69,7 +73,7 @@ pub struct RunContext {
 /// Where intents are written, fsynced, before the act.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Something will be created; on disk when this returns.
+    /// Something will be created, or what is there will be changed for good; on disk when this returns.
     async fn creating(&self, receipt: Receipt) -> Result<(), Error>;
     /// What is being done, for people who wait.
     fn progress(&self, text: &str);
@@ -114,10 +118,19 @@ pub trait Platform: Send + Sync {
     fn run(&self) -> Option<&str> {
         None
     }
-    /// Refuses, if this is no longer the platform that the drill was planned for; asked right before each destructive
-    /// act. A platform made for the drill is always the right one.
-    async fn guard(&self) -> Result<(), Error> {
+    /// Refuses, if this is no longer the platform that the drill was planned for; asked right before each act that
+    /// writes or destroys. A platform made for the drill is always the right one.
+    async fn guard(&self, _act: Act) -> Result<(), Error> {
         Ok(())
+    }
+    /// Records, before the act, that an act of the run ends an identity: what takes its place is another, and the guard
+    /// must know why. A platform made for the drill is asked for none.
+    async fn ends(&self, _identity: Identity) -> Result<(), Error> {
+        Ok(())
+    }
+    /// What its owner has to know when the drill is over, such as a database that is another one now.
+    fn news(&self) -> Vec<String> {
+        vec![]
     }
     /// Do others write here too, whom the drill does not know? So on a standing platform.
     fn shared(&self) -> bool {
@@ -176,6 +189,7 @@ pub trait Platform: Send + Sync {
     fn kept(&self) -> Option<String> {
         None
     }
-    /// Gives everything back; answers what could not be removed.
+    /// Gives everything back: removes what was made for the drill, and puts back on a standing platform what the run
+    /// changed of it. Answers what could not be removed or put back.
     async fn remove(&self) -> Vec<String>;
 }

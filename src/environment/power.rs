@@ -11,6 +11,7 @@ use crate::model::Finding;
 use async_trait::async_trait;
 use kube::core::DynamicObject;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Something that a fault, step or engine may need.
@@ -191,6 +192,8 @@ pub trait Cluster: Send + Sync {
     async fn creating_job(&self, _name: &str) -> Result<(), Error> {
         Ok(())
     }
+    /// The nodes that carried the platform when a fault was injected, with their UIDs.
+    fn carried(&self) -> BTreeMap<String, String>;
 }
 
 /// Power over the machines of a cluster, by whoever owns them. Every call is idempotent.

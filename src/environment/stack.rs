@@ -3,6 +3,7 @@
 //!
 //! Apart so that the platform is the same one in every environment. Not here: starting anything.
 
+use super::{Inventory, Thing};
 use crate::client::mlflow::Mlflow;
 use crate::client::s3::REGION;
 use crate::client::{Error, chain, postgres, s3};
@@ -81,6 +82,12 @@ impl Secrets {
     pub fn passfile(&self, host: &str) -> String {
         format!("{host}:*:*:{DATABASE}:{}\n", self.database)
     }
+}
+
+/// What every platform of this stack has: its components, the database and the bucket.
+pub fn inventory() -> Inventory {
+    let things = vec![Thing::database(DATABASE, COMPONENTS[0]), Thing::bucket(BUCKET, COMPONENTS[1])];
+    Inventory { things, ..Inventory::of(COMPONENTS) }
 }
 
 /// A text that nobody guesses.

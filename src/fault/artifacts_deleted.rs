@@ -6,7 +6,7 @@
 
 use super::{Fault, Nature, recall};
 use crate::client::{Error, s3, versions};
-use crate::environment::{Inventory, Objects, Platform, Power};
+use crate::environment::{Asset, AssetUnder, Inventory, Objects, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::{Node, Problem, read};
@@ -79,6 +79,9 @@ struct DeletedArtifacts {
 impl Fault for ArtifactsDeleted {
     fn nature(&self) -> Nature {
         Nature::Loss
+    }
+    fn takes(&self, _: &Inventory) -> Vec<AssetUnder> {
+        vec![AssetUnder { asset: Asset::Artifacts, prefix: self.prefix.clone() }]
     }
     fn needs(&self) -> &'static [Power] {
         &[Power::Objects]

@@ -5,11 +5,12 @@
 use super::{Fault, Nature, recall};
 use crate::client::Error;
 use crate::client::kubernetes::{NamespaceClient, cannot, why};
-use crate::environment::{Inventory, Permission, Platform, Power};
+use crate::environment::{Asset, AssetUnder, Inventory, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::read;
 use async_trait::async_trait;
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
@@ -116,6 +117,9 @@ impl Fault for ConfigLost {
     fn needs(&self) -> &'static [Power] {
         &[Power::Cluster]
     }
+    fn takes(&self, _: &Inventory) -> Vec<AssetUnder> {
+        vec![Asset::Resources.into()]
+    }
     fn permissions(&self) -> Vec<Permission> {
         let act = if self.change.is_some() { "patch" } else { "delete" };
         ["get", act].map(|verb| Permission::within(verb, "", self.kind.plural())).to_vec()
@@ -129,15 +133,26 @@ impl Fault for ConfigLost {
         let what = format!("cannot lose the {} `{}`", self.kind.words(), self.name);
         let api = self.kind.api(platform.cluster()?.namespace());
         let there = api.get_metadata(&self.name).await.map_err(cannot(&what))?;
-        if let Some((key, _)) = &self.change {
+        if let Some((key, value)) = &self.change {
             let now = api.get(&self.name).await.map_err(cannot(&what))?;
             if now.data.pointer("/data").and_then(|data| data.get(key)).is_none() {
                 return Err(Error::new(what, format!("it has no key `{key}`")));
+            }
+            if holds(self.kind, &now, key, value) {
+                return Err(Error::new(what, format!("`{key}` has that value already")));
             }
         }
         let (uid, version) = (there.uid().unwrap_or_default(), there.resource_version().unwrap_or_default());
         let altered = self.change.as_ref().map(|(key, _)| key.clone());
         Ok(Receipt(json!(LostConfig { kind: self.kind, name: self.name.clone(), uid, version, altered })))
+    }
+    fn still(&self, bound: &Receipt, now: Receipt) -> Result<Receipt, Error> {
+        let (before, there) = (recall::<LostConfig>(bound)?, recall::<LostConfig>(&now)?);
+        if before.uid == there.uid {
+            return Ok(now);
+        }
+        let what = format!("cannot lose the {} `{}`", self.kind.words(), self.name);
+        Err(Error::new(what, "it is another than when the platform stood"))
     }
     async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
         let lost = recall::<LostConfig>(receipt)?;
@@ -164,10 +179,10 @@ impl Fault for ConfigLost {
             Err(error) => Finding::unknown(format!("cannot read {named}: {}", why(&error))),
             Ok(None) => Finding::met(),
             Ok(Some(now)) if now.uid().as_ref() != Some(&lost.uid) => Finding::met(),
-            Ok(Some(now)) if lost.altered.is_some() && now.resource_version().as_ref() != Some(&lost.version) => {
-                Finding::met()
+            Ok(Some(now)) if now.resource_version().as_ref() == Some(&lost.version) => {
+                Finding::missed(format!("{named} is as it was"))
             }
-            Ok(Some(_)) => Finding::missed(format!("{named} is as it was")),
+            Ok(Some(_)) => self.altered(&lost.kind.api(cluster.namespace()), &lost.name, &named).await,
         }
     }
     async fn lift(&self, _: &dyn Platform, _: &Receipt) -> Result<(), Error> {
@@ -175,11 +190,45 @@ impl Fault for ConfigLost {
     }
 }
 
+impl ConfigLost {
+    /// Is another version of it the fault's own? A change of somebody else's is not its effect.
+    async fn altered(&self, api: &Api<DynamicObject>, name: &str, named: &str) -> Finding {
+        let foreign = || Finding::unknown(format!("somebody else has changed {named}: it is not the fault's effect"));
+        let Some((key, value)) = &self.change else { return foreign() };
+        match api.get(name).await {
+            Ok(now) if holds(self.kind, &now, key, value) => Finding::met(),
+            Ok(_) => foreign(),
+            Err(error) => Finding::unknown(format!("cannot read {named}: {}", why(&error))),
+        }
+    }
+}
+
+/// Has a key this value? Those of secrets are encoded.
+fn holds(kind: ConfigKind, object: &DynamicObject, key: &str, value: &str) -> bool {
+    let expected = match kind {
+        ConfigKind::Secret => json!(ByteString(value.as_bytes().to_vec())),
+        ConfigKind::ConfigMap => json!(value),
+    };
+    object.data.pointer("/data").and_then(|data| data.get(key)) == Some(&expected)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::environment::Thing;
+
+    #[test]
+    fn only_the_value_that_the_fault_wrote_is_its_effect() {
+        let object = |value: &str| -> DynamicObject {
+            serde_json::from_value(json!({ "metadata": { "name": "a" }, "data": { "key": value } })).unwrap()
+        };
+        assert!(holds(ConfigKind::ConfigMap, &object("wrong"), "key", "wrong"));
+        assert!(!holds(ConfigKind::ConfigMap, &object("somebody's"), "key", "wrong"));
+        assert!(!holds(ConfigKind::ConfigMap, &object("wrong"), "other", "wrong"));
+        assert!(holds(ConfigKind::Secret, &object("d3Jvbmc="), "key", "wrong"), "a secret's value is encoded");
+        assert!(!holds(ConfigKind::Secret, &object("wrong"), "key", "wrong"));
+    }
 
     fn lost(text: &str) -> Result<ConfigLost, String> {
         let mut problems = vec![];

@@ -3,9 +3,9 @@
 //! The receipt names the database by its oid and the server by its system identifier: a database of the same name
 //! that was made since, or another server at the same address, is never mistaken for the one that was meant.
 
-use super::{Fault, Nature, recall};
+use super::{Fault, Nature, recall, unchanged};
 use crate::client::Error;
-use crate::environment::{Inventory, Platform, Power};
+use crate::environment::{Asset, AssetUnder, Identity, Inventory, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::read;
@@ -53,8 +53,11 @@ impl Fault for DatabaseDrop {
     fn needs(&self) -> &'static [Power] {
         &[Power::Sql]
     }
+    fn takes(&self, _: &Inventory) -> Vec<AssetUnder> {
+        vec![Asset::Database.into()]
+    }
     fn targets(&self, inventory: &Inventory) -> Vec<String> {
-        inventory.component(&self.component)
+        inventory.databases(&self.component)
     }
     async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error> {
         let sql = platform.sql()?;
@@ -62,6 +65,9 @@ impl Fault for DatabaseDrop {
         let (system, oid) = (system(&client).await?, oid(&client, &database).await?);
         let oid = oid.ok_or_else(|| Error::new(format!("cannot drop `{database}`"), "it is not there"))?;
         Ok(Receipt(serde_json::json!(DroppedDatabase { database, oid, system })))
+    }
+    fn still(&self, bound: &Receipt, now: Receipt) -> Result<Receipt, Error> {
+        unchanged("the database", bound, now)
     }
     async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
         let dropped = recall::<DroppedDatabase>(receipt)?;
@@ -73,6 +79,7 @@ impl Fault for DatabaseDrop {
         if oid(&client, &dropped.database).await? != Some(dropped.oid) {
             return Err(Error::new(what, "it is not the database that was meant"));
         }
+        platform.ends(Identity::Database).await?;
         let name = dropped.database.replace('"', "\"\"");
         let drop = format!("DROP DATABASE \"{name}\" WITH (FORCE)");
         client.batch_execute(&drop).await.map_err(|e| Error::caused_by(what, e))

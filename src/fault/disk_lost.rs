@@ -3,10 +3,10 @@
 //! The receipt names each disk by what identifies it for good, so that a new one in its place is never taken for the
 //! one that was meant: neither when it is lost nor when the loss is looked for.
 
-use super::{Fault, Nature, recall};
+use super::{Fault, Nature, recall, unchanged};
 use crate::client::Error;
 use crate::client::kubernetes::permission::LOSING_A_DISK;
-use crate::environment::{Inventory, Permission, Platform, Power};
+use crate::environment::{AssetUnder, Inventory, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::read;
@@ -46,6 +46,9 @@ impl Fault for DiskLost {
     fn needs(&self) -> &'static [Power] {
         &[Power::Disks]
     }
+    fn takes(&self, inventory: &Inventory) -> Vec<AssetUnder> {
+        inventory.assets(&self.component).into_iter().map(Into::into).collect()
+    }
     fn permissions(&self) -> Vec<Permission> {
         LOSING_A_DISK.to_vec()
     }
@@ -59,6 +62,9 @@ impl Fault for DiskLost {
             return Err(Error::new(format!("cannot lose the disk of `{component}`"), "it has none"));
         }
         Ok(Receipt(serde_json::json!(LostDisks { component, disks })))
+    }
+    fn still(&self, bound: &Receipt, now: Receipt) -> Result<Receipt, Error> {
+        unchanged("the disk", bound, now)
     }
     async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
         let LostDisks { component, disks } = recall(receipt)?;

@@ -22,7 +22,7 @@ pub mod removed;
 pub mod throttled;
 
 use crate::client::Error;
-use crate::environment::{Inventory, Permission, Platform, Power};
+use crate::environment::{AssetUnder, Inventory, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
@@ -66,6 +66,10 @@ pub enum Nature {
 pub trait Fault: Send + Sync {
     /// Condition, crash or loss.
     fn nature(&self) -> Nature;
+    /// What a loss takes away; nothing for what a lift or a restart ends.
+    fn takes(&self, _inventory: &Inventory) -> Vec<AssetUnder> {
+        vec![]
+    }
     /// Powers the environment must have; asked while planning, never while running.
     fn needs(&self) -> &'static [Power];
     /// What the platform must allow, where permissions are asked for.
@@ -76,6 +80,11 @@ pub trait Fault: Send + Sync {
     fn targets(&self, inventory: &Inventory) -> Vec<String>;
     /// Reads all that undo and confirmation will need; writes nothing.
     async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error>;
+    /// What it read when the platform stood, and what it reads now, right before its act: an error if they are not the
+    /// same things. Whatever may be replaced by itself meanwhile, as a restarted process is, is taken as it is now.
+    fn still(&self, _bound: &Receipt, now: Receipt) -> Result<Receipt, Error> {
+        Ok(now)
+    }
     /// Does the harm.
     async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error>;
     /// Has it confirmed?
@@ -86,6 +95,17 @@ pub trait Fault: Send + Sync {
     }
     /// Takes a condition away.
     async fn lift(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error>;
+}
+
+/// The same receipt, where it must be the same.
+///
+/// # Errors
+/// If it is another.
+fn unchanged(what: &str, bound: &Receipt, now: Receipt) -> Result<Receipt, Error> {
+    if *bound == now {
+        return Ok(now);
+    }
+    Err(Error::new(what, "it is another than when the platform stood: somebody has replaced it meanwhile"))
 }
 
 /// What a fault wrote down before its act.

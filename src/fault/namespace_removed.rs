@@ -3,10 +3,10 @@
 //! It has taken effect when the namespace is gone, or being deleted with all its pods: from then on nothing comes back
 //! by itself. The end of the last container is not waited for; its service is gone before it.
 
-use super::{CONFIRM, Fault, Nature, recall};
+use super::{CONFIRM, Fault, Nature, recall, unchanged};
 use crate::client::Error;
 use crate::client::kubernetes::{cannot, pods};
-use crate::environment::{Inventory, Permission, Platform, Power};
+use crate::environment::{Asset, AssetUnder, Identity, Inventory, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::read;
@@ -47,6 +47,9 @@ impl Fault for NamespaceRemoved {
     fn needs(&self) -> &'static [Power] {
         &[Power::Cluster]
     }
+    fn takes(&self, _: &Inventory) -> Vec<AssetUnder> {
+        vec![Asset::Resources.into(), Asset::Database.into()] // the database's disk is in it
+    }
     fn permissions(&self) -> Vec<Permission> {
         vec![
             Permission::everywhere("get", "", "namespaces"),
@@ -69,10 +72,14 @@ impl Fault for NamespaceRemoved {
         }
         Ok(Receipt(serde_json::json!(RemovedNamespace { namespace, uid: there.uid().unwrap_or_default() })))
     }
+    fn still(&self, bound: &Receipt, now: Receipt) -> Result<Receipt, Error> {
+        unchanged("the namespace", bound, now)
+    }
     async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
         let RemovedNamespace { namespace, uid } = recall(receipt)?;
         let this = Preconditions { uid: Some(uid), resource_version: None };
         let how = DeleteParams::background().preconditions(this);
+        platform.ends(Identity::Namespace).await?;
         let deleted = platform.cluster()?.namespace().everywhere::<Namespace>().delete(&namespace, &how).await;
         deleted.map(drop).map_err(cannot(format!("cannot delete the namespace `{namespace}`")))
     }

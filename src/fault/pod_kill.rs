@@ -136,6 +136,9 @@ struct KilledPods {
 struct NamedPod {
     name: String,
     uid: String,
+    /// The UID of what made it and makes another in its place.
+    #[serde(default)]
+    owner: Option<String>,
 }
 
 #[async_trait]
@@ -168,14 +171,31 @@ impl Fault for PodKill {
             return Err(Error::new(format!("cannot delete pods `{selector}`"), why));
         };
         pods.truncate(share);
-        let named = |pod: &Pod| NamedPod { name: pod.name_any(), uid: pod.uid().unwrap_or_default() };
+        let named = |pod: &Pod| NamedPod {
+            name: pod.name_any(),
+            uid: pod.uid().unwrap_or_default(),
+            owner: pod.owner_references().iter().find(|owner| owner.controller == Some(true)).map(|it| it.uid.clone()),
+        };
         let grace_seconds = u32::try_from(self.grace.0.as_secs()).unwrap_or(u32::MAX);
         Ok(Receipt(serde_json::json!(KilledPods { pods: pods.iter().map(named).collect(), grace_seconds })))
+    }
+    fn still(&self, bound: &Receipt, now: Receipt) -> Result<Receipt, Error> {
+        let (before, there) = (recall::<KilledPods>(bound)?, recall::<KilledPods>(&now)?);
+        let known = |pod: &NamedPod| {
+            before.pods.iter().any(|it| it.uid == pod.uid || (it.owner.is_some() && it.owner == pod.owner))
+        };
+        match there.pods.iter().find(|pod| !known(pod)) {
+            Some(pod) => {
+                let why = "what made it is not what made the pods when the platform stood";
+                Err(Error::new(format!("cannot delete `{}`", pod.name), why))
+            }
+            None => Ok(now),
+        }
     }
     async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
         let killed = recall::<KilledPods>(receipt)?;
         let api = platform.cluster()?.namespace().api::<Pod>();
-        let deleted = killed.pods.iter().map(async |NamedPod { name, uid }| {
+        let deleted = killed.pods.iter().map(async |NamedPod { name, uid, .. }| {
             let this = Preconditions { uid: Some(uid.clone()), resource_version: None };
             let how = DeleteParams::default().grace_period(killed.grace_seconds).preconditions(this);
             match api.delete(name, &how).await {
@@ -204,7 +224,7 @@ impl Fault for PodKill {
 async fn left(platform: &dyn Platform, receipt: &Receipt) -> Result<Vec<String>, Error> {
     let killed = recall::<KilledPods>(receipt)?;
     let api = platform.cluster()?.namespace().api::<Pod>();
-    let look = killed.pods.iter().map(async |NamedPod { name, uid }| {
+    let look = killed.pods.iter().map(async |NamedPod { name, uid, .. }| {
         let pod = api.get_opt(name).await.map_err(cannot(format!("cannot read `{name}`")))?;
         Ok(pod.filter(|pod| pod.uid().as_ref() == Some(uid) && runs(pod)).map(|_| name.clone()))
     });
@@ -280,6 +300,17 @@ mod tests {
             let problems = kill(text).unwrap_err();
             assert!(problems.len() == 1 && problems[0].contains(said), "{text}: {problems:?}");
         }
+    }
+
+    #[test]
+    fn a_pod_is_another_if_something_else_made_it() {
+        let receipt = |uid: &str, owner: Option<&str>| {
+            Receipt(json!({ "pods": [{ "name": "a", "uid": uid, "owner": owner }], "grace_seconds": 0 }))
+        };
+        let still = |now| kill("{ component: mlflow }").unwrap().still(&receipt("1", Some("set")), now).is_ok();
+        assert!(still(receipt("1", Some("set"))));
+        assert!(still(receipt("2", Some("set"))), "it was replaced by what had made it");
+        assert!(!still(receipt("2", Some("other"))) && !still(receipt("2", None)));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod resolve;
 mod runbook;
 mod survey;
+mod way_back;
 
 pub use resolve::resolve;
 pub use survey::survey;

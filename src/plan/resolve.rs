@@ -150,12 +150,15 @@ fn targets(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) -> V
     let components = &inventory.components;
     let of = |TimedFault { fault, .. }: &TimedFault| {
         let targets = fault.targets(&inventory);
-        if targets.is_empty() {
-            let node = fault.node.at(&["component"]);
-            problems.push(match node.text() {
-                Some(name) if !components.iter().any(|c| c == name) => unknown_component(node, name, components),
-                _ => Problem::new(node, format!("`{}` hits nothing", fault.name)).hint(known(components)),
-            });
+        let node = fault.node.at(&["component"]);
+        match node.text() {
+            _ if !targets.is_empty() => {}
+            Some(name) if !components.iter().any(|c| c == name) => {
+                problems.push(unknown_component(node, name, components));
+            }
+            // What stands already is asked: it may have more than its kind says.
+            _ if drill.setup.environment.standing() => {}
+            _ => problems.push(Problem::new(node, format!("`{}` hits nothing", fault.name)).hint(known(components))),
         }
         targets
     };

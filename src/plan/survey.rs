@@ -2,18 +2,19 @@
 //!
 //! Apart because here the world is asked, while the rest of the plan is decided from files alone. It reads only.
 
-use super::Plan;
+use super::{Plan, way_back};
 use crate::environment::{Inventory, Permission, Survey};
-use crate::fault::Nature;
-use crate::spec::TimedFault;
 use std::collections::BTreeSet;
 
 /// Asks the environment, and gives the plan its targets where they are there already.
 pub async fn survey(plan: &mut Plan) -> Survey {
     let mut survey = plan.setup.environment.survey(&permissions(plan)).await;
-    survey.refusals.extend(refusal(plan));
     if let Some(inventory) = &survey.inventory {
         survey.problems.extend(aim(plan, inventory));
+    }
+    if plan.setup.environment.standing() {
+        let inventory = survey.inventory.clone().unwrap_or_else(|| plan.setup.environment.inventory());
+        survey.refusals.extend(way_back::refusals(plan, &inventory, &survey));
     }
     survey
 }
@@ -31,17 +32,4 @@ fn aim(plan: &mut Plan, inventory: &Inventory) -> Vec<String> {
     plan.targets = plan.faults.iter().map(|timed| timed.fault.targets(inventory)).collect();
     let missed = plan.faults.iter().zip(&plan.targets).filter(|(_, targets)| targets.is_empty());
     missed.map(|(timed, _)| format!("the fault `{}` hits nothing that is there", timed.fault.name)).collect()
-}
-
-/// What forbids the plan, whatever the environment says: on a standing platform, damage needs a way back.
-fn refusal(plan: &Plan) -> Option<String> {
-    let is_damage = |timed: &&TimedFault| timed.fault.nature() != Nature::Condition;
-    let damage = plan.faults.iter().find(is_damage)?;
-    (plan.setup.environment.standing() && plan.setup.protect.is_none()).then(|| {
-        format!(
-            "the fault `{}` does damage to a standing platform, and the drill has no `protect`: \
-             what is broken could not be mended",
-            damage.fault.name
-        )
-    })
 }

@@ -4,7 +4,7 @@
 //! MLflow 3.17): so reading compares params and metrics of runs, and also the history of a metric.
 
 use super::{Probe, Question, TIMEOUT};
-use crate::client::{Error, mlflow::Mlflow, tasks};
+use crate::client::{Error, experiments, mlflow::Mlflow, tasks};
 use crate::environment::Platform;
 use crate::kind::Kind;
 use crate::model::{Depth, Period, Watch};
@@ -66,7 +66,7 @@ impl Probe for MlflowProbe {
         (self.depth > Depth::Read).then(|| format!("mlflow: {{ depth: read, timeout: {timeout} }}"))
     }
 
-    async fn learn(&self, platform: Arc<dyn Platform>) -> Result<Arc<dyn Question>, Error> {
+    async fn learn(&self, platform: Arc<dyn Platform>, run: &str) -> Result<Arc<dyn Question>, Error> {
         let base = platform.endpoints().mlflow.as_deref();
         let base = base.ok_or_else(|| Error::new("cannot ask `mlflow`", "the environment has no such endpoint"))?;
         // The first reading may be slow; an answer may not.
@@ -76,16 +76,14 @@ impl Probe for MlflowProbe {
             Depth::Health => Arc::new(HealthQuestion(mlflow)),
             Depth::Read => Arc::new(ReadQuestion::learn(mlflow, &slow_client).await?),
             Depth::Write => {
-                let experiment = tasks::experiment(&slow_client, EXPERIMENT).await?;
-                Arc::new(WriteQuestion { mlflow, experiment: Mutex::new(Some(experiment)) })
+                let name = experiments::probe(run);
+                let experiment = tasks::experiment(&slow_client, &name).await?;
+                Arc::new(WriteQuestion { mlflow, name, experiment: Mutex::new(Some(experiment)) })
             }
             Depth::Artifact | Depth::Predict => Arc::new(ArtifactQuestion::learn(mlflow, &slow_client).await?),
         })
     }
 }
-
-/// The experiment in which the probe of depth `write` creates its runs.
-const EXPERIMENT: &str = "lifeboat-probe";
 
 struct HealthQuestion(Mlflow);
 
@@ -193,6 +191,8 @@ impl Question for ReadQuestion {
 /// Creates a run of its own and reads it back.
 struct WriteQuestion {
     mlflow: Mlflow,
+    /// The experiment in which it creates its runs.
+    name: String,
     experiment: Mutex<Option<String>>,
 }
 
@@ -202,7 +202,7 @@ impl Question for WriteQuestion {
         let known = self.experiment.lock().await.clone();
         let experiment = match known {
             Some(id) => Ok(id),
-            None => tasks::experiment(&self.mlflow, EXPERIMENT).await,
+            None => tasks::experiment(&self.mlflow, &self.name).await,
         }
         .map_err(|error| tasks::short(&error))?;
         // The id is kept only after a success: a restore may have removed the experiment, and an answer may never come.

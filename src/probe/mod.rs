@@ -33,8 +33,8 @@ pub trait Probe: Send + Sync {
     fn rests_on(&self) -> Option<String> {
         None
     }
-    /// Before the baseline: reads the right answer from the healthy platform.
-    async fn learn(&self, platform: Arc<dyn Platform>) -> Result<Arc<dyn Question>, Error>;
+    /// Before the baseline: reads the right answer from the healthy platform. What it makes there carries the run's name.
+    async fn learn(&self, platform: Arc<dyn Platform>, run: &str) -> Result<Arc<dyn Question>, Error>;
 }
 
 /// A question whose right answer is known.

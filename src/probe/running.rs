@@ -45,7 +45,7 @@ impl Probe for RunningProbe {
         &[Power::Components]
     }
 
-    async fn learn(&self, platform: Arc<dyn Platform>) -> Result<Arc<dyn Question>, Error> {
+    async fn learn(&self, platform: Arc<dyn Platform>, _: &str) -> Result<Arc<dyn Question>, Error> {
         Ok(Arc::new(RunningQuestion { component: self.component.clone(), platform }))
     }
 }

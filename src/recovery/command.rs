@@ -59,9 +59,9 @@ impl Step for CommandStep {
 mod tests {
     use super::*;
     use crate::client::Error;
-    use crate::environment::{Endpoints, Platform};
+    use crate::environment::{Endpoints, Journal, Platform};
     use crate::kind::pick;
-    use crate::model::{Disaster, Onset, Verdict};
+    use crate::model::{Disaster, Onset, Receipt, Verdict};
     use crate::node::parse;
     use crate::recovery::Conditions;
     use crate::recovery::text::Reference;
@@ -76,6 +76,14 @@ mod tests {
         async fn remove(&self) -> Vec<String> {
             vec![]
         }
+    }
+
+    #[async_trait]
+    impl Journal for Nowhere {
+        async fn creating(&self, _: Receipt) -> Result<(), Error> {
+            Ok(())
+        }
+        fn progress(&self, _: &str) {}
     }
 
     #[async_trait]
@@ -98,6 +106,7 @@ mod tests {
             outputs: &[(point, value.to_owned())].into(),
             folder: folder.path(),
             conditions: &nowhere,
+            journal: &nowhere,
         };
         assert_eq!(CommandStep { run }.carry_out(&context).await.verdict, Verdict::Met);
         let said = std::fs::read_to_string(folder.path().join("logs/command.log")).unwrap();

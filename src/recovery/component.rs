@@ -70,6 +70,12 @@ impl Step for ComponentStep {
             Err(error) => return Finding::unknown(error.to_string()),
         };
         let name = &self.on.component;
+        if self.verb != Verb::Start {
+            let instance = power.instance(name).await.unwrap_or_default(); // it may be gone already
+            if let Err(error) = context.record("stop", name, instance).await {
+                return Finding::unknown(error.to_string());
+            }
+        }
         if self.verb != Verb::Start
             && let Err(error) = power.stop(name).await
         {

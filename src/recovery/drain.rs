@@ -33,7 +33,7 @@ pub const DRAIN: Kind<dyn Step> = Kind {
 /// `delete-node: { node: node2 }`
 pub const DELETE: Kind<dyn Step> = Kind {
     name: "delete-node",
-    about: "Deletes a Node object; `drain` it first, because the cluster force-deletes the pods that are still on it \
+    about: "Deletes the Node object of a node that carried the platform; `drain` it first, because the cluster force-deletes the pods that are still on it \
             only after 40 s or more.",
     example: "delete-node: { node: '${steps.drain-postgres.outputs.node}' }",
     schema: |g| g.subschema_for::<DeleteNode>(),
@@ -168,6 +168,9 @@ impl Step for Drain {
             Err(error) => return Finding::missed(error.to_string()),
         };
         let drained = async {
+            let there = namespace.everywhere::<Node>().get(&node).await;
+            let there = there.map_err(cannot(format!("cannot read the node `{node}`")))?;
+            context.record("drain", &node, there.uid()).await?;
             nodes::cordon(namespace, &node).await?;
             let emptied = until(self.within.0, LOOK, || empty(namespace, &node)).await;
             emptied.map_err(|late| Error::new(format!("the node `{node}` is not empty"), late))
@@ -233,8 +236,15 @@ impl Step for DeleteNode {
     async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
         let deleted = async {
             let name = self.node.plain(context.outputs);
-            let nodes = context.platform.cluster()?.namespace().everywhere::<Node>();
-            match nodes.delete(&name, &DeleteParams::default()).await {
+            let cluster = context.platform.cluster()?;
+            let Some(uid) = cluster.carried().remove(&name) else {
+                let why = "it carried nothing of the platform when the disaster struck, so it is not deleted";
+                return Err(Error::new(format!("the node `{name}`"), why));
+            };
+            let this = Preconditions { uid: Some(uid.clone()), resource_version: None };
+            context.record("delete-node", &name, Some(uid)).await?;
+            let nodes = cluster.namespace().everywhere::<Node>();
+            match nodes.delete(&name, &DeleteParams::default().preconditions(this)).await {
                 Err(error) if says(&error, 404) => Ok(()),
                 other => other.map(drop).map_err(cannot(format!("cannot delete the node `{name}`"))),
             }

@@ -16,11 +16,13 @@ pub mod text;
 pub mod undelete;
 pub mod wait_for;
 
+use crate::client::Error;
 use crate::engine::Engine;
-use crate::environment::{Permission, Platform, Power};
+use crate::environment::{AssetUnder, Inventory, Journal, Permission, Platform, Power};
 use crate::kind::Kind;
-use crate::model::{Disaster, Finding, RecoveryPoint};
+use crate::model::{Disaster, Finding, Receipt, RecoveryPoint};
 use async_trait::async_trait;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use text::{Outputs, Text};
@@ -59,6 +61,8 @@ pub struct StepContext<'a> {
     pub folder: &'a Path,
     /// The conditions that the faults made.
     pub conditions: &'a dyn Conditions,
+    /// Where acts that change for good what is there are recorded before they are done.
+    pub journal: &'a dyn Journal,
 }
 
 /// What a step may restore from.
@@ -75,7 +79,17 @@ pub struct Protection {
 #[async_trait]
 pub trait Conditions: Send + Sync {
     /// Lifts every condition that is not lifted yet.
-    async fn lift(&self) -> Result<(), crate::client::Error>;
+    async fn lift(&self) -> Result<(), Error>;
+}
+
+impl StepContext<'_> {
+    /// Records an act on something before it is done, with what identifies it.
+    ///
+    /// # Errors
+    /// When it could not be recorded: then the act must not be done.
+    pub async fn record(&self, act: &str, on: &str, identity: Option<String>) -> Result<(), Error> {
+        self.journal.creating(Receipt(json!({ "act": act, "on": on, "identity": identity }))).await
+    }
 }
 
 /// One line of the runbook.
@@ -96,6 +110,14 @@ pub trait Step: Send + Sync {
     /// Does it need an engine?
     fn restores(&self) -> bool {
         false
+    }
+    /// What it takes away, as a loss does.
+    fn takes(&self, _inventory: &Inventory) -> Vec<AssetUnder> {
+        vec![]
+    }
+    /// What it brings back without an engine.
+    fn brings_back(&self) -> Option<AssetUnder> {
+        None
     }
     /// The figures of its finding that later steps may refer to.
     fn outputs(&self) -> &'static [&'static str] {

@@ -5,7 +5,7 @@
 use super::{Step, StepContext};
 use crate::client::Error;
 use crate::client::kubernetes::permission::LOSING_A_DISK;
-use crate::environment::{Permission, Power};
+use crate::environment::{AssetUnder, Inventory, Permission, Power};
 use crate::kind::Kind;
 use crate::model::Finding;
 use crate::node::read;
@@ -38,6 +38,9 @@ impl Step for NewDisk {
     fn permissions(&self) -> Vec<Permission> {
         LOSING_A_DISK.to_vec()
     }
+    fn takes(&self, inventory: &Inventory) -> Vec<AssetUnder> {
+        inventory.assets(&self.component).into_iter().map(Into::into).collect()
+    }
     fn component(&self) -> Option<&str> {
         Some(&self.component)
     }
@@ -48,6 +51,7 @@ impl Step for NewDisk {
             if old.is_empty() {
                 return Err(Error::new(format!("cannot give up the disk of `{}`", self.component), "it has none"));
             }
+            context.record("new-disk", &self.component, Some(old.join(", "))).await?;
             disks.lose(&self.component, &old).await
         };
         given_up.await.map_or_else(|error| Finding::missed(error.to_string()), |()| Finding::met())

@@ -5,6 +5,7 @@
 
 use super::{Protection, Step, StepContext};
 use crate::clock::Moment;
+use crate::environment::Identity;
 use crate::kind::Kind;
 use crate::model::{Finding, RecoveryPoint};
 use crate::node::read;
@@ -71,6 +72,14 @@ impl Step for Restore {
         let Some(point) = latest(points, context.disaster.onset.injecting) else {
             return Finding::missed("there is no recovery point from before the disaster");
         };
+        // What it restores takes the place of what is there: on the timeline before that goes.
+        let ended = async {
+            context.record("restore", "postgres", Some(point.id.clone())).await?;
+            context.platform.ends(Identity::Database).await
+        };
+        if let Err(error) = ended.await {
+            return Finding::unknown(error.to_string());
+        }
         let finding = engine.restore(context.platform, repository, point).await;
         finding.figure("point", &point.id).figure("taken_at", point.taken_at)
     }

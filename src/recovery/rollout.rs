@@ -106,6 +106,8 @@ impl Step for Scale {
         let scaled = async {
             let namespace = context.platform.cluster()?.namespace();
             let workload = WorkloadResource::of(namespace, &self.component).await?;
+            let before = workload.read().await?.data.pointer("/spec/replicas").map(ToString::to_string);
+            context.record("scale", &self.component, before).await?;
             workload.patch(json!({ "spec": { "replicas": self.replicas } })).await?;
             rolled_out(&workload, self.within).await?;
             if self.replicas == 0 { no_pod_left(namespace, &self.component, self.within).await } else { Ok(()) }

@@ -7,7 +7,7 @@
 use super::{Step, StepContext};
 use crate::client::versions::{self, ObjectToDelete, S3Version};
 use crate::client::{Error, s3};
-use crate::environment::{Objects, Power};
+use crate::environment::{Asset, AssetUnder, Objects, Power};
 use crate::kind::Kind;
 use crate::model::Finding;
 use crate::node::read;
@@ -45,6 +45,9 @@ const NAMED: usize = 3;
 impl Step for Undelete {
     fn needs(&self) -> &'static [Power] {
         &[Power::Objects]
+    }
+    fn brings_back(&self) -> Option<AssetUnder> {
+        Some(AssetUnder { asset: Asset::Artifacts, prefix: self.prefix.clone() })
     }
     fn outputs(&self) -> &'static [&'static str] {
         &["planned", "undeleted", "failed"]

@@ -40,7 +40,7 @@ impl ActiveWorkload {
 pub async fn begin(run: &LiveRun<'_>) -> Result<Background, Error> {
     let mut questions = vec![];
     for probe in &run.plan.setup.probes {
-        questions.push((probe.watch(), probe.learn(Arc::clone(&run.platform)).await?));
+        questions.push((probe.watch(), probe.learn(Arc::clone(&run.platform), &run.context.run).await?));
     }
     let mut planted = vec![];
     for check in &run.plan.setup.checks {

@@ -3,7 +3,7 @@
 //! Apart from the tear-down because it has no live run: it reads the plan and the receipts from disk. Each undo has its
 //! time; when that is over the next one follows, and what was not undone is named.
 
-use super::{Observer, PLAN, leftovers};
+use super::{Observer, PLAN, leftovers, standing};
 use crate::client::{Error, process};
 use crate::clock::{self, Moment};
 use crate::environment::{ENVIRONMENTS, Platform, RunContext};
@@ -61,13 +61,18 @@ pub async fn cleanup(folder: &Path, observer: Arc<dyn Observer>, within: Duratio
         environment.ok_or_else(|| Error::new(format!("the plan of `{run}`"), "it names no environment"))?;
     observer.progress(&format!("removing what `{run}` left behind"));
     let intended = intended(&lines);
-    let receipts: Vec<_> = lines
-        .iter()
-        .filter_map(|line| if let Fact::Creating(receipt) = &line.fact { Some(receipt.clone()) } else { None })
-        .collect();
+    let receipts = receipts(&lines);
     let mut left = end_commands(&run, observer.as_ref()).await;
     match timeout(within, environment.open(&run_context, &receipts)).await {
-        Ok(Ok(Some(platform))) => left.extend(lift(platform.as_ref(), &plan, &intended, within).await),
+        Ok(Ok(Some(platform))) => {
+            left.extend(lift(platform.as_ref(), &plan, &intended, within).await);
+            if environment.standing() {
+                let inventory = environment.inventory();
+                let settled = standing::settle_dead(platform.as_ref(), &run_context, &plan, &lines, &inventory);
+                let late = vec![format!("the standing platform was not put back within {}", Span(within * 4))];
+                left.extend(timeout(within * 4, settled).await.unwrap_or(late));
+            }
+        }
         Ok(Ok(None)) => {}
         Ok(Err(error)) => left.push(error.to_string()),
         Err(_) => left.push(format!("the platform of `{run}` was not found within {}", Span(within))),
@@ -76,13 +81,20 @@ pub async fn cleanup(folder: &Path, observer: Arc<dyn Observer>, within: Duratio
         Ok(things) => left.extend(things),
         Err(_) => left.extend(unsure(&run, &lines, &format!("not known to be gone within {}", Span(within * 2)))),
     }
-    match fs::remove_dir_all(folder.join("points")) {
+    // A recovery point of a standing platform is never deleted: it may be the only one.
+    match if environment.standing() { Ok(()) } else { fs::remove_dir_all(folder.join("points")) } {
         Err(error) if error.kind() != io::ErrorKind::NotFound => left.push(format!("its backups: {error}")),
         _ => {}
     }
     let facts = if left.is_empty() { vec![Fact::Removed] } else { left.iter().cloned().map(Fact::Left).collect() };
     append(folder, at, facts).map_err(cannot)?;
     Ok(left)
+}
+
+/// What was recorded before it was made or changed.
+pub fn receipts(lines: &[Line]) -> Vec<Receipt> {
+    let receipt = |line: &Line| if let Fact::Creating(receipt) = &line.fact { Some(receipt.clone()) } else { None };
+    lines.iter().filter_map(receipt).collect()
 }
 
 /// The faults that were intended and never lifted, with their receipts.
@@ -150,7 +162,8 @@ fn named(receipt: &Receipt) -> Vec<String> {
     texts.filter_map(|(key, value)| Some(format!("{key} `{}`", value.as_str()?))).collect()
 }
 
-fn append(folder: &Path, at: Moment, facts: Vec<Fact>) -> io::Result<()> {
+/// Appends facts to the timeline of a dead run.
+pub fn append(folder: &Path, at: Moment, facts: Vec<Fact>) -> io::Result<()> {
     let mut timeline = Timeline::reopen(folder)?;
     let line = |fact| Line { schema: VERSION, number: 0, at, wall: clock::wall(), before: String::new(), fact };
     timeline.append(&mut facts.into_iter().map(line).collect::<Vec<_>>())?;

@@ -5,6 +5,7 @@
 use super::live::LiveRun;
 use crate::client::Error;
 use crate::clock;
+use crate::environment::Act;
 use crate::model::{Disaster, Fact, Finding, JudgementKind, Onset, Phase, Verdict};
 use std::time::Duration;
 
@@ -54,12 +55,15 @@ pub async fn inject_late(run: &LiveRun<'_>, mut disaster: Disaster) -> Disaster 
 /// Injects a fault. Returns none if it did not take effect. No condition is lifted meanwhile: a fault that is injected
 /// during the lifting might never be lifted itself.
 async fn inject(run: &LiveRun<'_>, index: usize) -> Result<Option<Disaster>, Error> {
-    if run.guard().await.is_err() {
+    if run.guard(Act::Strike).await.is_err() {
         return Ok(None);
     }
     let (platform, recorder, fault) = (run.platform.as_ref(), &run.recorder, &run.plan.faults[index].fault);
     let mut intended = run.intended.lock().await;
-    let receipt = fault.intend(platform).await?;
+    let mut receipt = fault.intend(platform).await?;
+    if let Some(bound) = run.bound.get().and_then(|bound| bound.get(&index)) {
+        receipt = fault.still(bound, receipt)?;
+    }
     let intent = Fact::Intended { fault: index, kind: fault.name.to_owned(), receipt: receipt.clone() };
     recorder.append_durable(intent).await?;
     intended.push((index, receipt.clone()));

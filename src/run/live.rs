@@ -2,19 +2,22 @@
 //!
 //! They are two types so that code which needs the platform cannot run without one.
 
+use super::losses::Losses;
 use super::recorder::Recorder;
+use super::standing;
 use crate::client::Error;
-use crate::environment::{Platform, RunContext};
+use crate::environment::{Act, Platform, RunContext};
 use crate::fault::Nature;
-use crate::model::{Fact, JudgementKind, Phase, Receipt, Verdict};
+use crate::model::{Fact, JudgementKind, Line, Phase, Receipt, Verdict};
 use crate::plan::Plan;
 use crate::recovery::Conditions;
 use crate::store;
 use crate::workload::seed;
 use async_trait::async_trait;
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -36,6 +39,8 @@ pub struct LiveRun<'a> {
     run: &'a Run,
     /// The platform.
     pub platform: Arc<dyn Platform>,
+    /// What the faults of the disaster will hit, as it was read when the platform stood.
+    pub bound: OnceLock<BTreeMap<usize, Receipt>>,
     /// The faults that may have to be lifted. The lock is held from a fault's intent until it has taken effect.
     pub intended: Mutex<Vec<(usize, Receipt)>>,
 }
@@ -60,15 +65,13 @@ impl Run {
         if let Some(endpoint) = &platform.endpoints().mlflow {
             self.recorder.append(Fact::Note(format!("the platform serves at {endpoint}")));
         }
-        Ok(LiveRun { run: self, platform, intended: Mutex::default() })
+        Ok(LiveRun { run: self, platform, bound: OnceLock::new(), intended: Mutex::default() })
     }
 
     /// Removes what was created before the platform was complete, and records what could not be removed.
     pub async fn tear_down(&self) -> Result<(), Error> {
         self.recorder.append(Fact::Phase(Phase::Teardown));
-        let lines =
-            store::read_timeline(&self.context.folder).map_err(|e| Error::caused_by("cannot read the timeline", e))?;
-        let receipts: Vec<_> = lines
+        let receipts: Vec<_> = read(&self.context)?
             .into_iter()
             .filter_map(|line| if let Fact::Creating(receipt) = line.fact { Some(receipt) } else { None })
             .collect();
@@ -77,7 +80,10 @@ impl Run {
     }
 
     async fn removed(&self, mut left: Vec<String>) -> Result<(), Error> {
-        if let Err(error) = std::fs::remove_dir_all(self.repository())
+        if self.plan.setup.environment.standing() {
+            // They may be the only ones: a recovery point of a standing platform is never deleted.
+            self.recorder.append(Fact::Note(format!("recovery points are kept in `{}`", self.repository().display())));
+        } else if let Err(error) = std::fs::remove_dir_all(self.repository())
             && error.kind() != std::io::ErrorKind::NotFound
         {
             left.push(format!("`{}`: {error}", self.repository().display()));
@@ -93,8 +99,12 @@ impl Run {
 }
 
 impl LiveRun<'_> {
-    /// Seeds the platform with data, if the plan says so.
+    /// Seeds the platform with data, if the plan says so. Nothing is planted on a standing platform but the drill's own
+    /// experiments, which are recorded before they are made.
     pub async fn seed(&self) -> Result<(), Error> {
+        if self.plan.setup.environment.standing() {
+            return self.recorder.append_durable(Fact::Creating(standing::planting(&self.context.run))).await;
+        }
         if self.plan.setup.seeds() && !seed::planted(self.platform.as_ref()).await? {
             let seeded = seed::plant(self.platform.as_ref(), self.plan.setup.scale).await?;
             self.recorder.append(Fact::Note(format!("seeded: {seeded}")));
@@ -102,10 +112,21 @@ impl LiveRun<'_> {
         Ok(())
     }
 
+    /// Reads which things the faults of the disaster will hit: from now on they are these and no others. What a second
+    /// disaster hits is read in its own time.
+    pub async fn bind(&self) -> Result<(), Error> {
+        let mut bound = BTreeMap::new();
+        for (index, planned) in self.plan.faults_in(Phase::Disaster) {
+            bound.insert(index, planned.fault.intend(self.platform.as_ref()).await?);
+        }
+        let _ = self.bound.set(bound); // it is called once
+        Ok(())
+    }
+
     /// Is this still the platform that was opted in? Called right before each act that could destroy something; records a
     /// refusal.
-    pub async fn guard(&self) -> Result<(), Error> {
-        let refused = self.platform.guard().await;
+    pub async fn guard(&self, act: Act) -> Result<(), Error> {
+        let refused = self.platform.guard(act).await;
         if let Err(error) = &refused {
             self.recorder.decide(JudgementKind::Guard, "guard", Verdict::Unknown, Some(error.to_string()));
         }
@@ -128,9 +149,20 @@ impl LiveRun<'_> {
                 .append_durable(Fact::Note(format!("{kept}; `lifeboat cleanup {run}` removes it")))
                 .await;
         }
+        if self.plan.setup.environment.standing() {
+            self.recorder.append_durable(Fact::Note("the standing platform is put back".into())).await?;
+            let lines = read(&self.context)?;
+            left.extend(standing::settle(self.platform.as_ref(), &self.context, &lines, &Losses::of(&self.plan)).await);
+        }
         left.extend(self.platform.remove().await);
+        self.platform.news().into_iter().for_each(|news| self.recorder.append(Fact::Note(news)));
         self.removed(left).await
     }
+}
+
+/// What is on the timeline by now.
+fn read(context: &RunContext) -> Result<Vec<Line>, Error> {
+    store::read_timeline(&context.folder).map_err(|e| Error::caused_by("cannot read the timeline", e))
 }
 
 #[async_trait]

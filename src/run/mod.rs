@@ -4,27 +4,32 @@
 //! says what could not be removed.
 
 mod background;
+mod by_hand;
 mod cleanup;
 mod disaster;
 mod interrupt;
 mod leftovers;
 mod live;
+mod losses;
 mod probes;
 mod protect;
 mod recorder;
 mod recover;
 mod runbook;
+mod standing;
 mod steady;
 mod verify;
 
+pub use by_hand::{ByHand, restore};
 pub use cleanup::{alive, cleanup};
 pub use interrupt::Interrupt;
 pub use probes::{ActiveProbes, ProbeState, begin as watch};
 pub use recorder::Recorder;
+pub use standing::BROKEN;
 
 use crate::client::Error;
 use crate::clock::Clock;
-use crate::environment::RunContext;
+use crate::environment::{Act, RunContext};
 use crate::measure;
 use crate::model::report::Report;
 use crate::model::{Fact, JudgementKind, Line, Phase, Verdict};
@@ -174,10 +179,11 @@ async fn perform<'a>(run: &'a Run, live: &OnceLock<LiveRun<'a>>) -> Result<(), E
 async fn set_up<'a, 'l>(run: &'a Run, live: &'l OnceLock<LiveRun<'a>>) -> Result<Option<&'l LiveRun<'a>>, Error> {
     let provisioned = run.provision().await?;
     let live = live.get_or_init(|| provisioned); // from here on it is torn down, whatever happens
-    if live.guard().await.is_err() {
+    if live.guard(Act::Plant).await.is_err() {
         return Ok(None);
     }
-    live.seed().await.map(|()| Some(live))
+    live.seed().await?;
+    live.bind().await.map(|()| Some(live))
 }
 
 /// The phases between set-up and tear-down, in their order.

@@ -4,6 +4,7 @@ use super::background::Background;
 use super::live::LiveRun;
 use super::protect::Schedule;
 use super::runbook::{Runbook, StepEnd};
+use crate::environment::Act;
 use crate::model::{Disaster, Fact, Finding, Verdict};
 use crate::plan::PlannedStep;
 use crate::recovery::text::Outputs;
@@ -56,7 +57,7 @@ async fn carry_out(
         if attempt > 0 {
             tokio::time::sleep(RETRY).await;
         }
-        if let Err(error) = run.guard().await {
+        if let Err(error) = run.guard(Act::Mend).await {
             return Finding::unknown(error.to_string());
         }
         let protection = run.plan.setup.protect.as_ref().map(|protect| Protection {
@@ -65,7 +66,8 @@ async fn carry_out(
             points: background.schedule.as_ref().map(Schedule::points).unwrap_or_default(),
         });
         let (platform, folder) = (run.platform.as_ref(), run.context.folder.as_path());
-        let context = StepContext { platform, disaster, protection, outputs, folder, conditions: run };
+        let context =
+            StepContext { platform, disaster, protection, outputs, folder, conditions: run, journal: &run.recorder };
         finding = tokio::time::timeout(planned.deadline.0, planned.step.carry_out(&context))
             .await
             .unwrap_or_else(|_| Finding::missed(format!("it was not done within {}", planned.deadline)));

@@ -8,7 +8,7 @@ mod write;
 
 use super::subjects::{Subjects, WriteRequest};
 use super::{Entry, Ledger, Workload};
-use crate::client::{Error, mlflow::Mlflow, tasks};
+use crate::client::{Error, experiments, mlflow::Mlflow, tasks};
 use crate::environment::Platform;
 use crate::kind::Kind;
 use crate::model::{MarkState, Part, Rate};
@@ -77,10 +77,6 @@ const GRACE: Duration = Duration::from_secs(2);
 const UNDER_WAY: usize = 16;
 
 /// The name of the experiment that holds all marks of a run.
-fn experiment_of(run: &str) -> String {
-    format!("lifeboat-{run}")
-}
-
 fn endpoint(platform: &dyn Platform) -> Result<Mlflow, Error> {
     let base = platform.endpoints().mlflow.as_deref();
     let base = base.ok_or_else(|| Error::new("cannot reach `mlflow`", "the environment has no such endpoint"))?;
@@ -97,8 +93,8 @@ impl Workload for MlflowWorkload {
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), Error> {
         let mlflow = endpoint(platform.as_ref())?;
-        let experiment = tasks::experiment(&mlflow, &experiment_of(&run)).await?;
-        let client = Arc::new(Client::new(mlflow, experiment_of(&run), experiment));
+        let experiment = tasks::experiment(&mlflow, &experiments::workload(&run)).await?;
+        let client = Arc::new(Client::new(mlflow, experiments::workload(&run), experiment));
         let mut streams = [
             (Subjects::new("run", &[Part::Row, Part::Data], self.seed), ticks(self.runs)),
             (Subjects::new("artifact", &[Part::Row, Part::Object], self.seed), ticks(self.artifacts)),
@@ -133,7 +129,7 @@ impl Workload for MlflowWorkload {
         run: &str,
         entries: &[Entry],
     ) -> Result<Vec<(u64, MarkState)>, Error> {
-        read_back::states(platform, &endpoint(platform)?, &experiment_of(run), entries).await
+        read_back::states(platform, &endpoint(platform)?, &experiments::workload(run), entries).await
     }
 }
 

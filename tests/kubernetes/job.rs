@@ -19,6 +19,7 @@ use lifeboat::kind::pick;
 use lifeboat::model::{Finding, Verdict};
 use lifeboat::node::parse;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,6 +61,9 @@ impl Cluster for Bare {
     }
     fn logs(&self) -> PathBuf {
         self.folder.path().join("logs")
+    }
+    fn carried(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
     }
 }
 

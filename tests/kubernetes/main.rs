@@ -26,6 +26,8 @@ mod failures;
 mod faults;
 mod fixture;
 mod job;
+mod kept;
 mod lock;
 mod platform;
 mod role;
+mod standing;

@@ -103,6 +103,7 @@ impl Fixture {
             outputs: &[].into(),
             folder: self.folder.path(),
             conditions: &Quiet,
+            journal: &crate::notes::Notes::default(),
         };
         step.carry_out(&context).await
     }

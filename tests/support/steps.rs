@@ -1,6 +1,7 @@
 //! A step as a drill carries it out, for tests that have a platform and no run.
 #![allow(clippy::disallowed_methods)] // reads the clock itself
 
+use super::notes::Notes;
 use async_trait::async_trait;
 use lifeboat::client::Error;
 use lifeboat::clock;
@@ -35,6 +36,7 @@ pub async fn carry_out(platform: &dyn Platform, folder: &Path, written: &str) ->
         outputs: &outputs,
         folder,
         conditions: &Nobody,
+        journal: &Notes::default(),
     };
     let began = Instant::now();
     let finding = step.carry_out(&context).await;

@@ -1,7 +1,7 @@
 //! A fault as a drill carries it out, for tests that have a platform and no run.
 #![allow(dead_code)] // each test takes what it needs
 
-use lifeboat::environment::Platform;
+use lifeboat::environment::{Act, Platform};
 use lifeboat::fault::{FAULTS, Fault};
 use lifeboat::kind::pick;
 use lifeboat::model::{Receipt, Verdict};
@@ -25,6 +25,7 @@ pub async fn strike(platform: &dyn Platform, written: &str) {
 /// Does the harm that is written, and waits until it has taken effect.
 pub async fn onset(platform: &dyn Platform, written: &str) -> (Arc<dyn Fault>, Receipt) {
     let fault = fault(written);
+    platform.guard(Act::Strike).await.unwrap_or_else(|error| panic!("{written}: {error}"));
     let receipt = fault.intend(platform).await.unwrap_or_else(|error| panic!("{written}: {error}"));
     let before = fault.confirm(platform, &receipt).await;
     assert_eq!(before.verdict, Verdict::Missed, "{written}: nothing was done yet: {before:?}");

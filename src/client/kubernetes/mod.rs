@@ -14,7 +14,7 @@ pub mod permission;
 pub mod pods;
 mod workload;
 
-pub use call::{ask, cannot, found, made, refusal, retry, says, why};
+pub use call::{CALL, ask, cannot, found, made, refusal, retry, says, why};
 pub use connect::connect;
 pub use namespace::{COMPONENT, NamespaceClient, RUN, cluster_uid, of_component};
 pub use permission::Permission;

@@ -3,6 +3,7 @@
 //! `pg_restore --list` is content with half a dump (seen with PostgreSQL 15), so the verification reads every block.
 
 use super::manifest::{DUMP, DatabaseContent, PointManifest, UnfinishedPoint};
+use super::properties::DatabaseProperties;
 use super::{blocking, connect, execute, literal};
 use crate::client::{Ended, Error, ErrorKind, Running, chain};
 use crate::clock::{self, Clock};
@@ -139,6 +140,7 @@ async fn content(client: &Client, database: &str) -> Result<DatabaseContent, Err
         system: row.get(5),
         alembic,
         rows: rows(client).await?,
+        properties: Some(DatabaseProperties::read(client).await?),
     })
 }
 

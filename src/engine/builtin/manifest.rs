@@ -2,6 +2,7 @@
 //!
 //! The folder is called `ID.partial` until all of it is on disk and verified; whoever gives up leaves no folder.
 
+use super::properties::DatabaseProperties;
 use crate::clock::Moment;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,9 @@ pub struct DatabaseContent {
     pub alembic: Option<String>,
     /// The rows of each table.
     pub rows: BTreeMap<String, i64>,
+    /// What belongs to it and is in no dump; points of older versions have none.
+    #[serde(default)]
+    pub properties: Option<DatabaseProperties>,
 }
 
 impl PointManifest {

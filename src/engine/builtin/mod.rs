@@ -7,6 +7,7 @@
 
 mod dump;
 mod manifest;
+mod properties;
 mod restore;
 
 pub(super) use manifest::UnfinishedPoint;
@@ -14,7 +15,7 @@ pub(super) use manifest::UnfinishedPoint;
 use super::Engine;
 use crate::client::Error;
 use crate::clock::Clock;
-use crate::environment::{Platform, Power, Sql};
+use crate::environment::{Asset, Platform, Power, Sql};
 use crate::kind::Kind;
 use crate::model::{Finding, RecoveryPoint};
 use crate::node::read;
@@ -56,6 +57,14 @@ impl Engine for Builtin {
         &[Power::Sql]
     }
 
+    fn covers(&self) -> Vec<Asset> {
+        vec![Asset::Database]
+    }
+
+    fn verifies(&self) -> bool {
+        true
+    }
+
     async fn backup(
         &self,
         platform: &dyn Platform,
@@ -74,6 +83,11 @@ impl Engine for Builtin {
             Err(error) => return Finding::unknown(error.to_string()),
         };
         restore::restore(sql, &repository.join(&point.id)).await.unwrap_or_else(|t| Finding::missed(t.to_string()))
+    }
+
+    async fn tidy(&self, platform: &dyn Platform) -> Vec<String> {
+        let tidied = async { restore::tidy(platform.sql()?).await };
+        tidied.await.unwrap_or_else(|error| vec![format!("what a restore may have left: {error}")])
     }
 }
 

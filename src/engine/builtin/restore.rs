@@ -101,6 +101,10 @@ async fn fill(
     laps.lap("compare");
     if difference.is_none() {
         execute(&side, "cannot analyze the restored database", "ANALYZE").await?; // a dump has no statistics
+        if let Some(properties) = &manifest.content.properties {
+            let what = "cannot give the restored database its properties";
+            execute(&side, what, &properties.statements(&names.side)).await?; // last: they change the session too
+        }
         laps.lap("analyze");
     }
     Ok(difference)
@@ -133,6 +137,18 @@ async fn swap(sql: &dyn Sql, server: &Client, names: &RestoreNames) -> Result<()
     // A message of its own: who is gone by now has not asked for it.
     execute(&renamer, &what, "COMMIT").await?;
     drop_database(server, &names.before).await
+}
+
+/// Removes the side database that a killed restore left. The one of before the swap is named and stays: whether the new
+/// one is good, nobody has looked at.
+pub async fn tidy(sql: &dyn Sql) -> Result<Vec<String>, Error> {
+    let names = RestoreNames::of(sql.database())?;
+    let server = connect(sql, "postgres").await?;
+    drop_database(&server, &names.side).await?;
+    let before = exists(&server, &names.before).await?;
+    let named =
+        format!("database `{0}`, as it was before the restore; DROP DATABASE {0} when it is of no use", names.before);
+    Ok(before.then_some(named).into_iter().collect())
 }
 
 async fn end_sessions(server: &Client, database: &str) -> Result<(), Error> {

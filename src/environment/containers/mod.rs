@@ -62,8 +62,9 @@ impl Environment for Containers {
 
     fn inventory(&self) -> Inventory {
         let disks = |component| container_spec::volumes(component).iter().map(move |path| Thing::disk(path, component));
-        let things = stack::COMPONENTS.into_iter().flat_map(disks).collect();
-        Inventory { things, ..Inventory::of(stack::COMPONENTS) }
+        let mut inventory = stack::inventory();
+        inventory.things.extend(stack::COMPONENTS.into_iter().flat_map(disks));
+        inventory
     }
 
     async fn survey(&self, _: &[Permission]) -> Survey {

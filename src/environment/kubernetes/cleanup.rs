@@ -10,7 +10,7 @@ use crate::client::kubernetes::{RUN, ask, cluster_uid, found, job, retry};
 use crate::client::{Error, until, until_none};
 use crate::model::Receipt;
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, ListParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -100,7 +100,9 @@ async fn remove_namespace(client: &Client, name: &str, run: &str) -> Result<(), 
     if there.labels().get(RUN).map(String::as_str) != Some(run_label(run).as_str()) {
         return Err(Error::new(what, format!("it lacks the label {RUN} of this run, so it stays")));
     }
-    retry(&what, || async { found(namespaces.delete(name, &DeleteParams::default()).await) }).await?;
+    // A namespace of this name that somebody makes meanwhile is another one.
+    let this = DeleteParams::default().preconditions(Preconditions { uid: there.uid(), resource_version: None });
+    retry(&what, || async { gone_or_another(namespaces.delete(name, &this).await) }).await?;
     delete_pods_and_claims(client, name, &what).await;
     let not_gone = |there: &Namespace, within: Duration| {
         let why = format!("not gone within {} s: {}", within.as_secs(), stuck(there));
@@ -117,6 +119,14 @@ async fn remove_namespace(client: &Client, name: &str, run: &str) -> Result<(), 
         Some(there) => not_gone(&there, GONE).map(drop),
         None => Err(Error::new(&what, format!("not gone within {} s", GONE.as_secs()))),
     })
+}
+
+/// Is it gone already, or is another of the same name in its place? Then nothing is left to do.
+fn gone_or_another<T>(answer: kube::Result<T>) -> kube::Result<()> {
+    match answer {
+        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(()),
+        other => found(other).map(drop),
+    }
 }
 
 /// Deletes at once what the cluster deletes one after the other, with a pod's grace period and the finalizers of its

@@ -7,7 +7,7 @@ use super::component::{KubernetesComponent, POLL};
 use super::platform::KubernetesPlatform;
 use crate::client::kubernetes::{found, of_component, retry};
 use crate::client::{Error, until_none};
-use crate::environment::{Components, Disks};
+use crate::environment::{Components, Disks, Identity, Platform};
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::{DeleteParams, ListParams, Preconditions};
@@ -52,7 +52,9 @@ impl Disks for KubernetesPlatform {
         if lost.is_empty() {
             return Ok(());
         }
-        self.taking_disk(component).await?;
+        if component == "postgres" {
+            self.ends(Identity::Server).await?; // the server that follows has another identifier
+        }
         // Without this it would go on serving from the deleted disk until its node hears of it. On a node that is lost
         // there is nothing to kill.
         let _ = self.kill(component).await;

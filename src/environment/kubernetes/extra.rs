@@ -225,8 +225,8 @@ mod tests {
 
     #[test]
     fn nothing_is_added_to_a_standing_platform() {
-        let standing = "attach: { namespace: a, store: b, token: t, fingerprints: { cluster: c, namespace: u1, postgres: p, \
-                    bucket: b } }";
+        let standing = "attach: { namespace: a, store: b, token: t, fingerprints: { cluster: c, namespace: u1, store: u2, \
+                    postgres: p, database: d, bucket: b } }";
         let (_folder, settings, node) = settings(standing, &[("a.yaml", CLAIM)]);
         assert!(problems(&settings, &node)[0].text.contains("nothing is added to a standing platform"));
     }

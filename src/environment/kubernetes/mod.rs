@@ -7,10 +7,13 @@
 mod access;
 mod cleanup;
 mod component;
+mod create;
 mod disks;
 mod events;
 mod extra;
 mod folder;
+mod identity;
+mod lease;
 mod lock;
 mod logs;
 mod manifests;
@@ -18,16 +21,18 @@ mod names;
 mod permissions;
 mod platform;
 mod powers;
+mod put_back;
 mod secrets;
 mod settings;
 mod signals;
+mod standing;
 mod survey;
 
-use super::{Environment, Inventory, Journal, Permission, Platform, Power, RunContext, Survey};
+use super::{Act, Environment, Inventory, Journal, Permission, Platform, Power, RunContext, Survey};
 use crate::client::Error;
 use crate::kind::Kind;
 use crate::model::Receipt;
-use crate::node::read;
+use crate::node::{Problem, read};
 use async_trait::async_trait;
 use settings::Kubernetes;
 use std::sync::Arc;
@@ -42,6 +47,10 @@ pub const KIND: Kind<dyn Environment> = Kind {
         let settings = read::<Kubernetes>(n, p)?;
         // A platform is removed without these files.
         p.extend(extra::problems(&settings, n));
+        if settings.attach.is_some() && settings.keep {
+            let problem = Problem::new(n.get("keep").unwrap_or(n), "a standing platform stays in any case");
+            p.push(problem.hint("leave `keep` out"));
+        }
         Some(Box::new(settings) as _)
     },
 };
@@ -78,15 +87,20 @@ impl Environment for Kubernetes {
         if receipts.is_empty() {
             return Ok(None);
         }
-        let platform = platform::KubernetesPlatform::find(run, self).await?;
-        platform.guards(receipts)?;
-        platform.guard().await?;
+        let platform = platform::KubernetesPlatform::find_again(run, self, receipts).await?;
+        platform.guard(Act::Mend).await?;
         Ok(Some(Arc::new(platform)))
     }
 
     async fn remove(&self, run: &RunContext, receipts: &[Receipt]) -> Vec<String> {
         if receipts.is_empty() {
             return vec![];
+        }
+        if self.attach.is_some() {
+            return match platform::KubernetesPlatform::find_again(run, self, receipts).await {
+                Ok(platform) => platform.remove().await,
+                Err(error) => vec![format!("what the run changed of the platform: {error}")],
+            };
         }
         match self.client().await {
             Ok(client) => cleanup::remove(&client, &run.run, receipts).await,

@@ -43,9 +43,15 @@ const PROVISION: &[Permission] = &[
     Permission::within("deletecollection", "", "persistentvolumeclaims"),
 ];
 
-/// What attaching to a standing platform does besides: it reads which one that is.
-const ATTACH: &[Permission] =
-    &[Permission::within("get", "", "configmaps"), Permission::within("get", "apps", "deployments")];
+/// What attaching to a standing platform does besides: it reads which one that is, and takes a lease for itself.
+const ATTACH: &[Permission] = &[
+    Permission::within("get", "", "configmaps"),
+    Permission::within("get", "apps", "deployments"),
+    Permission::everywhere("get", "coordination.k8s.io", "leases"),
+    Permission::everywhere("create", "coordination.k8s.io", "leases"),
+    Permission::everywhere("update", "coordination.k8s.io", "leases"),
+    Permission::everywhere("delete", "coordination.k8s.io", "leases"),
+];
 
 /// What is needed whatever the drill does, of a throw-away platform or of a standing one.
 pub fn needed(attach: bool) -> impl Iterator<Item = Permission> {

@@ -3,37 +3,35 @@
 //! Not here: what is done to its components, and the other powers.
 
 use super::access::Access;
-use super::component::{KubernetesComponent, NO_POD, POLL};
+use super::component::{KubernetesComponent, POLL};
+use super::create::{create, ready};
 use super::folder::{folder, make_folder};
+use super::identity::Ways;
+use super::lock::PlatformIdentity;
 use super::manifests::PlatformManifests;
 use super::names::labels;
-use super::settings::{Attach, Kubernetes, NodeSwitches};
-use super::{cleanup, extra, lock, logs, secrets};
-use crate::client::kubernetes::{NamespaceClient, WorkloadKind, cluster_uid, made, retry};
-use crate::client::{Error, s3, until, until_none};
+use super::settings::{Kubernetes, NodeSwitches};
+use super::standing::{self, StandingPlatform};
+use super::{cleanup, extra, logs, secrets};
+use crate::client::kubernetes::{NamespaceClient, WorkloadKind, cluster_uid};
+use crate::client::{Error, s3, until};
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools;
 use crate::environment::{
-    Cluster, Components, Disks, Endpoints, Exec, Journal, Nodes, Objects, Platform, Power, RunContext, Sql,
+    Act, Cluster, Components, Disks, Endpoints, Exec, Identity, Journal, Nodes, Objects, Platform, Power, RunContext,
+    Sql,
 };
 use crate::model::Receipt;
 use async_trait::async_trait;
-use kube::api::PostParams;
-use kube::core::{DynamicObject, GroupVersionKind};
-use kube::discovery::ApiResource;
-use kube::{Api, Client};
+use kube::Client;
+use kube::core::DynamicObject;
 use parking_lot::Mutex;
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
-
-/// After so many looks at a workload without a pod, and then from time to time, it is asked whether the cluster refuses
-/// to create one. That is 5 s, then 2 s.
-const REFUSED: (u32, u32) = (50, 20);
 
 /// A platform in a cluster.
 pub struct KubernetesPlatform {
@@ -55,11 +53,10 @@ pub struct KubernetesPlatform {
     access: Access,
     patience: Duration,
     keep: bool,
-    attach: Option<Attach>,
-    /// Where a standing platform records that the database server's disk is taken, and which jobs are created in it.
-    pub(super) journal: Option<Arc<dyn Journal>>,
-    /// Was that disk taken?
-    new_server: AtomicBool,
+    /// The nodes that carried the platform when it was struck, with their UIDs.
+    pub(super) carried: Mutex<BTreeMap<String, String>>,
+    /// What is known of it where it is a standing one.
+    pub(super) standing: Option<StandingPlatform>,
 }
 
 /// The components of a run's platform, in the order of the stack.
@@ -148,10 +145,38 @@ impl KubernetesPlatform {
         settings: &Kubernetes,
         journal: Arc<dyn Journal>,
     ) -> Result<Self, Error> {
-        let this = Self::find(run_context, settings).await?;
+        let mut this = Self::find(run_context, settings).await?;
         journal.creating(Receipt(json!({ "folder": folder(&run_context.run) }))).await?;
         make_folder(&run_context.run, &this.secrets.passfile(&this.address("postgres").ip().to_string()))?;
-        Ok(Self { journal: Some(journal), ..this })
+        for component in &mut this.components {
+            let found = component.wanted().await?.and_then(|wanted| u16::try_from(wanted).ok());
+            component.replicas = found.unwrap_or(component.replicas);
+        }
+        if let Some(standing) = this.standing.take() {
+            let standing = standing.used(&this.namespace.client, &run_context.run, Some(journal)).await;
+            standing.found(&this.components.iter().map(|it| (it.name.to_owned(), it.replicas)).collect()).await?;
+            this.standing = Some(standing);
+        }
+        Ok(this)
+    }
+
+    /// Finds a standing platform that a dead run used, to repair it or to put back what that run changed.
+    pub async fn find_again(
+        run_context: &RunContext,
+        settings: &Kubernetes,
+        receipts: &[Receipt],
+    ) -> Result<Self, Error> {
+        let mut this = Self::find(run_context, settings).await?;
+        this.guards(receipts)?;
+        // A run that did not come so far, or found another at work, has changed nothing.
+        let Some(replicas) = standing::replicas(receipts) else { return Ok(this) };
+        for component in &mut this.components {
+            component.replicas = replicas.get(component.name).copied().unwrap_or(component.replicas);
+        }
+        if let Some(standing) = this.standing.take() {
+            this.standing = Some(standing.used_again(&this.namespace.client, &run_context.run).await);
+        }
+        Ok(this)
     }
 
     fn over(
@@ -175,6 +200,7 @@ impl KubernetesPlatform {
         let [name, _] = settings.namespaces(&run_context.run);
         let components = components(&client, &run_context.run, settings);
         let namespace = NamespaceClient { client, name, labels: labels(&run_context.run) };
+        let standing = settings.attach.as_ref().map(|attach| StandingPlatform::new(attach, &uid));
         Self {
             components,
             s3: s3::client(&endpoint, &secrets.root.access, &secrets.root.secret),
@@ -191,37 +217,30 @@ impl KubernetesPlatform {
             endpoints,
             patience: settings.ready_within.0,
             keep: settings.keep,
-            attach: settings.attach.clone(),
-            journal: None,
-            new_server: AtomicBool::default(),
+            carried: Mutex::default(),
+            standing,
         }
     }
 
-    /// Records, before the act, that the disk of a component is taken: the database server that follows has another
-    /// identifier, and on a standing platform the guard must know why.
-    pub(super) async fn taking_disk(&self, component: &str) -> Result<(), Error> {
-        if component != "postgres" {
-            return Ok(());
-        }
-        if let Some(journal) = &self.journal {
-            journal.creating(Receipt(json!({ "disk": component, "cluster": self.uid }))).await?;
-        }
-        self.new_server.store(true, Ordering::SeqCst);
-        Ok(())
-    }
-
-    /// Reads from the receipts of a dead run what it took; refuses if they name another cluster.
+    /// Reads from the receipts of a dead run what it ended; refuses if they name another cluster.
     pub fn guards(&self, receipts: &[Receipt]) -> Result<(), Error> {
-        if receipts.iter().any(|receipt| receipt.0["disk"] == "postgres" && receipt.0["cluster"] == self.uid) {
-            self.new_server.store(true, Ordering::SeqCst);
+        if let Some(standing) = &self.standing {
+            standing.recall(receipts);
         }
         let other = cleanup::named(receipts).into_iter().find(|(_, cluster)| *cluster != self.uid);
         other.map_or(Ok(()), |(name, _)| Err(cleanup::elsewhere(&name)))
     }
 
-    /// What it is found to be, for the identity lock.
-    pub async fn identity(&self) -> Result<lock::PlatformIdentity, Error> {
-        lock::look(&self.namespace, self, Objects::bucket(self)).await
+    /// What it is found to be, for the survey; nothing of a throw-away one.
+    pub async fn identity(&self) -> Result<PlatformIdentity, Error> {
+        match &self.standing {
+            Some(standing) => standing.look(&self.ways()).await,
+            None => Ok(PlatformIdentity::default()),
+        }
+    }
+
+    fn ways(&self) -> Ways<'_> {
+        Ways { namespace: &self.namespace, sql: self, objects: self }
     }
 
     /// A component by its name.
@@ -238,10 +257,15 @@ impl KubernetesPlatform {
 
     /// Waits until a component serves its clients through its endpoint.
     pub(super) async fn served(&self, name: &str) -> Result<(), Error> {
-        let Err(late) = until(self.patience, POLL / 2, || self.serves(name)).await else { return Ok(()) };
+        self.served_within(name, self.patience).await
+    }
+
+    /// As [`Self::served`], within another time.
+    pub(super) async fn served_within(&self, name: &str, within: Duration) -> Result<(), Error> {
+        let Err(late) = until(within, POLL / 2, || self.serves(name)).await else { return Ok(()) };
         let why = late.reason.map_or_else(|| "no answer".to_owned(), |error| error.to_string());
         let state = self.component(name)?.described().await;
-        let why = format!("it does not serve within {} s ({why}); {state}", self.patience.as_secs());
+        let why = format!("it does not serve within {} s ({why}); {state}", within.as_secs());
         Err(Error::new(format!("cannot start `{name}`"), why))
     }
 
@@ -271,56 +295,6 @@ impl KubernetesPlatform {
     }
 }
 
-/// Creates objects in their order.
-async fn create(client: &Client, objects: &[DynamicObject]) -> Result<(), Error> {
-    for object in objects {
-        let types = object.types.clone().unwrap_or_default();
-        let name = object.metadata.name.clone().unwrap_or_default();
-        let kind = GroupVersionKind::try_from(types);
-        let resource = kind.map(|kind| ApiResource::from_gvk(&kind));
-        let resource = resource.map_err(|e| Error::caused_by("a manifest of the platform", e))?;
-        let api: Api<DynamicObject> = match &object.metadata.namespace {
-            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-            None => Api::all_with(client.clone(), &resource),
-        };
-        let what = format!("cannot create the {} `{name}`", resource.kind.to_lowercase());
-        retry(what, || async { made(api.create(&PostParams::default(), object).await) }).await?;
-    }
-    Ok(())
-}
-
-/// Waits until the cluster calls a component's first pod ready. What will never come is reported early: an image that is
-/// not there, a pod that the cluster refuses to create.
-async fn ready(component: &KubernetesComponent, within: Duration) -> Result<(), Error> {
-    let what = format!("cannot start `{}`", component.name);
-    let (first, then) = REFUSED;
-    let looks = AtomicU32::new(0);
-    let look = || async {
-        let pod = component.pod().await?;
-        if pod.as_ref().is_some_and(|pod| component.ready(pod)) {
-            return Ok(None);
-        }
-        let state = pod.as_ref().map_or_else(|| NO_POD.to_owned(), |pod| component.state(pod));
-        if ["ImagePull", "InvalidImage"].iter().any(|sign| state.contains(sign)) {
-            return Err(Error::new(&what, state).hint("name images that the nodes can have, in `images`"));
-        }
-        let looks = looks.fetch_add(1, Ordering::Relaxed);
-        if pod.is_none()
-            && looks >= first
-            && (looks - first).is_multiple_of(then)
-            && let Some(why) = component.refused().await
-        {
-            return Err(Error::new(&what, why));
-        }
-        Ok(Some(()))
-    };
-    if until_none(within, POLL / 2, look).await?.is_ok() {
-        return Ok(());
-    }
-    let why = format!("not ready within {} s: {}", within.as_secs(), component.described().await);
-    Err(Error::new(what, why))
-}
-
 #[async_trait]
 impl Platform for KubernetesPlatform {
     fn run(&self) -> Option<&str> {
@@ -330,17 +304,29 @@ impl Platform for KubernetesPlatform {
         &self.endpoints
     }
 
-    async fn guard(&self) -> Result<(), Error> {
-        let Some(attach) = &self.attach else { return Ok(()) };
-        let what = format!("namespace `{}` must not be touched", attach.namespace);
-        let seen = self.identity().await.map_err(|error| Error::caused_by(&what, error))?;
-        let renewed = self.new_server.load(Ordering::SeqCst).then(|| lock::with_new_server(attach, &seen));
-        let differences = lock::differences(renewed.as_ref().unwrap_or(attach), &seen, false);
-        if differences.is_empty() { Ok(()) } else { Err(Error::new(what, differences.join("; "))) }
+    async fn guard(&self, act: Act) -> Result<(), Error> {
+        if let Some(standing) = &self.standing {
+            standing.guard(&self.ways(), act).await?;
+        }
+        if act == Act::Strike {
+            self.remember_nodes().await;
+        }
+        Ok(())
+    }
+
+    async fn ends(&self, identity: Identity) -> Result<(), Error> {
+        match &self.standing {
+            Some(standing) => standing.ends(identity).await,
+            None => Ok(()),
+        }
+    }
+
+    fn news(&self) -> Vec<String> {
+        self.standing.as_ref().map(StandingPlatform::news).unwrap_or_default()
     }
 
     fn shared(&self) -> bool {
-        self.attach.is_some()
+        self.standing.is_some()
     }
 
     fn tunnel_failures(&self) -> u64 {
@@ -376,16 +362,24 @@ impl Platform for KubernetesPlatform {
     }
 
     fn kept(&self) -> Option<String> {
-        self.keep.then(|| format!("{}, namespace {}", self.endpoints.stay_up(), self.components[0].namespace))
+        (self.keep && self.standing.is_none())
+            .then(|| format!("{}, namespace {}", self.endpoints.stay_up(), self.components[0].namespace))
     }
 
     async fn remove(&self) -> Vec<String> {
         logs::keep(&self.components, &self.run_context.folder.join("logs")).await;
         let run = &self.run_context.run;
-        // Of a standing platform nothing is ours but the folder on this machine.
-        let [platform, store, _] = &self.components;
-        let names = [&store.namespace, &platform.namespace].into_iter().filter(|_| self.attach.is_none());
-        let receipts: Vec<_> = names.map(|name| Receipt(json!({ "namespace": name, "cluster": self.uid }))).collect();
-        cleanup::remove(&self.namespace.client, run, &receipts).await
+        let Some(standing) = &self.standing else {
+            let [platform, store, _] = &self.components;
+            let names = [&store.namespace, &platform.namespace].into_iter();
+            let receipts: Vec<_> =
+                names.map(|name| Receipt(json!({ "namespace": name, "cluster": self.uid }))).collect();
+            return cleanup::remove(&self.namespace.client, run, &receipts).await;
+        };
+        let mut left = self.put_back().await;
+        // Of a standing platform nothing is ours but the folder on this machine and the marks on nodes.
+        left.extend(cleanup::remove(&self.namespace.client, run, &[]).await);
+        standing.release().await;
+        left
     }
 }

@@ -4,16 +4,18 @@ use super::component::{KubernetesComponent, POLL};
 use super::platform::KubernetesPlatform;
 use super::settings::NodeSwitches;
 use super::signals::{self, Signal};
-use crate::client::kubernetes::{NamespaceClient, exec};
+use crate::client::kubernetes::{NamespaceClient, ask, exec, pods};
 use crate::client::{Error, Running, postgres, shell, until_none};
 use crate::environment::tools::Tools;
 use crate::environment::{Cluster, Components, Exec, Nodes, Objects, Power, Sql, stack};
-use crate::model::{Finding, Receipt};
+use crate::model::Finding;
 use async_trait::async_trait;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
+use kube::api::ListParams;
 use kube::core::DynamicObject;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -193,9 +195,26 @@ impl Cluster for KubernetesPlatform {
 
     async fn creating_job(&self, name: &str) -> Result<(), Error> {
         // What is in a namespace of the run's own goes with it.
-        let Some(journal) = &self.journal else { return Ok(()) };
+        let Some(standing) = &self.standing else { return Ok(()) };
         let job = json!({ "name": name, "namespace": self.namespace.name, "cluster": self.uid });
-        journal.creating(Receipt(json!({ "job": job }))).await
+        standing.record(json!({ "job": job })).await
+    }
+
+    fn carried(&self) -> BTreeMap<String, String> {
+        self.carried.lock().clone()
+    }
+}
+
+impl KubernetesPlatform {
+    /// Remembers the nodes that carry the platform's pods. Where it may not be known nothing is remembered, and then no
+    /// node may be deleted.
+    pub(super) async fn remember_nodes(&self) {
+        let nodes = self.namespace.everywhere::<Node>();
+        let Ok(pods) = pods::list(&self.namespace, "").await else { return };
+        let carriers = pods::nodes_of(&pods);
+        let Ok(all) = ask("cannot list the nodes", nodes.list(&ListParams::default())).await else { return };
+        let carrying = all.iter().map(|node| (node.name_any(), node.uid().unwrap_or_default()));
+        self.carried.lock().extend(carrying.filter(|(name, _)| carriers.contains(name)));
     }
 }
 

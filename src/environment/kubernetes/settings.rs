@@ -71,7 +71,9 @@ pub struct Attach {
     pub namespace: String,
     /// The object store's namespace.
     pub store: String,
-    /// The value of the namespace's label `lifeboat.dev/drill-token`: its owner has opted it in under this name.
+    /// The drill token: its owner has opted it in under this name, in both namespaces (the label
+    /// `lifeboat.dev/drill-token`), in the database (its comment has `lifeboat.dev/drill-token=TOKEN`) and in the bucket
+    /// (a tag of that key).
     pub token: String,
     /// What makes it this platform and no other; `lifeboat plan` says what it finds.
     pub fingerprints: Fingerprints,
@@ -88,9 +90,13 @@ pub struct Fingerprints {
     pub cluster: String,
     /// The UID of the platform's namespace.
     pub namespace: String,
+    /// The UID of the object store's namespace.
+    pub store: String,
     /// The database server's system identifier.
     pub postgres: String,
-    /// The object store's endpoint in MLflow's settings, a slash and the bucket.
+    /// The server's identifier, a slash and the oid of the platform's database.
+    pub database: String,
+    /// The object store's endpoint inside the cluster, a slash and the bucket.
     pub bucket: String,
 }
 

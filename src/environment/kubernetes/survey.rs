@@ -1,17 +1,19 @@
 //! What a cluster has for a platform, and what it lacks; reads only.
 
+use super::lock::{self, Known};
 use super::names::{CONFIG, MANAGED, SECRET};
 use super::permissions::{SOME, needed};
 use super::platform::KubernetesPlatform;
 use super::settings::{Attach, Kubernetes};
-use super::{extra, lock};
-use crate::client::Error;
+use super::{extra, lease};
 use crate::client::kubernetes::nodes::ready;
 use crate::client::kubernetes::permission::denied;
+use crate::client::kubernetes::pods::lives;
 use crate::client::kubernetes::{COMPONENT, ask, made};
+use crate::client::{Error, versions};
 use crate::environment::images::{ImageSet, Images};
-use crate::environment::{Inventory, Permission, RunContext, Survey, Thing, stack};
-use k8s_openapi::api::core::v1::{Namespace, Node};
+use crate::environment::{Act, Inventory, Objects, Permission, RunContext, Survey, Thing, stack};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -32,7 +34,7 @@ pub fn inventory(settings: &Kubernetes) -> Inventory {
         pod
     };
     let disk = |component: &str| Thing::disk(&format!("data-{component}-0"), component);
-    let mut inventory = Inventory::of(stack::COMPONENTS);
+    let mut inventory = stack::inventory();
     let replicas = settings.mlflow.replicas;
     inventory.things.push(pod("postgres-0", "postgres"));
     inventory.things.extend((1..=replicas).map(|n| pod(&format!("mlflow ({n} of {replicas})"), "mlflow")));
@@ -61,6 +63,7 @@ async fn look(settings: &Kubernetes, wanted: &[Permission], survey: &mut Survey)
     }
     let namespace = settings.attach.as_ref().map_or(SOME, |attach| &attach.namespace);
     let asked = needed(settings.attach.is_some()).chain(wanted.iter().copied()).chain(theirs).collect();
+    survey.inventory = settings.attach.is_some().then(|| inventory(settings));
     let denied = denied(&client, namespace, asked).await?;
     let missing = |permission| format!("you may not {permission}; the roles of deploy/rbac have it");
     survey.problems.extend(denied.iter().map(missing));
@@ -69,6 +72,9 @@ async fn look(settings: &Kubernetes, wanted: &[Permission], survey: &mut Survey)
         nodes(&client, settings, survey).await?;
     }
     if let Some(attach) = &settings.attach {
+        if may("list", "pods") {
+            pods(&client, attach, survey).await?;
+        }
         return identity(attach, settings, survey).await;
     }
     if may("list", "storageclasses") {
@@ -80,14 +86,32 @@ async fn look(settings: &Kubernetes, wanted: &[Permission], survey: &mut Survey)
     Ok(())
 }
 
+/// Takes the pods of a standing platform as they are, with the labels that its owner gave them.
+async fn pods(client: &Client, attach: &Attach, survey: &mut Survey) -> Result<(), Error> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &attach.namespace);
+    let there = ask("cannot list the pods", pods.list(&ListParams::default())).await?;
+    let thing = |pod: &Pod| Thing { kind: "pod".into(), name: pod.name_any(), labels: pod.labels().clone() };
+    if let Some(inventory) = &mut survey.inventory {
+        inventory.things.retain(|thing| thing.kind != "pod");
+        inventory.things.extend(there.iter().filter(|pod| lives(pod)).map(thing));
+    }
+    Ok(())
+}
+
 /// Is it the platform that was opted in? This looks without a run, and creates nothing.
 async fn identity(attach: &Attach, settings: &Kubernetes, survey: &mut Survey) -> Result<(), Error> {
     let nobody = RunContext { run: SOME.to_owned(), folder: std::env::temp_dir() };
-    let seen = KubernetesPlatform::find(&nobody, settings).await?.identity().await?;
+    let platform = KubernetesPlatform::find(&nobody, settings).await?;
+    let seen = platform.identity().await?;
     for (name, value) in seen.told() {
         fact(survey, &format!("fingerprint {name}"), value.to_owned());
     }
-    survey.refusals = lock::differences(attach, &seen, true);
+    survey.refusals = lock::differences(attach, &Known::default(), &seen, Act::Plant);
+    let objects: &dyn Objects = &platform;
+    survey.no_undelete = versions::lost_for_good(objects.s3(), objects.bucket()).await;
+    let namespaces = settings.namespaces(SOME);
+    let used = lease::held_by_another(&platform.namespace.client, &namespaces, SOME).await?;
+    survey.refusals.extend(used.map(|used| used.to_string()));
     Ok(())
 }
 
@@ -103,7 +127,7 @@ async fn nodes(client: &Client, settings: &Kubernetes, survey: &mut Survey) -> R
     if !nodes.iter().any(|node| ready(node) && schedulable(node)) {
         survey.problems.push("no node of the cluster is ready; start one".into());
     }
-    let mut inventory = inventory(settings);
+    let mut inventory = survey.inventory.take().unwrap_or_else(|| inventory(settings));
     let thing = |node: &Node| Thing { kind: "node".into(), name: node.name_any(), labels: node.labels().clone() };
     inventory.things.extend(nodes.iter().map(thing));
     survey.inventory = Some(inventory);

@@ -54,7 +54,7 @@ impl Environment for Local {
     }
 
     fn inventory(&self) -> Inventory {
-        Inventory::of(stack::COMPONENTS)
+        stack::inventory()
     }
 
     async fn survey(&self, _: &[Permission]) -> Survey {

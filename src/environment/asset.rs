@@ -1,0 +1,64 @@
+//! What can be lost of a platform and brought back: faults say what they take, engines and steps what they bring back.
+//!
+//! Apart because a plan compares the two: on a standing platform nothing is taken that nothing brings back.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A part of the platform that holds state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, strum::Display)]
+#[strum(serialize_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Asset {
+    /// The rows of MLflow's database.
+    Database,
+    /// The objects of the bucket.
+    Artifacts,
+    /// The objects of the namespace: secrets, config maps, services and workloads.
+    Resources,
+}
+
+/// An asset, or of the artifacts those under a prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssetUnder {
+    /// Which.
+    pub asset: Asset,
+    /// As MLflow names artifacts; empty for all.
+    pub prefix: String,
+}
+
+impl From<Asset> for AssetUnder {
+    fn from(asset: Asset) -> Self {
+        Self { asset, prefix: String::new() }
+    }
+}
+
+impl AssetUnder {
+    /// Is all of the other in it?
+    pub fn holds(&self, other: &Self) -> bool {
+        self.asset == other.asset && other.prefix.starts_with(&self.prefix)
+    }
+}
+
+impl std::fmt::Display for AssetUnder {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self.prefix.as_str() {
+            "" => write!(f, "{}", self.asset),
+            prefix => write!(f, "{} under `{prefix}`", self.asset),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_the_artifacts_is_in_the_whole_and_not_the_other_way_round() {
+        let under = |prefix: &str| AssetUnder { asset: Asset::Artifacts, prefix: prefix.into() };
+        assert!(under("").holds(&under("1/")) && under("1/").holds(&under("1/")));
+        assert!(!under("1/").holds(&under("")) && !under("1/").holds(&under("2/")));
+        assert!(!under("").holds(&Asset::Database.into()));
+    }
+}

@@ -1,0 +1,148 @@
+//! A restore by hand: after a run that left a standing platform broken, from a recovery point that the run kept.
+//!
+//! Apart from the runbook's step because no run is alive: it needs the run's folder and the identity of the platform, and
+//! no token.
+
+use super::{Observer, PLAN, cleanup, standing};
+use crate::client::Error;
+use crate::environment::{Act, ENVIRONMENTS, Environment, Identity, Platform, RunContext};
+use crate::kind::pick;
+use crate::model::{Fact, Line, Receipt, RecoveryPoint, Verdict};
+use crate::node::{self, Node};
+use crate::store;
+use serde_json::json;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What is to be restored by hand.
+#[derive(Debug, Clone)]
+pub enum ByHand {
+    /// The newest point from before the loss, or the one of this name.
+    Point(Option<String>),
+    /// Nothing: its owner has brought back what was lost.
+    Done,
+}
+
+/// Restores a recovery point of a run that is over to the standing platform that it used, puts back what the run changed
+/// besides, and removes the drill's own experiments. Answers what is left.
+///
+/// # Errors
+/// When the run is still alive, used no standing platform, or has no such point; when that platform is no longer the one
+/// that it was; when the restore did not work.
+pub async fn restore(folder: &Path, what: ByHand, observer: Arc<dyn Observer>) -> Result<Vec<String>, Error> {
+    let cannot = |e: io::Error| Error::caused_by(format!("cannot restore after `{}`", folder.display()), e);
+    if cleanup::alive(folder) {
+        let error = Error::new(format!("`{}`", folder.display()), "the run is still going on");
+        return Err(error.hint("stop it with Ctrl-C"));
+    }
+    let _lock = cleanup::lock(folder).map_err(cannot)?;
+    let lines = store::read_timeline(folder).map_err(cannot)?;
+    let named = format!("`{}`", folder.display());
+    let Some(Line { fact: Fact::Began { run, .. }, .. }) = lines.first() else {
+        return Err(Error::new(named, "it is the folder of no run"));
+    };
+    let run_context = RunContext { run: run.clone(), folder: folder.to_owned() };
+    let plan = fs::read_to_string(folder.join(PLAN)).map_err(cannot)?;
+    let plan = node::parse(&plan).map_err(|e| Error::caused_by(format!("cannot read the plan of `{run}`"), e))?;
+    let environment = plan.get("environment").and_then(|node| pick("environment", ENVIRONMENTS, node, &mut vec![]));
+    let environment =
+        environment.ok_or_else(|| Error::new(format!("the plan of `{run}`"), "it names no environment"))?;
+    if !environment.standing() {
+        return Err(Error::new(named, "its platform was made for the drill and went with it"));
+    }
+    let (receipts, at) = (cleanup::receipts(&lines), lines.last().map(|line| line.at).unwrap_or_default());
+    let platform = environment.open(&run_context, &receipts).await?;
+    let platform = platform.ok_or_else(|| Error::new(&named, "it touched no platform"))?;
+    let said = match what {
+        ByHand::Done => "what was lost was brought back by its owner".to_owned(),
+        ByHand::Point(id) => {
+            let point = chosen(&lines, id.as_deref())?;
+            observer.progress(&format!("restoring the point {}", point.id));
+            let attached = receipts.iter().find(|receipt| receipt.0.get("attached").is_some());
+            let cluster = attached.map(|receipt| receipt.0["cluster"].clone());
+            let ends = Receipt(json!({ "ends": Identity::Database, "cluster": cluster }));
+            cleanup::append(folder, at, vec![Fact::Creating(ends)]).map_err(cannot)?;
+            carry_out(platform.as_ref(), &plan, environment.it.as_ref(), folder, &point).await?;
+            format!("restored by hand from the point {}", point.id)
+        }
+    };
+    let mut facts = vec![Fact::Note(said)];
+    observer.progress("putting back what the run changed besides");
+    // What was lost is back, so of the settling only what the drill made is left to do.
+    let nothing_lost = super::losses::Losses::default();
+    let mut left = standing::settle(platform.as_ref(), &run_context, &lines, &nothing_lost).await;
+    left.extend(platform.remove().await);
+    facts.extend(platform.news().into_iter().map(Fact::Note));
+    facts.iter().for_each(|fact| {
+        if let Fact::Note(text) = fact {
+            observer.progress(text);
+        }
+    });
+    facts.extend(if left.is_empty() { vec![Fact::Removed] } else { left.iter().cloned().map(Fact::Left).collect() });
+    cleanup::append(folder, at, facts).map_err(cannot)?;
+    Ok(left)
+}
+
+/// The point of this name, or the newest from before the loss.
+fn chosen(lines: &[Line], id: Option<&str>) -> Result<RecoveryPoint, Error> {
+    let points = standing::points(lines);
+    let known = || format!("known: {}", points.iter().map(|point| point.id.as_str()).collect::<Vec<_>>().join(", "));
+    match id {
+        Some(id) => points
+            .iter()
+            .find(|point| point.id == id)
+            .cloned()
+            .ok_or_else(|| Error::new(format!("the recovery point `{id}`"), "there is none").hint(known())),
+        None => standing::before_loss(lines)
+            .ok_or_else(|| Error::new("a recovery point from before the loss", "there is none").hint(known())),
+    }
+}
+
+async fn carry_out(
+    platform: &dyn Platform,
+    plan: &Node,
+    environment: &dyn Environment,
+    folder: &Path,
+    point: &RecoveryPoint,
+) -> Result<(), Error> {
+    let (_, engine) = standing::of_plan(plan, &environment.inventory());
+    let engine = engine.ok_or_else(|| Error::new("the drill", "it has no `protect` to restore with"))?;
+    platform.ends(Identity::Database).await?;
+    let finding = engine.restore(platform, &folder.join("points"), point).await;
+    if finding.verdict != Verdict::Met {
+        let why = finding.reason.unwrap_or_else(|| "it did not end well".into());
+        return Err(Error::new(format!("the restore of the point {}", point.id), why));
+    }
+    platform.guard(Act::Mend).await
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::clock::{Moment, wall};
+
+    fn lines() -> Vec<Line> {
+        let backup = |number: u64, at: f64| {
+            let point =
+                RecoveryPoint { id: format!("{number:04}"), snapshot: Moment::at(at), taken_at: wall(), bytes: None };
+            (at, Fact::BackupEnded { number, point: Some(point), error: None })
+        };
+        let struck = Fact::Intended { fault: 0, kind: "x".into(), receipt: Receipt(serde_json::Value::Null) };
+        let facts = [backup(1, 1.0), backup(2, 2.0), (3.0, struck), backup(3, 4.0)];
+        let line =
+            |(at, fact)| Line { schema: crate::store::VERSION, number: 0, at: Moment::at(at), wall: wall(), before: String::new(), fact };
+        facts.into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn the_newest_point_from_before_the_loss_is_restored_if_none_is_named() {
+        assert_eq!(chosen(&lines(), None).unwrap().id, "0002");
+        assert_eq!(chosen(&lines(), Some("0003")).unwrap().id, "0003");
+        let error = chosen(&lines(), Some("0009")).unwrap_err().to_string();
+        assert!(error.contains("known: 0001, 0002, 0003"), "{error}");
+        assert!(chosen(&[], None).is_err());
+    }
+}

@@ -1,0 +1,139 @@
+//! What a run took of a platform and did not bring back, from its timeline alone: then the platform is broken.
+//!
+//! Pure. A loss counts from its intent, because nobody knows how far a dead run came; it is over when a step that brings
+//! it back has ended well after it.
+
+use crate::engine::Engine;
+use crate::environment::{AssetUnder, Inventory};
+use crate::fault::Fault;
+use crate::model::{Fact, Line, Verdict};
+use crate::plan::Plan;
+use crate::recovery::Step;
+use std::collections::BTreeMap;
+
+/// What the faults and steps of a plan take and bring back.
+#[derive(Debug, Default)]
+pub struct Losses {
+    faults: Vec<Vec<AssetUnder>>,
+    steps: BTreeMap<String, StepAssets>,
+}
+
+#[derive(Debug, Default)]
+struct StepAssets {
+    takes: Vec<AssetUnder>,
+    brings_back: Vec<AssetUnder>,
+}
+
+/// Something that was lost, and what took it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenLoss {
+    /// What is lost.
+    pub lost: AssetUnder,
+    /// The fault's kind or the step's id.
+    pub by: String,
+}
+
+impl Losses {
+    /// Of a plan.
+    pub fn of(plan: &Plan) -> Self {
+        let engine = plan.setup.protect.as_ref().map(|protect| protect.engine.it.as_ref());
+        let mut this = Self::default();
+        let inventory = plan.setup.environment.inventory();
+        plan.faults.iter().for_each(|timed| this.add_fault(timed.fault.it.as_ref(), &inventory));
+        plan.steps.iter().for_each(|planned| this.add_step(&planned.id, planned.step.it.as_ref(), engine, &inventory));
+        this
+    }
+
+    /// Adds the next fault.
+    pub fn add_fault(&mut self, fault: &dyn Fault, inventory: &Inventory) {
+        self.faults.push(fault.takes(inventory));
+    }
+
+    /// Adds a step.
+    pub fn add_step(&mut self, id: &str, step: &dyn Step, engine: Option<&dyn Engine>, inventory: &Inventory) {
+        let covered = engine.filter(|_| step.restores()).map(Engine::covers).unwrap_or_default();
+        let brings_back = covered.into_iter().map(AssetUnder::from).chain(step.brings_back()).collect();
+        self.steps.insert(id.to_owned(), StepAssets { takes: step.takes(inventory), brings_back });
+    }
+
+    /// What was taken and not brought back.
+    pub fn open(&self, lines: &[Line]) -> Vec<OpenLoss> {
+        let mut open: Vec<OpenLoss> = vec![];
+        let take = |open: &mut Vec<OpenLoss>, taken: &[AssetUnder], by: &str| {
+            open.extend(taken.iter().map(|lost| OpenLoss { lost: lost.clone(), by: by.to_owned() }));
+        };
+        for line in lines {
+            match &line.fact {
+                Fact::Intended { fault, kind, .. } => {
+                    take(&mut open, self.faults.get(*fault).map(Vec::as_slice).unwrap_or_default(), kind);
+                }
+                Fact::StepBegan { id, .. } => {
+                    take(&mut open, self.steps.get(id).map(|step| step.takes.as_slice()).unwrap_or_default(), id);
+                }
+                Fact::StepEnded { id, finding } if finding.verdict == Verdict::Met => {
+                    let back = self.steps.get(id).map(|step| step.brings_back.as_slice()).unwrap_or_default();
+                    open.retain(|loss| !back.iter().any(|back| back.holds(&loss.lost)));
+                }
+                _ => {}
+            }
+        }
+        open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Moment, wall};
+    use crate::environment::Asset;
+    use crate::model::{Finding, Receipt};
+
+    fn losses() -> Losses {
+        let back = |assets: &[Asset]| StepAssets {
+            takes: vec![],
+            brings_back: assets.iter().copied().map(Into::into).collect(),
+        };
+        let steps = [("restore", back(&[Asset::Database])), ("undelete", back(&[Asset::Artifacts]))];
+        Losses {
+            faults: vec![vec![Asset::Database.into()], vec![Asset::Artifacts.into()], vec![]],
+            steps: steps.map(|(id, assets)| (id.to_owned(), assets)).into(),
+        }
+    }
+
+    fn open(facts: &[Fact]) -> Vec<String> {
+        let line = |fact: &Fact| Line {
+            schema: 2,
+            number: 0,
+            at: Moment(0),
+            wall: wall(),
+            before: String::new(),
+            fact: fact.clone(),
+        };
+        let lines: Vec<_> = facts.iter().map(line).collect();
+        losses().open(&lines).into_iter().map(|loss| loss.lost.to_string()).collect()
+    }
+
+    fn struck(fault: usize) -> Fact {
+        Fact::Intended { fault, kind: "a-fault".into(), receipt: Receipt(serde_json::Value::Null) }
+    }
+
+    fn ended(id: &str, finding: Finding) -> Fact {
+        Fact::StepEnded { id: id.into(), finding }
+    }
+
+    #[test]
+    fn what_was_lost_is_open_until_a_step_that_brings_it_back_has_ended_well() {
+        assert_eq!(open(&[]), Vec::<String>::new());
+        assert_eq!(open(&[struck(2)]), Vec::<String>::new(), "a crash takes nothing");
+        assert_eq!(open(&[struck(0)]), ["database"]);
+        assert_eq!(open(&[struck(0), ended("restore", Finding::missed("corrupt"))]), ["database"]);
+        assert_eq!(open(&[struck(0), ended("undelete", Finding::met())]), ["database"]);
+        assert_eq!(open(&[struck(0), struck(1), ended("restore", Finding::met())]), ["artifacts"]);
+        assert_eq!(open(&[struck(0), ended("restore", Finding::met())]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_loss_after_the_restore_is_open_again() {
+        assert_eq!(open(&[struck(0), ended("restore", Finding::met()), struck(0)]), ["database"]);
+    }
+}
