@@ -337,10 +337,12 @@ fn the_example_of_every_kind_is_read_without_a_problem() {
 
 pub const PROTECT: &str = "protect: { engine: { builtin: { postgres: logical } } }\n";
 pub const ENVIRONMENT: &str = "environment: { local: {} }";
+/// A check of what a simulated platform has not.
+pub const CHECKS: &str = "checks: [mlflow-smoke]\n";
 
 #[test]
 fn a_drill_can_be_carried_out_in_another_environment_than_it_names() {
-    let tree = Tree::new(&[(PROTECT, "")], &[]);
+    let tree = Tree::new(&[(PROTECT, ""), (CHECKS, "")], &[]);
     let moved = |elsewhere| {
         let plan = plan::load_in(&tree.drill(), Some(elsewhere)).unwrap();
         (plan.setup.environment.name, plan.yaml())
@@ -358,7 +360,7 @@ fn a_drill_can_be_carried_out_in_another_environment_than_it_names() {
 #[test]
 fn settings_of_the_same_kind_go_before_the_drills_own_and_the_others_stay() {
     let own = "environment: { simulated: { components: [mlflow, postgres, s3, extra], start: 1s } }";
-    let tree = Tree::new(&[(PROTECT, ""), (ENVIRONMENT, own)], &[]);
+    let tree = Tree::new(&[(PROTECT, ""), (ENVIRONMENT, own), (CHECKS, "")], &[]);
     let plan = plan::load_in(&tree.drill(), Some("simulated: { start: 7s }")).unwrap();
     says(&plan.yaml(), &["extra", "start: 7s"]);
     let plan = plan::load_in(&tree.drill(), Some("simulated")).unwrap();

@@ -1,6 +1,6 @@
 //! Commands on files: `check` of folders and standard input, `new`, `plan`.
 
-use super::bad_input::{DRILL, ENVIRONMENT, PROTECT, SCENARIO, Tree, lifeboat, says, stderr};
+use super::bad_input::{CHECKS, DRILL, ENVIRONMENT, PROTECT, SCENARIO, Tree, lifeboat, says, stderr};
 use serde_json::Value;
 use std::fs;
 use std::io::Write;
@@ -89,7 +89,7 @@ fn a_plan_is_sentences_within_the_width_and_json_for_programs() {
     let text = fs::read_to_string(tree.drill())
         .unwrap()
         .replace(", x: read", "")
-        .replace("checks: [mlflow-smoke]\n", "")
+        .replace(CHECKS, "")
         .replace("at: read", "at: health");
     fs::write(tree.drill(), text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
@@ -111,7 +111,7 @@ fn a_plan_is_sentences_within_the_width_and_json_for_programs() {
 #[test]
 fn a_drill_that_names_no_checks_has_all_that_its_environment_allows() {
     let checks = |checks: &str, environment: &str| {
-        let tree = Tree::new(&[("checks: [mlflow-smoke]\n", checks)], &[]);
+        let tree = Tree::new(&[(CHECKS, checks)], &[]);
         let plan = lifeboat::plan::load_in(&tree.drill(), Some(environment)).unwrap_or_else(|wrong| panic!("{wrong}"));
         (plan.terms.checks, plan.setup.seeds())
     };

@@ -26,7 +26,7 @@ use compare::RowComparison;
 use difference::{Differences, Meaning};
 use objects::BucketContents;
 use own::KnownExperiments;
-use rows::{Rows, TableContents};
+use rows::{RowScope, TableContents};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sql::DatabaseSnapshot;
@@ -62,8 +62,8 @@ struct PlantedContents {
 }
 
 impl PlantedContents {
-    fn rows(&self) -> Rows {
-        self.shared_since.map_or(Rows::All, Rows::EndedBy)
+    fn rows(&self) -> RowScope {
+        self.shared_since.map_or(RowScope::All, RowScope::EndedBy)
     }
 }
 
@@ -84,7 +84,7 @@ impl Check for Contents {
         let now = "SELECT (extract(epoch FROM now()) * 1000)::bigint";
         let now: Option<i64> = snapshot.rows(now).await?.first().map(|row| row.get(0));
         let shared_since = now.filter(|_| platform.shared());
-        let scope = shared_since.map_or(Rows::All, Rows::EndedBy);
+        let scope = shared_since.map_or(RowScope::All, RowScope::EndedBy);
         let ways = ways::ways(&shapes, &catalogue::foreign_keys(&snapshot).await?);
         let before = PlantedContents {
             run: run.to_owned(),

@@ -40,7 +40,7 @@ pub struct TableContents {
 
 /// Which rows are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rows {
+pub enum RowScope {
     /// All.
     All,
     /// Where a row belongs to a run, those of runs that had ended by then, in milliseconds since 1970.
@@ -52,7 +52,7 @@ pub async fn plant(
     snapshot: &DatabaseSnapshot,
     tables: &BTreeMap<String, TableShape>,
     ways: &BTreeMap<String, Way>,
-    rows: Rows,
+    rows: RowScope,
     known: &KnownExperiments,
 ) -> Result<BTreeMap<String, TableContents>, Error> {
     let mut contents = BTreeMap::new();
@@ -74,7 +74,7 @@ pub async fn read(
     snapshot: &DatabaseSnapshot,
     table: &str,
     before: &TableContents,
-    rows: Rows,
+    rows: RowScope,
     known: &KnownExperiments,
 ) -> Result<TableContents, Error> {
     let mut found = TableContents { way: before.way.clone(), key: before.key.clone(), ..Default::default() };
@@ -123,7 +123,7 @@ async fn groups(
     snapshot: &DatabaseSnapshot,
     table: &str,
     contents: &TableContents,
-    rows: Rows,
+    rows: RowScope,
     known: &KnownExperiments,
 ) -> Result<BTreeMap<String, RowDigest>, Error> {
     // A second sum, of digests of the digests, makes it certain that no two changes cancel each other.
@@ -148,7 +148,7 @@ async fn each(
     snapshot: &DatabaseSnapshot,
     table: &str,
     contents: &TableContents,
-    rows: Rows,
+    rows: RowScope,
     known: &KnownExperiments,
 ) -> Result<BTreeMap<String, String>, Error> {
     let query = hashes(table, contents, rows, true);
@@ -158,13 +158,13 @@ async fn each(
 }
 
 /// SQL for the owner and the hash of each row, and its key if asked. `OFFSET 0` keeps the server from hashing twice.
-fn hashes(table: &str, contents: &TableContents, rows: Rows, keys: bool) -> String {
+fn hashes(table: &str, contents: &TableContents, rows: RowScope, keys: bool) -> String {
     let way = contents.way.as_ref();
     let (group, joined) = way.map_or_else(|| ("''".to_owned(), String::new()), |way| (way.group(), way.joined()));
     let columns: Vec<_> = contents.key.iter().map(|name| column(0, name)).collect();
     let key = if keys { format!(", concat_ws('/', {}) AS key", columns.join(", ")) } else { String::new() };
     let ended = match (rows, way.and_then(Way::ended)) {
-        (Rows::EndedBy(at), Some(ended)) => format!(" WHERE {ended} <= {at}"),
+        (RowScope::EndedBy(at), Some(ended)) => format!(" WHERE {ended} <= {at}"),
         _ => String::new(),
     };
     let (row, fence) = (quoted(0), if keys { "" } else { " OFFSET 0" });
@@ -203,8 +203,8 @@ mod tests {
     fn where_others_write_only_the_rows_of_ended_runs_are_looked_at() {
         let way = Way { to: Belonging::Experiment, joins: vec![], key: vec!["experiment_id".into()], runs: Some(0) };
         let runs = TableContents { way: Some(way), ..Default::default() };
-        assert!(hashes("runs", &runs, Rows::EndedBy(7), false).contains(r#"WHERE "lifeboat 0"."end_time" <= 7"#));
-        assert!(!hashes("runs", &runs, Rows::All, false).contains("WHERE"));
-        assert!(!hashes("tags", &TableContents::default(), Rows::EndedBy(7), false).contains("WHERE"));
+        assert!(hashes("runs", &runs, RowScope::EndedBy(7), false).contains(r#"WHERE "lifeboat 0"."end_time" <= 7"#));
+        assert!(!hashes("runs", &runs, RowScope::All, false).contains("WHERE"));
+        assert!(!hashes("tags", &TableContents::default(), RowScope::EndedBy(7), false).contains("WHERE"));
     }
 }

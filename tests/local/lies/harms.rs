@@ -156,7 +156,7 @@ const TO_THE_SCHEMA: &[(&str, &str, &str)] = &[
         "ALTER TABLE runs DROP CONSTRAINT runs_status_check",
         "the constraint runs_status_check is gone",
     ),
-    ("a column that may be null", "ALTER TABLE metrics ALTER value DROP NOT NULL", "the column value is"),
+    ("a column that may be null", "ALTER TABLE latest_metrics ALTER value DROP NOT NULL", "the column value is"),
     ("a default dropped", "ALTER TABLE experiments ALTER workspace DROP DEFAULT", "the column workspace is"),
     ("another type", "ALTER TABLE params ALTER value TYPE text", "the column value is"),
     ("a column dropped", "ALTER TABLE registered_models DROP description", "the column description is gone"),
