@@ -146,8 +146,14 @@ mod tests {
         steps: [{ id: stop-mlflow, step: { stop: { component: mlflow } } }, { id: back, step: { restore: {} } }]\n";
 
     fn lines(facts: Vec<(f64, Fact)>) -> Vec<Line> {
-        let line =
-            |(at, fact)| Line { schema: crate::store::VERSION, number: 0, at: Moment::at(at), wall: wall(), before: String::new(), fact };
+        let line = |(at, fact)| Line {
+            schema: crate::store::VERSION,
+            number: 0,
+            at: Moment::at(at),
+            wall: wall(),
+            before: String::new(),
+            fact,
+        };
         facts.into_iter().map(line).collect()
     }
 

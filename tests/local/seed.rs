@@ -24,6 +24,7 @@ async fn the_seed_fills_every_table_and_each_of_its_models_is_another() {
     assert_eq!((seeded.runs, seeded.versions, seeded.objects), (200, 100, 500));
     something_is_in_every_table_or_the_reason_is_known(&*platform).await;
     mlflow_serves_what_was_written_without_it(&*platform).await;
+    mlflow_starts_again_on_it(&*platform).await;
     each_version_predicts_numbers_of_its_own(&*platform, folder.path().join("models")).await;
     assert_eq!(platform.remove().await, Vec::<String>::new());
 }
@@ -41,6 +42,14 @@ async fn something_is_in_every_table_or_the_reason_is_known(platform: &dyn Platf
     }
     let known: BTreeSet<_> = seed::EMPTY.iter().map(|(table, _)| (*table).to_owned()).collect();
     assert_eq!(empty, known);
+}
+
+/// A server checks its database when it starts, and refuses what another version or another setting would have made.
+async fn mlflow_starts_again_on_it(platform: &dyn Platform) {
+    let components = platform.components().unwrap();
+    components.stop("mlflow").await.unwrap();
+    components.start("mlflow").await.unwrap();
+    mlflow_serves_what_was_written_without_it(platform).await;
 }
 
 async fn mlflow_serves_what_was_written_without_it(platform: &dyn Platform) {

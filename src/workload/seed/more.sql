@@ -78,18 +78,6 @@ INSERT INTO issues (issue_id, experiment_id, name, description, status, severity
         'pending', 'low', id, started, started, 'seed'
     FROM seed_some WHERE r = 1;
 
--- The daily sums of the traces.
-INSERT INTO sql_trace_metric_daily_rollups (id, experiment_id, rollup_day, metric_name, grouping_set, trace_status,
-        sample_count, sum_value, min_value, max_value)
-    SELECT 1000000 + e, experiment, DATE '2026-01-01', 'latency', 'all', 'OK', 2, 183, 91, 92 FROM seed_some WHERE r = 1;
-INSERT INTO sql_span_cost_daily_rollups (id, experiment_id, rollup_day, metric_name, grouping_set, model_name,
-        model_provider, sample_count, sum_value, min_value, max_value)
-    SELECT 1000000 + e, experiment, DATE '2026-01-01', 'total_cost', 'all', 'small', 'nobody', 2, e / 500.0, 0, e / 500.0
-    FROM seed_some WHERE r = 1;
-INSERT INTO sql_assessment_daily_rollups (id, experiment_id, rollup_day, metric_name, grouping_set, sample_count, sum_value,
-        min_value, max_value)
-    SELECT 1000000 + e, experiment, DATE '2026-01-01', 'helpful', 'all', 2, 0.3, 0.1, 0.2 FROM seed_some WHERE r = 1;
-
 -- Evaluations and reviews: of the first experiment.
 CREATE TEMPORARY TABLE seed_one ON COMMIT DROP AS SELECT * FROM seed_some WHERE e = 1 AND r = 1;
 INSERT INTO evaluation_datasets (dataset_id, name, schema, profile, digest, created_time, last_update_time, created_by)
