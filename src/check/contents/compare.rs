@@ -102,7 +102,7 @@ impl RowComparison<'_> {
     }
 
     fn each(&self, before: &BTreeMap<String, String>, now: &BTreeMap<String, String>, differences: &mut Differences) {
-        let all = |rows: &[&String]| rows.iter().map(|row| format!("`{row}`")).collect::<Vec<_>>();
+        let all = |rows: &[&String]| rows.iter().map(|row| self.row(row)).collect::<Vec<_>>();
         let gone: Vec<_> = before.keys().filter(|row| !now.contains_key(*row)).collect();
         let changed: Vec<_> =
             before.iter().filter(|(row, hash)| now.get(*row).is_some_and(|h| h != *hash)).map(|(row, _)| row).collect();
@@ -155,6 +155,14 @@ impl RowComparison<'_> {
             // Of a group it is not seen whether the rows of before are among those of now.
             (true, false) => self.changed(),
         }
+    }
+
+    /// A row by its key; an experiment also by its name.
+    fn row(&self, key: &str) -> String {
+        let way = self.before.way.as_ref();
+        let experiment = way.is_some_and(|way| way.to == Belonging::Experiment && way.key == self.before.key);
+        let name = self.names.get(key).filter(|_| experiment);
+        name.map_or_else(|| format!("`{key}`"), |name| format!("`{key}` ({name})"))
     }
 
     fn told(&self, group: &str) -> String {

@@ -70,7 +70,7 @@ mod tests {
         let distinct =
             |file: usize| versions.iter().map(|(n, v)| files(n, *v)[file].1.clone()).collect::<BTreeSet<_>>();
         assert_eq!((distinct(0).len(), distinct(2).len()), (100, 100));
-        let other = model(7041_0);
+        let other = model(70_410);
         let made = crc32(&MODEL[49..49 + 152]).to_le_bytes();
         let checksum = crc32(&other[49..49 + 152]).to_le_bytes();
         assert_eq!(find(&other, &made), None, "no checksum of before is left");

@@ -11,7 +11,7 @@ const TO_ROWS: &[(&str, &str, &str)] = &[
     (
         "half of the params gone",
         "DELETE FROM params WHERE hashtext(key || run_uuid) % 2 = 0",
-        "`public.params`: gone are",
+        "rows of `public.params` are gone: `param-",
     ),
     ("every metric changed", "UPDATE metrics SET value = value + 1", "`public.metrics`: others than before are"),
     (
@@ -23,7 +23,7 @@ const TO_ROWS: &[(&str, &str, &str)] = &[
         "two params exchanged",
         "UPDATE params SET value = CASE key WHEN 'param-01' THEN 'x2' ELSE 'x1' END WHERE key IN ('param-01', 'param-02') \
          AND run_uuid = (SELECT min(run_uuid) FROM runs)",
-        "`public.params`: others than before are",
+        "rows of `public.params` are others now: `param-01/",
     ),
     (
         "half of the runs hidden",
@@ -38,12 +38,12 @@ const TO_ROWS: &[(&str, &str, &str)] = &[
     (
         "an experiment hidden",
         "UPDATE experiments SET lifecycle_stage = 'deleted' WHERE name = 'seed-00002'",
-        "rows of `public.experiments` are others now:",
+        "rows of `public.experiments` are others now: `2` (seed-",
     ),
     (
         "an experiment renamed",
         "UPDATE experiments SET name = 'seed-renamed' WHERE name = 'seed-00002'",
-        "rows of `public.experiments` are others now:",
+        "rows of `public.experiments` are others now: `2` (seed-",
     ),
     (
         "runs moved to another experiment",
@@ -55,7 +55,11 @@ const TO_ROWS: &[(&str, &str, &str)] = &[
         "UPDATE latest_metrics SET step = 0",
         "`public.latest_metrics`: others than before are",
     ),
-    ("a space behind a tag", "UPDATE tags SET value = value || ' ' WHERE ctid = '(0,1)'", "`public.tags`: others than"),
+    (
+        "a space behind a tag",
+        "UPDATE tags SET value = value || ' ' WHERE ctid = '(0,1)'",
+        "rows of `public.tags` are others now: `",
+    ),
     ("empty texts made null", "UPDATE runs SET source_name = NULL", "rows of `public.runs` are others now:"),
     (
         "model versions gone",
@@ -108,7 +112,7 @@ const TO_ROWS: &[(&str, &str, &str)] = &[
     (
         "datasets of other runs",
         "UPDATE inputs SET source_id = md5(source_id) WHERE source_type = 'DATASET'",
-        "rows of `public.inputs` are others now:",
+        "rows of `public.inputs` are gone: `DATASET/",
     ),
     ("logged models gone", "DELETE FROM logged_models", "rows of `public.logged_models` are gone"),
     ("a table nobody asks for emptied", "TRUNCATE webhooks CASCADE", "rows of `public.webhooks` are gone: `wh-seed`"),

@@ -10,8 +10,10 @@ use lifeboat::kind::pick;
 use lifeboat::model::{Finding, Verdict};
 use lifeboat::node::parse;
 
-/// Ways to dump and to load again: the arguments of `pg_dump`, and those of `pg_restore`, or nothing for `psql`.
-const DUMPS: &[(&str, &[&str], Option<&[&str]>)] = &[
+/// A way to dump and to load again: its name, the arguments of `pg_dump`, and those of `pg_restore`, or nothing for `psql`.
+type Dump = (&'static str, &'static [&'static str], Option<&'static [&'static str]>);
+
+const DUMPS: &[Dump] = &[
     ("plain text through psql", &[], None),
     ("plain text, dropped object by object first", &["--clean", "--if-exists"], None),
     ("one INSERT for each row", &["--inserts"], None),
@@ -102,7 +104,7 @@ async fn dumped(fixture: &Fixture, dump: &[&str], load: Option<&[&str]>) {
     }
 }
 
-/// Objects that have the bytes of before under another version, another time and another ETag.
+/// Objects that have the bytes of before under another version, another time and another word of the server.
 async fn objects(fixture: &Fixture) -> Vec<(String, Finding)> {
     let keys = fixture.keys("/model.skops");
     for key in &keys {
