@@ -102,7 +102,7 @@ fn judge(folder: &Path) {
 fn memory() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut timeline = Timeline::create(folder.path()).expect("a timeline");
-    timeline.append(self::timeline()).expect("a disk");
+    timeline.append(&mut self::timeline()).expect("a disk");
     let mut own = Command::new(std::env::current_exe().expect("this program"));
     assert!(own.env(FOLDER, folder.path()).status().expect("this program").success());
 }
