@@ -3,6 +3,7 @@
 use super::exit;
 use super::voice::say;
 use crate::client::Error;
+use crate::outside::plain;
 use crate::spec::Wrong;
 
 /// Why a command came to nothing.
@@ -32,13 +33,13 @@ impl From<Error> for Failure {
 pub(super) fn complain(failure: &Failure) -> u8 {
     let (code, text, hint) = match failure {
         Failure::Wrong(wrong) => {
-            say(&wrong.to_string());
+            say(&plain(&wrong.to_string()));
             return exit::USAGE;
         }
         Failure::Usage(text, hint) => (exit::USAGE, text.clone(), hint.as_ref()),
         Failure::Error(error) => (exit::FAILED, format!("{}: {}", error.what, error.why), error.hint.as_ref()),
     };
-    say(&format!("error: {text}"));
+    say(&format!("error: {}", plain(&text)));
     if let Some(hint) = hint {
         say(&format!("hint: {hint}"));
     }

@@ -58,13 +58,13 @@ impl Progress {
         let start = (Moment(0), Moment(0));
         let state = State { live_line, acts, anchor: start, said: (Moment(0), SILENCE) };
         let screen = Arc::new(Screen { talk, has_live_line, clock: Clock::start(), state: Mutex::new(state) });
-        voice::show(Some(screen.clone()));
+        voice::show(screen.clone());
         Self { screen }
     }
 
     /// Takes the live line away.
     pub(super) fn finish(&self) {
-        voice::show(None);
+        voice::hide(self.screen.as_ref());
         voice::settle();
     }
 }

@@ -67,9 +67,14 @@ pub(super) fn say(text: &str) {
     }
 }
 
-/// Shows a live line from now on, or none any more.
-pub(super) fn show(live: Option<Arc<dyn Live>>) {
-    *VOICE.live.lock() = live;
+/// Shows this live line from now on.
+pub(super) fn show(live: Arc<dyn Live>) {
+    *VOICE.live.lock() = Some(live);
+}
+
+/// Shows this live line no more.
+pub(super) fn hide(live: &dyn Live) {
+    VOICE.live.lock().take_if(|shown| std::ptr::addr_eq(Arc::as_ptr(shown), live));
 }
 
 /// Returns when all that was said is written, or nobody reads it.

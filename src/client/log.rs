@@ -4,9 +4,10 @@
 //! between. A log of many commands keeps its newest part. What cannot be written is left out: a full disk is told by the
 //! timeline.
 
-use crate::{outside, store};
-use std::fs::File;
+use crate::outside;
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 /// How many bytes of one command are kept at its beginning, and as many at its end.
@@ -34,9 +35,10 @@ impl CommandLog {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let mut file = store::open_log(path)?;
-        if file.metadata()?.len() > WHOLE {
-            shorten(&mut file)?;
+        let mut file = open(path)?;
+        let length = file.metadata()?.len();
+        if length > WHOLE {
+            shorten(&mut file, length)?;
         }
         Ok(Self { file, room: HALF, waiting: vec![], left_out: 0, last: None })
     }
@@ -100,14 +102,23 @@ impl Drop for CommandLog {
     }
 }
 
+/// Opens a log to append to, which only its owner may read; makes it and its folder if they are missing.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn open(path: &Path) -> io::Result<File> {
+    path.parent().map_or(Ok(()), |folder| DirBuilder::new().recursive(true).mode(0o700).create(folder))?;
+    OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path)
+}
+
 /// The last line that says something.
 pub fn last(text: &str) -> Option<&str> {
     text.lines().map(str::trim).rfind(|line| !line.is_empty())
 }
 
 /// Leaves the newer half of a log.
-fn shorten(file: &mut File) -> io::Result<()> {
-    file.seek(SeekFrom::End(-(WHOLE as i64 / 2)))?;
+fn shorten(file: &mut File, length: u64) -> io::Result<()> {
+    file.seek(SeekFrom::Start(length - WHOLE / 2))?;
     let mut newer = vec![];
     file.read_to_end(&mut newer)?;
     let from = newer.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -147,6 +158,15 @@ mod tests {
         let gap = text.lines().find(|line| line.starts_with('[')).unwrap();
         let left_out: usize = gap.trim_start_matches('[').split(' ').next().unwrap().parse().unwrap();
         assert_eq!(text.len() - gap.len() - 1 + left_out, all.len());
+    }
+
+    #[test]
+    fn a_log_and_its_folder_are_the_users_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        open(&folder.path().join("logs/a.log")).unwrap();
+        let mode = |path: &str| std::fs::metadata(folder.path().join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("logs"), mode("logs/a.log")), (0o700, 0o600));
     }
 
     #[test]

@@ -56,6 +56,7 @@ impl Secrets {
     }
 
     /// The same, never to be said.
+    #[must_use]
     pub fn remembered(self) -> Self {
         for secret in [&self.database, &self.root.secret, &self.user.secret] {
             outside::remember(secret);

@@ -11,6 +11,7 @@ use crate::fault::{FAULTS, Nature};
 use crate::kind::pick;
 use crate::model::{Fact, Line, Receipt, Span};
 use crate::node::{self, Node};
+use crate::report::words::things;
 use crate::store::{self, Timeline, VERSION};
 use rustix::fs::{FlockOperation, flock};
 use std::collections::{BTreeMap, BTreeSet};
@@ -165,8 +166,10 @@ fn named(receipt: &Receipt) -> Vec<String> {
 /// Appends facts to the timeline of a dead run.
 pub fn append(folder: &Path, at: Moment, facts: Vec<Fact>) -> io::Result<()> {
     let mut timeline = Timeline::reopen(folder)?;
+    let torn = Some(timeline.torn_lines()).filter(|torn| *torn > 0);
+    let torn = torn.map(|torn| Fact::Note(format!("left out of the timeline: {}", things(torn as u64, "torn line"))));
     let line = |fact| Line { schema: VERSION, number: 0, at, wall: clock::wall(), before: String::new(), fact };
-    timeline.append(&mut facts.into_iter().map(line).collect::<Vec<_>>())?;
+    timeline.append(&mut torn.into_iter().chain(facts).map(line).collect::<Vec<_>>())?;
     timeline.sync()
 }
 

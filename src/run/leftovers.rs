@@ -17,11 +17,11 @@ const DROPPED: Duration = Duration::from_secs(1);
 /// Ends them after a tear-down, and says so. On a standing platform they are named instead: a service that a command of
 /// the runbook has started may be one that its owner needs.
 pub async fn settle(run: &LiveRun<'_>) -> Result<(), Error> {
-    if process::commands_of(&run.context.run).is_empty() {
+    let found = process::commands_of(&run.context.run);
+    if found.is_empty() {
         return Ok(());
     }
-    let found: Vec<_> = process::commands_of(&run.context.run).into_keys().collect();
-    process::wait_gone(&found.into_iter().collect(), DROPPED).await;
+    process::wait_gone(&found.into_keys().collect(), DROPPED).await;
     let found = process::commands_of(&run.context.run);
     if run.plan.setup.environment.standing() {
         for what in found.into_values() {
@@ -36,9 +36,10 @@ pub async fn settle(run: &LiveRun<'_>) -> Result<(), Error> {
     }
     let left = end(&found).await;
     for (identity, what) in found {
-        match left.contains_key(&identity) {
-            true => run.recorder.append_durable(Fact::Left(what)).await?,
-            false => run.recorder.append(Fact::Note(format!("{what} was left running by a command: it is ended"))),
+        if left.contains_key(&identity) {
+            run.recorder.append_durable(Fact::Left(what)).await?;
+        } else {
+            run.recorder.append(Fact::Note(format!("{what} was left running by a command: it is ended")));
         }
     }
     Ok(())

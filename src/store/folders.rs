@@ -54,7 +54,7 @@ fn own_folder(folder: &Path) -> io::Result<()> {
     }
     let about = fs::symlink_metadata(folder)?;
     let ours = about.uid() == rustix::process::geteuid().as_raw();
-    if about.is_dir() && ours && about.mode() & 0o077 == 0 {
+    if about.is_dir() && ours && about.mode() & 0o777 == 0o700 {
         return Ok(());
     }
     let why = format!("`{}` is not a folder that only this user may enter", folder.display());

@@ -7,7 +7,7 @@ pub use folders::{cache, check_homeless, state};
 pub use timeline::{Timeline, VERSION, read_timeline};
 
 use crate::clock;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -38,15 +38,6 @@ pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write().inspect_err(|_| {
         let _ = fs::remove_file(&new); // it takes room that is missing
     })
-}
-
-/// Opens a log to append to, which only its owner may read; makes it and its folder if they are missing.
-///
-/// # Errors
-/// When it cannot be opened.
-pub fn open_log(path: &Path) -> io::Result<File> {
-    path.parent().map_or(Ok(()), |folder| DirBuilder::new().recursive(true).mode(0o700).create(folder))?;
-    OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path)
 }
 
 /// A run's folder: `REPORTS/DRILL/STARTED`, with `REPORTS/DRILL/latest` pointing to it.
@@ -104,10 +95,9 @@ mod tests {
         Timeline::create(&run.path).unwrap();
         replace_private(&run.path.join("plan.yaml"), b"plan").unwrap();
         replace_private(&run.path.join("plan.yaml"), b"plan 2").unwrap();
-        open_log(&run.path.join("logs/more/a.log")).unwrap();
         let mode = |path: &str| fs::metadata(run.path.join(path)).unwrap().permissions().mode() & 0o777;
-        assert_eq!([mode(""), mode("logs"), mode("logs/more")], [0o700; 3]);
-        assert_eq!([mode(TIMELINE), mode("plan.yaml"), mode("logs/more/a.log")], [0o600; 3]);
+        assert_eq!([mode(""), mode("logs")], [0o700; 2]);
+        assert_eq!([mode(TIMELINE), mode("plan.yaml")], [0o600; 2]);
         assert_eq!(fs::read_to_string(run.path.join("plan.yaml")).unwrap(), "plan 2");
         assert!(!run.path.join("plan.new").exists());
     }

@@ -22,6 +22,7 @@ pub struct Timeline {
     /// How long the file is, and whether a torn line stands at its end.
     length: u64,
     torn: bool,
+    torn_lines: usize,
 }
 
 impl Timeline {
@@ -32,7 +33,7 @@ impl Timeline {
     pub fn create(folder: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(folder.join(TIMELINE))?;
         File::open(folder)?.sync_all()?;
-        Ok(Self { file, number: 0, before: String::new(), length: 0, torn: false })
+        Ok(Self { file, number: 0, before: String::new(), length: 0, torn: false, torn_lines: 0 })
     }
 
     /// Continues the timeline of a dead run. A torn line at its end stays as it is, and a fresh one begins after it.
@@ -43,7 +44,13 @@ impl Timeline {
         let read = TimelineText::read(folder)?;
         let file = OpenOptions::new().append(true).open(folder.join(TIMELINE))?;
         let length = file.metadata()?.len();
-        Ok(Self { file, number: read.lines.len() as u64, before: read.before, length, torn: read.open })
+        let (number, torn_lines) = (read.lines.len() as u64, read.torn_lines);
+        Ok(Self { file, number, before: read.before, length, torn: read.open, torn_lines })
+    }
+
+    /// How many lines that were there before are torn.
+    pub fn torn_lines(&self) -> usize {
+        self.torn_lines
     }
 
     /// Appends lines in one write and sets their numbers and digests: all of them, or none.
@@ -97,12 +104,15 @@ struct TimelineText {
     before: String,
     /// Does it end in the middle of a line?
     open: bool,
+    /// How many lines are torn.
+    torn_lines: usize,
 }
 
 impl TimelineText {
     fn read(folder: &Path) -> io::Result<Self> {
         let mut reader = BufReader::with_capacity(1 << 20, File::open(folder.join(TIMELINE))?);
-        let (mut read, mut text, mut number) = (Self { lines: vec![], before: String::new(), open: false }, vec![], 0);
+        let (mut read, mut text, mut number) =
+            (Self { lines: vec![], before: String::new(), open: false, torn_lines: 0 }, vec![], 0);
         let mut torn = false; // is the line before it one?
         loop {
             text.clear();
@@ -124,6 +134,7 @@ impl TimelineText {
                 // Whether it was torn or changed, the next whole line says.
                 Err(error) if error.is_syntax() || error.is_eof() => {
                     torn = true;
+                    read.torn_lines += 1;
                     continue;
                 }
                 Err(error) => return Err(wrong(error.to_string())),
@@ -194,7 +205,9 @@ mod tests {
         for (cut, kept) in [(1, &["a", "b", "c"][..]), (2, &["a", "b"]), (60, &["a", "b"])] {
             fs::write(&path, &whole[..whole.len() - cut]).unwrap();
             assert_eq!(notes().unwrap(), kept);
-            Timeline::reopen(folder.path()).unwrap().append(&mut [note("d")]).unwrap();
+            let mut timeline = Timeline::reopen(folder.path()).unwrap();
+            assert_eq!(timeline.torn_lines(), usize::from(cut > 1));
+            timeline.append(&mut [note("d")]).unwrap();
             Timeline::reopen(folder.path()).unwrap().append(&mut [note("e")]).unwrap();
             assert_eq!(notes().unwrap(), [kept, &["d", "e"]].concat());
         }

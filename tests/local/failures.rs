@@ -91,3 +91,24 @@ fn an_interrupt_of_the_tear_down_leaves_what_is_left_to_cleanup() {
     let again = home.lifeboat(&["cleanup"]);
     assert_eq!((again.status.code(), stderr(&again).as_str()), (Some(0), "nothing to clean up\n"));
 }
+
+#[test]
+fn a_platform_that_was_kept_on_purpose_stays_until_it_is_meant() {
+    let home = Home::new(None);
+    let drill = home.path().join("drills/tiny.yaml");
+    let text = fs::read_to_string(&drill).unwrap();
+    fs::write(&drill, text.replace("local: {}", "local: { keep: true }")).unwrap();
+    let output = home.lifeboat(&["run", "drills/tiny.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let run = stderr(&output).split(" s  run ").nth(1).unwrap().lines().next().unwrap().to_owned();
+    let folder = home.path().join("state").join(&run);
+    let bare = home.lifeboat(&["cleanup"]);
+    let said = format!(
+        "the platform of {run} was kept on purpose: `lifeboat cleanup {run}` removes it\nnothing to clean up\n"
+    );
+    assert_eq!((bare.status.code(), stderr(&bare)), (Some(0), said));
+    assert!(folder.exists());
+    let kept = home.lifeboat(&["cleanup", "--kept"]);
+    assert_eq!(kept.status.code(), Some(0), "{}", stderr(&kept));
+    home.assert_nothing_left(&[&run]);
+}

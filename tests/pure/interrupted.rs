@@ -225,12 +225,8 @@ fn cleanup_ends_the_command_of_a_killed_run() {
 #[test]
 fn what_a_failing_command_says_is_masked_and_without_escape_sequences_everywhere() {
     let says = "printf \"\\033[31mpw=$MY_PASSWORD\\033[0m postgresql://me:pa55@h/\\n\"; exit 3";
-    let home = home_with(&format!("[ command: {says:?}, start: {{ component: mlflow }} ]").replace("\\\\0", "\\0"), "");
-    let scenario = format!(
-        "scenario: s\nfaults: [ {{ kill: {{ component: mlflow }} }} ]\nrecovery:\n- command: |\n    {says}\n- start: {{ component: mlflow }}\n"
-    );
-    fs::write(home.path().join("scenarios/s.yaml"), scenario).unwrap();
-    let home = home.with("MY_PASSWORD", "hunter2hunter2");
+    let home = home_with(&format!("\n- start: {{ component: mlflow }}\n- command: |\n    {says}"), "")
+        .with("MY_PASSWORD", "hunter2hunter2");
     let output = home.lifeboat(&DRILL);
     let folder = run_folder(&home);
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
@@ -249,7 +245,7 @@ fn what_a_failing_command_says_is_masked_and_without_escape_sequences_everywhere
 #[test]
 fn an_endless_output_leaves_a_log_of_a_bounded_size() {
     let home = home_with(
-        "[ command: 'yes a line | head -c 300000000; echo the end; exit 4', start: { component: mlflow } ]",
+        "[ start: { component: mlflow }, command: 'yes a line | head -c 300000000; echo; echo the end; exit 4' ]",
         "",
     );
     let output = home.lifeboat(&DRILL);
@@ -260,7 +256,7 @@ fn an_endless_output_leaves_a_log_of_a_bounded_size() {
 }
 
 #[test]
-fn cleanup_bounds_each_undo_and_names_what_is_left() {
+fn a_time_for_each_undo_that_is_none_is_refused() {
     let output = home().lifeboat(&["cleanup", "--within", "soon"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("soon"), "{}", stderr(&output));

@@ -102,6 +102,24 @@ impl Site {
         kept
     }
 
+    /// Starts the drill and kills it: at a random moment of the time that a whole one takes, but not later than in its
+    /// tear-down, or soon after its platform serves. Answers its folder, and when it was killed.
+    async fn kill(&self, serving: bool, whole: Duration) -> (PathBuf, Duration) {
+        let after = whole.mul_f64(rand::random_range(0.01..0.97));
+        let (began, before) = (Instant::now(), store::runs(&self.reports()));
+        let mut run = self.lifeboat(&["run", "killed.yaml"]);
+        let newest = || store::runs(&self.reports()).pop().filter(|folder| !before.contains(folder));
+        let at = |phase| newest().is_some_and(|folder| reached(&store::read_timeline(&folder).unwrap(), phase));
+        let enough = || if serving { at(Phase::Baseline) } else { began.elapsed() > after || at(Phase::Teardown) };
+        while !(newest().is_some() && enough()) && run.try_wait().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(rand::random_range(0..if serving { 3000 } else { 200 }))).await;
+        run.kill().unwrap();
+        run.wait().unwrap();
+        (newest().unwrap_or_else(|| panic!("it ended before it had a folder: {}", self.said())), began.elapsed())
+    }
+
     /// Starts the drill, and waits until its platform serves: from then on nothing is made or removed for a while.
     fn served(&self) -> (Live, PathBuf) {
         let before = store::runs(&self.reports());
@@ -113,11 +131,16 @@ impl Site {
                 continue;
             };
             let lines = store::read_timeline(&folder).unwrap();
-            if lines.iter().any(|line| matches!(line.fact, Fact::Phase(Phase::Baseline))) {
+            if reached(&lines, Phase::Baseline) {
                 return (live, folder);
             }
         }
     }
+}
+
+/// Has a run begun this phase?
+fn reached(lines: &[lifeboat::model::Line], phase: Phase) -> bool {
+    lines.iter().any(|line| line.fact == Fact::Phase(phase))
 }
 
 /// A live run; it dies with this value.
@@ -149,20 +172,11 @@ pub async fn kill_at_random(site: Site, kills: u32) {
     let alive = site.kept(&of_live).await;
     assert!(alive.len() > 1, "{alive:?}: {}", site.said());
     for n in 0..kills {
-        // The first one comes when the platform is there for sure.
-        let share = if n == 0 { rand::random_range(0.3..0.7) } else { rand::random_range(0.01..0.97) };
-        let after = whole.mul_f64(share);
-        let mut run = site.lifeboat(&["run", "killed.yaml"]);
-        std::thread::sleep(after);
-        run.kill().unwrap();
-        run.wait().unwrap();
-        let folder = store::runs(&site.reports()).pop().unwrap();
-        let had = site.left(&folder).await.len();
-        assert!(
-            had > 0 || !(0.2..0.75).contains(&share),
-            "killed after {after:?}, it had made nothing: {}",
-            site.said()
-        );
+        let (folder, after) = site.kill(n == 0, whole).await;
+        let (had, lines) = (site.left(&folder).await.len(), store::read_timeline(&folder).unwrap());
+        let serves = reached(&lines, Phase::Baseline) && !reached(&lines, Phase::Teardown);
+        assert!(had > 0 || !serves, "killed after {after:?}, it had nothing: {}", site.said());
+        assert!(serves || n > 0, "the first one is killed while its platform serves: {}", site.said());
         site.succeeds(&["cleanup"]);
         std::thread::sleep(Duration::from_millis(100));
         println!("killed after {:.2} of {:.2} s: {had} things to remove", after.as_secs_f64(), whole.as_secs_f64());

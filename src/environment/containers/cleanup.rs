@@ -147,7 +147,7 @@ async fn fetch(engine: &ContainerEngine, container: &ContainerSummary, folder: &
     let component = container.labels.as_ref().and_then(|labels| labels.get(COMPONENT));
     let Some(component) = component.filter(|component| !component.contains('/')) else { return };
     let logs = folder.join("logs");
-    let file = crate::store::open_log(&logs.join(format!("{component}.log"))).and_then(|file| {
+    let file = crate::client::log::open(&logs.join(format!("{component}.log"))).and_then(|file| {
         file.set_len(0)?;
         Ok(file)
     });

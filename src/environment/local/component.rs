@@ -4,11 +4,10 @@
 //! Short looks take the lock of the process only, so that a probe never waits for a start.
 
 use crate::client::process::{self, COMPONENT, POLL, ProcessIdentity, RUN};
-use crate::client::{Error, ErrorKind, ports, until};
+use crate::client::{Error, ErrorKind, log, ports, until};
 use crate::clock::Deadline;
 use crate::environment::Journal;
 use crate::model::{Finding, Receipt};
-use crate::store;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use rustix::process::Signal;
@@ -188,7 +187,7 @@ impl ComponentProcess {
     async fn spawn(&self) -> Result<ProcessIdentity, Error> {
         let what = || format!("cannot start `{}`", self.name());
         self.journal.creating(Receipt(json!({ "spawning": self.name() }))).await?;
-        let log = store::open_log(&self.log).map_err(|e| Error::caused_by(what(), e))?;
+        let log = log::open(&self.log).map_err(|e| Error::caused_by(what(), e))?;
         let second = log.try_clone().map_err(|e| Error::caused_by(what(), e))?;
         let mut command = self.program.command(self.port());
         command.env(RUN, &self.run).env(COMPONENT, self.name());
