@@ -220,11 +220,11 @@ impl Standing {
         };
         pods.iter().map(|pod| format!("{} {} {}", pod.name_any(), pod.uid().unwrap_or_default(), starts(pod))).collect()
     }
+}
 
-    /// Is nothing of a run left in the cluster and on this machine but its folder?
-    pub fn points(&self, run: &Path) -> usize {
-        fs::read_dir(run.join("points")).map_or(0, Iterator::count)
-    }
+/// How many recovery points a run has kept.
+pub fn points(run: &Path) -> usize {
+    fs::read_dir(run.join("points")).map_or(0, Iterator::count)
 }
 
 /// What carries a token.
