@@ -192,8 +192,10 @@ pub trait Cluster: Send + Sync {
     async fn creating_job(&self, _name: &str) -> Result<(), Error> {
         Ok(())
     }
-    /// The nodes that carried the platform when a fault was injected, with their UIDs.
-    fn carried(&self) -> BTreeMap<String, String>;
+    /// The nodes that carried the platform when a fault was injected, with their UIDs; none if that is not known.
+    fn carried(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
 }
 
 /// Power over the machines of a cluster, by whoever owns them. Every call is idempotent.

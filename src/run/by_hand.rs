@@ -72,7 +72,7 @@ pub async fn restore(folder: &Path, what: ByHand, observer: Arc<dyn Observer>) -
     observer.progress("putting back what the run changed besides");
     // What was lost is back, so of the settling only what the drill made is left to do.
     let nothing_lost = super::losses::Losses::default();
-    let mut left = standing::settle(platform.as_ref(), &run_context, &lines, &nothing_lost).await;
+    let mut left = standing::settle(platform.as_ref(), &run_context, &lines, &nothing_lost, None).await;
     left.extend(platform.remove().await);
     facts.extend(platform.news().into_iter().map(Fact::Note));
     facts.iter().for_each(|fact| {

@@ -152,7 +152,9 @@ impl LiveRun<'_> {
         if self.plan.setup.environment.standing() {
             self.recorder.append_durable(Fact::Note("the standing platform is put back".into())).await?;
             let lines = read(&self.context)?;
-            left.extend(standing::settle(self.platform.as_ref(), &self.context, &lines, &Losses::of(&self.plan)).await);
+            let (losses, protect) = (Losses::of(&self.plan), self.plan.setup.protect.as_ref());
+            let engine = protect.map(|protect| protect.engine.it.as_ref());
+            left.extend(standing::settle(self.platform.as_ref(), &self.context, &lines, &losses, engine).await);
         }
         left.extend(self.platform.remove().await);
         self.platform.news().into_iter().for_each(|news| self.recorder.append(Fact::Note(news)));

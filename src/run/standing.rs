@@ -32,7 +32,13 @@ pub fn planting(run: &str) -> Receipt {
 }
 
 /// Tells what the run broke and did not mend, and removes the drill's own experiments; answers what is left.
-pub async fn settle(platform: &dyn Platform, run_context: &RunContext, lines: &[Line], losses: &Losses) -> Vec<String> {
+pub async fn settle(
+    platform: &dyn Platform,
+    run_context: &RunContext,
+    lines: &[Line],
+    losses: &Losses,
+    engine: Option<&dyn Engine>,
+) -> Vec<String> {
     let open = losses.open(lines);
     let mut left: Vec<_> = (!open.is_empty()).then(|| broken(&open, lines, &run_context.folder)).into_iter().collect();
     // Without the database there is nothing to remove them from; the restore by hand removes them.
@@ -41,7 +47,17 @@ pub async fn settle(platform: &dyn Platform, run_context: &RunContext, lines: &[
         let late = Error::new("the drill's own experiments", format!("not removed within {} s", REMOVE.as_secs()));
         left.extend(removed.unwrap_or(Err(late)).err().map(|error| error.to_string()));
     }
+    if let Some(engine) = engine.filter(|_| restored(lines))
+        && platform.guard(Act::Mend).await.is_ok()
+    {
+        left.extend(engine.tidy(platform).await);
+    }
     left
+}
+
+/// Was a restore begun?
+fn restored(lines: &[Line]) -> bool {
+    lines.iter().any(|line| matches!(&line.fact, Fact::Creating(receipt) if receipt.0["act"] == "restore"))
 }
 
 fn planted(lines: &[Line]) -> bool {
@@ -126,11 +142,7 @@ pub async fn settle_dead(
     inventory: &Inventory,
 ) -> Vec<String> {
     let (losses, engine) = of_plan(plan, inventory);
-    let mut left = settle(platform, run_context, lines, &losses).await;
-    if let Some(engine) = engine {
-        left.extend(engine.tidy(platform).await);
-    }
-    left
+    settle(platform, run_context, lines, &losses, engine.as_deref()).await
 }
 
 #[cfg(test)]

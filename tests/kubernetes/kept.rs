@@ -1,7 +1,7 @@
 //! What a drill leaves of a standing platform: as it was after one that is met; the recovery points and the way out after
 //! one that was interrupted or whose restore failed.
 
-use crate::standing::{Part, Standing, differences, told};
+use crate::standing::{Part, Standing, differences, points, told};
 use lifeboat::model::Fact;
 use std::process::Command;
 
@@ -23,7 +23,7 @@ async fn a_standing_platform_is_afterwards_as_it_was() {
         let (code, said) = standing.lifeboat(&["run", drill], &environment);
         assert_eq!(code, Some(0), "{drill}: {said}");
         assert_eq!(differences(&before, &standing.state().await), Vec::<String>::new(), "{drill}");
-        assert!(standing.points(&standing.run().unwrap()) > 0, "the points of a standing platform are kept");
+        assert!(points(&standing.run().unwrap()) > 0, "the points of a standing platform are kept");
     }
     let environment = standing.attach(&store, &standing.fingerprints("drop.yaml"), "");
     let (code, said) = standing.lifeboat(&["plan", "drop.yaml"], &environment);
@@ -83,7 +83,7 @@ fn mended(standing: &Standing, code: Option<i32>, said: &str) {
         said.lines().rfind(|line| line.contains("the standing platform is broken")).unwrap_or_else(|| panic!("{said}"));
     println!("{line}");
     assert!(line.contains("its database (`database-drop`)") && line.contains("recovery points are kept in"), "{line}");
-    assert!(standing.points(&standing.run().unwrap()) > 0, "the points are there");
+    assert!(points(&standing.run().unwrap()) > 0, "the points are there");
     let command = line.split("lifeboat ").last().unwrap();
     let (code, said) = standing.lifeboat(&command.split_whitespace().collect::<Vec<_>>(), "");
     assert_eq!(code, Some(0), "{said}");

@@ -58,10 +58,13 @@ async fn only_the_platform_that_was_opted_in_and_meant_is_touched() {
     drop(standing.platform.sql().unwrap().connect("mlflow").await.unwrap()); // and it stands
 }
 
+/// A drill's name, what its file has of its own, its scenario, and why it is refused.
+type Case<'a> = (&'a str, &'a dyn Fn(String) -> String, &'a str, &'a str);
+
 /// What could not be mended is refused, each with its reason.
 fn irreplaceable(standing: &Standing, environment: &str) {
     let same = |drill: String| drill;
-    let cases: [(&str, &dyn Fn(String) -> String, &str, &str); 6] = [
+    let cases: [Case; 6] = [
         (
             "namespace",
             &same,

@@ -199,7 +199,7 @@ impl Standing {
             "experiments": list("SELECT experiment_id || ' ' || name FROM experiments ORDER BY 1").await,
             "runs": list("SELECT run_uuid FROM runs ORDER BY 1").await,
             "models": list("SELECT name || ' ' || version FROM model_versions ORDER BY 1").await,
-            "comment": list("SELECT shobj_description(oid, 'pg_database') LIKE '%drill-token%' || '' FROM pg_database \
+            "comment": list("SELECT (shobj_description(oid, 'pg_database') LIKE '%drill-token%')::text FROM pg_database \
                              WHERE datname = 'mlflow'").await,
             "databases": list("SELECT datname::text FROM pg_database ORDER BY 1").await,
             "objects": versions,
@@ -220,11 +220,11 @@ impl Standing {
         };
         pods.iter().map(|pod| format!("{} {} {}", pod.name_any(), pod.uid().unwrap_or_default(), starts(pod))).collect()
     }
+}
 
-    /// Is nothing of a run left in the cluster and on this machine but its folder?
-    pub fn points(&self, run: &Path) -> usize {
-        fs::read_dir(run.join("points")).map_or(0, Iterator::count)
-    }
+/// How many recovery points a run has kept.
+pub fn points(run: &Path) -> usize {
+    fs::read_dir(run.join("points")).map_or(0, Iterator::count)
 }
 
 /// What carries a token.

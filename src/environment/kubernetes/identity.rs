@@ -3,7 +3,7 @@
 //!
 //! Only MLflow's settings are read as a setting, to compare them with what is reached.
 
-use super::lock::PlatformIdentity;
+use super::lock::{PartToken, PlatformIdentity};
 use super::names::{CONFIG, S3_PORT, TOKEN};
 use crate::client::kubernetes::{NamespaceClient, ask, cluster_uid, found};
 use crate::client::{Error, s3};
@@ -42,16 +42,18 @@ pub async fn look(ways: &Ways<'_>, store: &str) -> Result<PlatformIdentity, Erro
         cluster_uid(&namespace.client),
         marked(namespace, &namespace.name),
         marked(namespace, store),
-        timeout(ANSWER, database(sql)),
-        timeout(ANSWER, tag(objects)),
+        timeout(ANSWER, Box::pin(database(sql))),
+        timeout(ANSWER, Box::pin(tag(objects))),
         settings(namespace, objects.bucket()),
     );
     let ((own_token, own), (store_token, its)) = (own?, its?);
     let (server, oid, comment) = database.ok().and_then(Result::ok).unwrap_or_default();
     let database = server.as_ref().zip(oid).map(|(server, oid)| format!("{server}/{oid}"));
-    let database_token = database.as_ref().map(|_| comment.and_then(|comment| token_in(&comment)));
-    let bucket_token = bucket.ok().and_then(Result::ok);
-    let reached = bucket_token.as_ref().map(|_| format!("http://s3.{store}:{S3_PORT}/{}", objects.bucket()));
+    let token = |comment: Option<String>| PartToken::of(comment.and_then(|comment| token_in(&comment)));
+    let database_token = database.as_ref().map_or(PartToken::Silent, |_| token(comment));
+    let bucket_token = bucket.ok().and_then(Result::ok).map_or(PartToken::Silent, PartToken::of);
+    let reached =
+        (bucket_token != PartToken::Silent).then(|| format!("http://s3.{store}:{S3_PORT}/{}", objects.bucket()));
     Ok(PlatformIdentity {
         tokens: [own_token, store_token, database_token, bucket_token],
         fingerprints: [Some(cluster?), own, its, server, database, reached],
@@ -60,11 +62,12 @@ pub async fn look(ways: &Ways<'_>, store: &str) -> Result<PlatformIdentity, Erro
 }
 
 /// A namespace's token and UID; nothing if it is not there.
-async fn marked(namespace: &NamespaceClient, name: &str) -> Result<(Option<Option<String>>, Option<String>), Error> {
+async fn marked(namespace: &NamespaceClient, name: &str) -> Result<(PartToken, Option<String>), Error> {
     let namespaces = namespace.everywhere::<Namespace>();
     let there = async { found(namespaces.get(name).await) };
     let there = ask(format!("cannot read the namespace `{name}`"), there).await?;
-    Ok((there.as_ref().map(|it| it.labels().get(TOKEN).cloned()), there.and_then(|it| it.uid())))
+    let token = there.as_ref().map_or(PartToken::Silent, |it| PartToken::of(it.labels().get(TOKEN).cloned()));
+    Ok((token, there.and_then(|it| it.uid())))
 }
 
 type DatabaseAnswer = (Option<String>, Option<String>, Option<String>);

@@ -16,11 +16,30 @@ pub const FINGERPRINTS: [&str; 6] = ["cluster", "namespace", "store", "postgres"
 /// Of which fingerprint each token's part is; by index.
 const OF: [usize; 4] = [1, 2, 4, 5];
 
+/// The token of a part.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub enum PartToken {
+    /// The part does not answer.
+    #[default]
+    Silent,
+    /// It carries none.
+    Absent,
+    /// It carries this one.
+    Carried(String),
+}
+
+impl PartToken {
+    /// Of a part that answers.
+    pub fn of(found: Option<String>) -> Self {
+        found.map_or(Self::Absent, Self::Carried)
+    }
+}
+
 /// What was found of a platform that identifies it.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct PlatformIdentity {
-    /// In the order of [`TOKENS`]: nothing of a part that does not answer; inside, the token that it carries.
-    pub tokens: [Option<Option<String>>; 4],
+    /// In the order of [`TOKENS`].
+    pub tokens: [PartToken; 4],
     /// In the order of [`FINGERPRINTS`]; none where it could not be read.
     pub fingerprints: [Option<String>; 6],
     /// Where MLflow keeps its artifacts, if its settings could be read.
@@ -123,8 +142,9 @@ pub fn differences(attach: &Attach, known: &Known, seen: &PlatformIdentity, act:
 pub fn withdrawn(attach: &Attach, seen: &PlatformIdentity, new: &[(&'static str, String)]) -> bool {
     let kept = |index: &usize| !new.iter().any(|(name, _)| *name == FINGERPRINTS[OF[*index]]);
     (0..TOKENS.len()).filter(kept).any(|index| match &seen.tokens[index] {
-        Some(token) => token.as_ref() != Some(&attach.token),
-        None => false,
+        PartToken::Carried(token) => *token != attach.token,
+        PartToken::Absent => true,
+        PartToken::Silent => false,
     })
 }
 
@@ -132,11 +152,11 @@ pub fn withdrawn(attach: &Attach, seen: &PlatformIdentity, new: &[(&'static str,
 fn token(attach: &Attach, known: &Known, seen: &PlatformIdentity, act: Act, index: usize) -> Option<String> {
     let (part, fingerprint) = (TOKENS[index], FINGERPRINTS[OF[index]]);
     match &seen.tokens[index] {
-        Some(Some(token)) if *token == attach.token => None,
-        Some(Some(token)) => Some(format!("{part} is opted in as `{token}`, not as `{}`", attach.token)),
-        Some(None) => Some(format!("{part} carries no drill token: its owner has not opted it in ({TOKEN})")),
-        None if may_be_silent(fingerprint, known, act) => None,
-        None => Some(format!("whether {part} carries the drill token cannot be read")),
+        PartToken::Carried(token) if *token == attach.token => None,
+        PartToken::Carried(token) => Some(format!("{part} is opted in as `{token}`, not as `{}`", attach.token)),
+        PartToken::Absent => Some(format!("{part} carries no drill token: its owner has not opted it in ({TOKEN})")),
+        PartToken::Silent if may_be_silent(fingerprint, known, act) => None,
+        PartToken::Silent => Some(format!("whether {part} carries the drill token cannot be read")),
     }
 }
 
@@ -169,7 +189,7 @@ mod tests {
     const RIGHT: [&str; 6] = ["c", "n", "s", "p", "p/1", "http://s3/b"];
 
     fn right() -> PlatformIdentity {
-        let token = Some(Some("mine".to_owned()));
+        let token = PartToken::Carried("mine".to_owned());
         PlatformIdentity {
             tokens: [token.clone(), token.clone(), token.clone(), token],
             fingerprints: RIGHT.map(|it| Some(it.to_owned())),
@@ -206,7 +226,7 @@ mod tests {
         for (index, part) in TOKENS.iter().enumerate() {
             for (token, why) in [(None, "carries no drill token"), (Some("other".to_owned()), "opted in as `other`")] {
                 let mut seen = right();
-                seen.tokens[index] = Some(token);
+                seen.tokens[index] = PartToken::of(token);
                 for act in [Act::Plant, Act::Strike] {
                     let all = said(&struck(), &seen, act);
                     assert!(all.len() == 1 && all[0].starts_with(part) && all[0].contains(why), "{all:?}");
@@ -238,7 +258,7 @@ mod tests {
             let mut silent = right();
             silent.fingerprints[index] = None;
             if let Some(token) = OF.iter().position(|of| *of == index) {
-                silent.tokens[token] = None;
+                silent.tokens[token] = PartToken::Silent;
             }
             assert!(!said(&Known::default(), &silent, Act::Plant).is_empty());
             assert!(!said(&Known::default(), &silent, Act::Strike).is_empty(), "nothing was struck yet");
@@ -279,10 +299,10 @@ mod tests {
     fn what_was_replaced_gets_no_token_once_the_owner_has_withdrawn_it_elsewhere() {
         let new = [("database", "p/2".to_owned())];
         let mut restored = right();
-        restored.tokens[2] = Some(None);
+        restored.tokens[2] = PartToken::Absent;
         assert!(!withdrawn(&attach(&[]), &restored, &new));
         assert!(withdrawn(&attach(&[]), &restored, &[]));
-        restored.tokens[0] = Some(None);
+        restored.tokens[0] = PartToken::Absent;
         assert!(withdrawn(&attach(&[]), &restored, &new));
     }
 

@@ -75,7 +75,7 @@ async fn look(settings: &Kubernetes, wanted: &[Permission], survey: &mut Survey)
         if may("list", "pods") {
             pods(&client, attach, survey).await?;
         }
-        return identity(attach, settings, survey).await;
+        return Box::pin(identity(attach, settings, survey)).await;
     }
     if may("list", "storageclasses") {
         storage(&client, settings, survey).await?;
