@@ -1,10 +1,10 @@
 //! How the program writes: data on standard output, talk on standard error, at the terminal's width and with colours
 //! only where they are wanted.
 //!
-//! Talk is handed to a thread of its own (`voice`), so that a terminal that nobody reads never holds up a run. Data is
+//! Talk is handed to a thread of its own (`talk_writer`), so that a terminal that nobody reads never holds up a run. Data is
 //! what was asked for: where it cannot be written, that is an error.
 
-use super::voice;
+use super::talk_writer;
 use crate::client::Error;
 use anstream::ColorChoice;
 use std::io::{self, IsTerminal, Write};
@@ -37,7 +37,7 @@ pub(super) fn set_colour(colour: Colour) {
 
 /// Prints data, with a line's end, after all that was said before; a reader who has gone away is no error.
 pub(super) fn out(data: impl AsRef<[u8]>) -> Result<(), Error> {
-    voice::settle();
+    talk_writer::settle();
     let data = data.as_ref();
     let mut stdout = anstream::stdout().lock();
     let end: &[u8] = if data.ends_with(b"\n") { b"" } else { b"\n" };
@@ -62,7 +62,7 @@ fn hung_up() -> bool {
 
 /// Says a line on standard error; one who does not listen misses it.
 pub(super) fn say(text: impl AsRef<str>) {
-    voice::say(text.as_ref());
+    talk_writer::say(text.as_ref());
 }
 
 /// How wide a table may be: what `COLUMNS` says, else the terminal's width, else a width that fits nearly everywhere.

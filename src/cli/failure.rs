@@ -1,7 +1,7 @@
 //! Why a command came to nothing, and the one place that prints it and chooses the exit code.
 
 use super::exit;
-use super::voice::say;
+use super::talk_writer::say;
 use crate::client::Error;
 use crate::outside::plain;
 use crate::spec::Wrong;

@@ -23,7 +23,7 @@ mod schema;
 mod series;
 mod settings;
 mod talk;
-mod voice;
+mod talk_writer;
 
 use crate::client::Error;
 use crate::environment::Survey;
@@ -141,7 +141,7 @@ pub fn main() -> ExitCode {
 /// The exit code of an answer; what went wrong is said, and all that was said is written.
 fn end(answer: CommandResult) -> u8 {
     let code = answer.unwrap_or_else(|failure| complain(&failure));
-    voice::settle();
+    talk_writer::settle();
     code
 }
 

@@ -2,12 +2,12 @@
 //!
 //! There is a line for each thing worth saying (`talk`), and on a terminal a live line below them (`live_line`). When
 //! nothing was said for ten seconds, a line says what is being waited for (`acts`). Nothing is written here: a terminal
-//! that nobody reads holds up the thread that writes (`voice`) and not the run.
+//! that nobody reads holds up the thread that writes (`talk_writer`) and not the run.
 
 use super::acts::Acts;
 use super::live_line::LiveLine;
 use super::talk::{Talk, said};
-use super::voice;
+use super::talk_writer;
 use crate::clock::{Clock, Moment};
 use crate::model::Line;
 use crate::plan::Plan;
@@ -58,14 +58,14 @@ impl Progress {
         let start = (Moment(0), Moment(0));
         let state = State { live_line, acts, anchor: start, said: (Moment(0), SILENCE) };
         let screen = Arc::new(Screen { talk, has_live_line, clock: Clock::start(), state: Mutex::new(state) });
-        voice::show(screen.clone());
+        talk_writer::show(screen.clone());
         Self { screen }
     }
 
     /// Takes the live line away.
     pub(super) fn finish(&self) {
-        voice::hide(self.screen.as_ref());
-        voice::settle();
+        talk_writer::hide(self.screen.as_ref());
+        talk_writer::settle();
     }
 }
 
@@ -82,7 +82,7 @@ fn room() -> usize {
     columns.max(20) - 3
 }
 
-impl voice::Live for Screen {
+impl talk_writer::Live for Screen {
     /// Also explains a silence.
     fn tick(&self) -> Option<String> {
         let (live, explained) = {
@@ -97,7 +97,7 @@ impl voice::Live for Screen {
             (self.has_live_line.then(|| state.live_line.show(run, room())), explained)
         };
         if let Some(text) = explained.filter(|_| !self.talk.quiet) {
-            voice::mention(&text);
+            talk_writer::mention(&text);
         }
         live
     }
@@ -129,7 +129,7 @@ impl Observer for Progress {
             }
         }
         if let Some(text) = text {
-            voice::mention(&format!("{:>8}  {text}", time(line.at.seconds())));
+            talk_writer::mention(&format!("{:>8}  {text}", time(line.at.seconds())));
         }
     }
 
@@ -143,7 +143,7 @@ impl Observer for Progress {
             state.spoke(now);
         }
         if !screen.talk.quiet {
-            voice::mention(&format!("          {text}"));
+            talk_writer::mention(&format!("          {text}"));
         }
     }
 }

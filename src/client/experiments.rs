@@ -30,7 +30,7 @@ pub fn experiments(run: &str) -> Vec<String> {
 
 /// A foreign key: these columns of the child refer to those of the parent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct ForeignKey {
+struct TableLink {
     child: String,
     columns: Vec<String>,
     parent: String,
@@ -78,9 +78,9 @@ pub async fn remove(
     Ok(ids.len())
 }
 
-async fn foreign_keys(client: &Client) -> Result<Vec<ForeignKey>, Error> {
+async fn foreign_keys(client: &Client) -> Result<Vec<TableLink>, Error> {
     let rows = client.query(FOREIGN_KEYS, &[]).await.map_err(|e| Error::caused_by("cannot read foreign keys", e))?;
-    let key = |row: &tokio_postgres::Row| ForeignKey {
+    let key = |row: &tokio_postgres::Row| TableLink {
         child: row.get(0),
         parent: row.get(1),
         columns: row.get(2),
@@ -90,7 +90,7 @@ async fn foreign_keys(client: &Client) -> Result<Vec<ForeignKey>, Error> {
 }
 
 /// The statements that delete the rows of a table that meet a condition, after all that refers to them.
-fn deletions(keys: &[ForeignKey], table: &str, condition: &str) -> Vec<String> {
+fn deletions(keys: &[TableLink], table: &str, condition: &str) -> Vec<String> {
     let (mut statements, mut path) = (vec![], BTreeSet::from([table.to_owned()]));
     referring(keys, table, condition, &mut path, &mut statements);
     statements.push(format!("DELETE FROM {table} WHERE {condition}"));
@@ -98,13 +98,13 @@ fn deletions(keys: &[ForeignKey], table: &str, condition: &str) -> Vec<String> {
 }
 
 fn referring(
-    keys: &[ForeignKey],
+    keys: &[TableLink],
     table: &str,
     condition: &str,
     path: &mut BTreeSet<String>,
     statements: &mut Vec<String>,
 ) {
-    for ForeignKey { child, columns, referred, .. } in keys.iter().filter(|key| key.parent == table) {
+    for TableLink { child, columns, referred, .. } in keys.iter().filter(|key| key.parent == table) {
         let rows = format!("SELECT {} FROM {table} WHERE {condition}", referred.join(", "));
         let its = format!("({}) IN ({rows})", columns.join(", "));
         // A table that refers to itself, or in a circle, is deleted from once.
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_refers_to_a_row_goes_before_it() {
-        let key = |child: &str, column: &str, parent: &str, referred: &str| ForeignKey {
+        let key = |child: &str, column: &str, parent: &str, referred: &str| TableLink {
             child: child.into(),
             columns: vec![column.into()],
             parent: parent.into(),
