@@ -21,6 +21,7 @@ const NAMES: [&str; 6] = ["cluster", "namespace", "store", "postgres", "database
 async fn only_the_platform_that_was_opted_in_and_meant_is_touched() {
     let Some(standing) = Standing::new("lock", 1).await else { return };
     standing.write("crash", &|drill| drill, CRASH);
+    standing.write("slow", &|drill| drill.replace("baseline: 4s", "baseline: 30s"), CRASH);
     let (store, right) = (standing.store(), standing.fingerprints("crash.yaml"));
     let environment = standing.attach(&store, &right, "");
     let (code, said) = standing.lifeboat(&["plan", "crash.yaml"], &environment);
@@ -45,7 +46,7 @@ async fn only_the_platform_that_was_opted_in_and_meant_is_touched() {
     irreplaceable(&standing, &environment);
     another_store(&standing, &right).await;
 
-    let mut run = standing.start(&["run", "crash.yaml"], &environment);
+    let mut run = standing.start(&["run", "slow.yaml"], &environment);
     standing.until(&mut run, "the baseline", |fact| *fact == Fact::Phase(Phase::Baseline)).await;
     standing.refused("crash.yaml", &environment, "is going on there");
     standing.opt_in(Part::Bucket, false).await;

@@ -170,6 +170,8 @@ impl KubernetesPlatform {
         this.guards(receipts)?;
         // A run that did not come so far, or found another at work, has changed nothing.
         let Some(replicas) = standing::replicas(receipts) else { return Ok(this) };
+        // A restore's tools read the password from there; the run that made it may have removed it.
+        make_folder(&run_context.run, &this.secrets.passfile(&this.address("postgres").ip().to_string()))?;
         for component in &mut this.components {
             component.replicas = replicas.get(component.name).copied().unwrap_or(component.replicas);
         }
