@@ -33,6 +33,8 @@ fn home() -> Home {
 }
 
 const LONG: &str = "[ command: 'sleep 15', start: { component: mlflow } ]";
+/// Leaves a process running that holds the tear-down up for some seconds.
+const STUBBORN: &str = "setsid sh -c 'trap : TERM; sleep 60 & wait; sleep 60' >/dev/null 2>&1 &";
 const DRILL: [&str; 2] = ["run", "drills/s.yaml"];
 
 fn run_folder(home: &Home) -> PathBuf {
@@ -75,12 +77,15 @@ fn a_signal_that_comes_twice_within_a_moment_is_one_request() {
     assert_eq!(output.status.code(), Some(124), "{said}");
     assert!(said.contains("interrupted: undoing") && said.contains("all that was created is removed"), "{said}");
     assert!(!said.contains("left behind"), "{said}");
+    let home = home_with(&format!("[ command: {:?} ]", format!("{STUBBORN} sleep 15")), "");
     let mut live = Live::start(&mut home.command(&DRILL));
     live.until_it_says("step command");
+    std::thread::sleep(Duration::from_millis(300)); // so that it has left something running
     live.signal(Signal::TERM);
-    std::thread::sleep(Duration::from_millis(100));
+    live.until_it_says("interrupted");
     live.signal(Signal::HUP);
-    assert_eq!(live.end().0, Some(130));
+    let (code, said) = live.end();
+    assert!(code == Some(130) && !said.contains("left behind"), "{said}");
 }
 
 #[test]
@@ -96,11 +101,7 @@ fn a_hangup_that_is_ignored_from_the_start_does_not_stop_the_run() {
 
 #[test]
 fn a_first_interrupt_of_an_ordinary_tear_down_lets_it_go_on() {
-    // What the step leaves running holds the tear-down up for some seconds.
-    let home = home_with(
-        "[ start: { component: mlflow }, command: \"setsid sh -c 'trap : TERM; sleep 60 & wait; sleep 60' >/dev/null 2>&1 &\" ]",
-        "",
-    );
+    let home = home_with(&format!("[ start: {{ component: mlflow }}, command: {STUBBORN:?} ]"), "");
     let mut live = Live::start(&mut home.command(&DRILL));
     live.until_it_says("phase teardown");
     live.signal(Signal::INT);
