@@ -110,6 +110,10 @@ fn outage(history: &History, watch: &Watch, watched: &Watched, onset: Onset) -> 
         first_good: first_failed.and_then(|at| served_since(&seen, at)).map(|tick| tick.asked),
         stable_since: stable_since.filter(|_| back == Return::Stable),
     };
+    let gaps = watched.unwatched(watch.every.as_seconds());
+    if outage.back == Return::Down && gaps.max() > seen.last().map(|tick| tick.asked) {
+        outage.back = Return::Unknown; // it was down, and nobody watched after that
+    }
     if outage.band.seconds.is_some() {
         widen(&mut outage.band, history, watch, watched, onset);
         if outage.band.high.is_none() {
@@ -154,21 +158,14 @@ fn served_since<'a>(seen: &[&'a ProbeTick], since: Moment) -> Option<&'a ProbeTi
     seen[from..].iter().find(|tick| tick.outcome == TickOutcome::Served).copied()
 }
 
-/// The last moment after the onset at which no probe asked or no answer is known: an outage may be hidden there.
+/// The last moment after the onset up to which nobody asked for long, or from which no answer is known: an outage may be
+/// hidden there.
 fn unwatched(history: &History, watch: &Watch, watched: &Watched, onset: Onset) -> Option<Moment> {
-    let every = watch.every.as_seconds();
     let within = |at: &Moment| *at >= onset.injecting && *at <= history.watched_until;
-    let ticks = watched.ticks();
-    let unasked = ticks.iter().filter(|tick| tick.outcome == TickOutcome::Unasked).map(|tick| tick.due);
-    let gap = |pair: &&[ProbeTick]| pair[1].due.since(pair[0].due) > MISSING * every;
-    let missing = ticks.windows(2).filter(gap).map(|pair| pair[1].due);
-    let long = |stall: &&super::history::Stall| stall.to.since(stall.from) > every || stall.suspended > 0.0;
-    let stalled = history.stalls.iter().filter(long).map(|stall| stall.to);
-    unasked.chain(missing).chain(stalled).chain(watched.oldest_open()).filter(within).max()
+    let suspended = history.stalls.iter().filter(|stall| stall.suspended > 0.0).map(|stall| stall.to);
+    let gaps = watched.unwatched(watch.every.as_seconds());
+    gaps.chain(suspended).chain(watched.oldest_open()).filter(within).max()
 }
-
-/// Two ticks further apart than this many intervals: one between them is missing in the timeline.
-const MISSING: f64 = 1.5;
 
 /// Where an outage may be hidden, the high end is where the service was stable after it.
 fn widen(band: &mut Band, history: &History, watch: &Watch, watched: &Watched, onset: Onset) {

@@ -84,10 +84,12 @@ fn ticks_that_nobody_asked_widen_the_band_and_are_never_outage() {
     assert_band(&hidden, Some(0.0), Some(0.0), Some(6.1));
     let around = TimelineBuilder::new().up(0..=9).onset(10.0, 10.0).down(11..=12).unasked(13..=15).up(16..=20).rta();
     assert_band(&around, Some(4.05), Some(2.0), Some(6.1));
-    let after = outage().unasked([21]).up(22..=24).rta();
-    assert_band(&after, Some(3.25), Some(2.6), Some(11.9));
+    let after = outage().unasked(21..=23).up(24..=26).rta();
+    assert_band(&after, Some(3.25), Some(2.6), Some(13.9));
     assert_eq!(after.verdict, Some(Verdict::Unknown));
-    let open = outage().unasked([21]).rta();
+    let late = outage().unasked([21]).up(22..=24).rta();
+    assert_band(&late, Some(3.25), Some(2.6), Some(3.9)); // one tick was late: the gap is not long
+    let open = outage().unasked(21..=24).rta();
     assert_band(&open, Some(3.25), Some(2.6), None);
     assert_eq!(open.verdict, Some(Verdict::Unknown));
     let within =
@@ -100,8 +102,8 @@ fn what_failed_while_the_harness_was_stalled_is_not_outage() {
     let stalled = Fact::Stalled { from: Moment::at(14.5), to: Moment::at(15.05), suspended: Span::seconds(0) };
     let rta = TimelineBuilder::new().up(0..=14).down([15]).up(16..=20).onset(10.0, 10.0).at(15.1, stalled).rta();
     assert_band(&rta, Some(0.0), Some(0.0), Some(6.1));
-    let long = Fact::Stalled { from: Moment::at(14.2), to: Moment::at(16.0), suspended: Span::seconds(0) };
-    let rta = TimelineBuilder::new().up((0..=14).chain(16..=20)).onset(10.0, 10.0).at(16.0, long).rta();
+    let long = Fact::Stalled { from: Moment::at(12.2), to: Moment::at(16.0), suspended: Span::seconds(0) };
+    let rta = TimelineBuilder::new().up((0..=12).chain(16..=20)).onset(10.0, 10.0).at(16.0, long).rta();
     assert_band(&rta, Some(0.0), Some(0.0), Some(6.1));
 }
 

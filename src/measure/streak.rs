@@ -117,16 +117,34 @@ impl Watched {
         (tail.len() >= rule.streak && long).then_some(first.asked)
     }
 
-    /// Is the service stable, by questions after the last stall and after the last tick that was not asked in time? Before
-    /// those an outage may be hidden.
-    pub fn back(&self, from: Moment, rule: StreakRule) -> bool {
-        let unasked = self.known().iter().rfind(|tick| tick.outcome == TickOutcome::Unasked).map(|tick| tick.asked);
-        let stalled = self.stalls.last().map(|(_, to)| *to);
-        let watched_since = [Some(from), unasked, stalled].into_iter().flatten().max().unwrap_or(from);
+    /// Is the service stable, by questions after the last moment up to which an outage may be hidden?
+    pub fn back(&self, from: Moment, every: f64, rule: StreakRule) -> bool {
+        let watched_since = self.unwatched(every).fold(from, Moment::max);
         self.stable_since(watched_since, rule).is_some()
+    }
+
+    /// The ends of the times in which nobody asked for so long that an outage may be hidden there. `every` is the probe's
+    /// interval in seconds. A tick that comes late leaves a gap of up to [`GAP`] intervals; an outage that short can hide
+    /// there as one shorter than an interval can between any two ticks.
+    pub fn unwatched(&self, every: f64) -> impl Iterator<Item = Moment> {
+        let long = move |from: Moment, to: Moment| to.since(from) > GAP * every + ROUNDING;
+        let mut last_asked: Option<Moment> = None;
+        let gaps = self.ticks.iter().filter_map(move |tick| {
+            // What was asked and says nothing, because of a stall or our own connection, may have been an outage.
+            let silent = (tick.outcome == TickOutcome::Unasked && tick.ended > tick.asked).then_some(tick.ended);
+            let gap = last_asked.is_some_and(|last| long(last, tick.asked)).then_some(tick.asked);
+            if tick.outcome != TickOutcome::Unasked {
+                last_asked = Some(tick.asked);
+            }
+            silent.or(gap)
+        });
+        let stalls = self.stalls.iter().filter(move |(from, to)| long(*from, *to)).map(|(_, to)| *to);
+        gaps.chain(stalls)
     }
 }
 
+/// A time without any question that is longer than this many intervals may hide an outage.
+const GAP: f64 = 3.0;
 /// Differences of moments are rounded to this.
 const ROUNDING: f64 = 5e-10;
 
@@ -171,12 +189,12 @@ mod tests {
     #[test]
     fn a_question_that_is_not_answered_yet_is_not_good() {
         let mut service = watched(&good(11, 15));
-        assert!(service.back(Moment::at(10.0), RULE));
+        assert!(service.back(Moment::at(10.0), 1.0, RULE));
         service.asking(Moment::at(11.5));
         assert_eq!(service.stable_since(Moment::at(10.0), RULE), None, "only the answer of 11 s is before it");
-        assert!(!service.back(Moment::at(10.0), RULE));
+        assert!(!service.back(Moment::at(10.0), 1.0, RULE));
         service.ended(Moment::at(11.5));
-        assert!(service.back(Moment::at(10.0), RULE));
+        assert!(service.back(Moment::at(10.0), 1.0, RULE));
     }
 
     #[test]
@@ -208,27 +226,29 @@ mod tests {
     }
 
     #[test]
-    fn a_service_is_back_by_questions_after_the_last_one_that_was_not_asked() {
+    fn a_service_is_back_by_questions_after_a_time_in_which_nobody_asked() {
         let mut ticks = good(1, 4);
-        ticks.push((5.0, 0.0, Unasked));
+        ticks.extend([5.0, 6.0, 7.0].map(|at| (at, 0.0, Unasked)));
+        assert!(watched(&ticks).back(Moment::at(0.0), 1.0, RULE), "a gap of three intervals is none");
+        ticks.push((8.0, 0.0, Unasked));
         let service = watched(&ticks);
-        assert!(service.stable_since(Moment::at(0.0), RULE).is_some() && !service.back(Moment::at(0.0), RULE));
-        ticks.extend(good(6, 7));
-        assert!(!watched(&ticks).back(Moment::at(0.0), RULE));
-        ticks.extend(good(8, 8));
-        assert!(watched(&ticks).back(Moment::at(0.0), RULE));
+        assert!(service.stable_since(Moment::at(0.0), RULE).is_some() && !service.back(Moment::at(0.0), 1.0, RULE));
+        ticks.extend(good(9, 10));
+        assert!(!watched(&ticks).back(Moment::at(0.0), 1.0, RULE));
+        ticks.extend(good(11, 11));
+        assert!(watched(&ticks).back(Moment::at(0.0), 1.0, RULE));
     }
 
     #[test]
-    fn a_service_is_back_by_questions_after_the_last_stall() {
+    fn a_service_is_back_by_questions_after_the_last_long_stall() {
         let mut service = watched(&good(1, 4));
-        service.stalled(Moment::at(4.5), Moment::at(6.5));
+        service.stalled(Moment::at(4.5), Moment::at(7.6));
         let answer =
             |at| ProbeTick { due: Moment::at(at), asked: Moment::at(at), ended: Moment::at(at), outcome: Served };
-        service.add(answer(7.0));
         service.add(answer(8.0));
-        assert!(!service.back(Moment::at(0.0), RULE));
         service.add(answer(9.0));
-        assert!(service.back(Moment::at(0.0), RULE));
+        assert!(!service.back(Moment::at(0.0), 1.0, RULE));
+        service.add(answer(10.0));
+        assert!(service.back(Moment::at(0.0), 1.0, RULE));
     }
 }

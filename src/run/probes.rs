@@ -4,7 +4,7 @@
 //! asked in time is *unasked*. That widens the band and never counts as outage.
 
 use super::recorder::Recorder;
-use crate::clock::{self, Moment};
+use crate::clock::{self, Clock, Moment};
 use crate::measure::steady::{self, Objection};
 use crate::measure::streak::{ProbeTick, TickOutcome, Watched};
 use crate::model::{Answer, Answered, Fact, Span, StreakRule, Watch};
@@ -27,20 +27,34 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct ProbeState {
     probes: Mutex<Vec<(Watched, Option<String>)>>,
+    watches: Vec<Watch>,
     /// The last heartbeat.
     beat: Mutex<Moment>,
 }
 
 impl ProbeState {
-    fn new(probes: usize, now: Moment) -> Self {
-        Self { probes: Mutex::new(vec![(Watched::default(), None); probes]), beat: Mutex::new(now) }
+    fn new(watches: Vec<Watch>, now: Moment) -> Self {
+        Self { probes: Mutex::new(vec![(Watched::default(), None); watches.len()]), watches, beat: Mutex::new(now) }
     }
 
     /// Is every probe served `now`, and has it been for as long as the rule asks, by questions of `from` or later? Not if
     /// the harness has just been stalled: then nobody knows.
     pub fn back(&self, from: Moment, now: Moment, rule: StreakRule) -> bool {
-        let (probes, stalled) = (self.probes.lock(), now > self.beat.lock().plus(STALL));
-        !stalled && !probes.is_empty() && probes.iter().all(|(watched, _)| watched.back(from, rule))
+        let (probes, stalled) = (self.probes.lock(), self.stale(now));
+        let back = |(watch, (watched, _)): (&Watch, &(Watched, Option<String>))| {
+            watched.back(from, watch.every.as_seconds(), rule)
+        };
+        !stalled && !probes.is_empty() && self.watches.iter().zip(probes.iter()).all(back)
+    }
+
+    /// Is the last heartbeat so old that the harness must have been stalled?
+    fn stale(&self, now: Moment) -> bool {
+        now > self.beat.lock().plus(STALL)
+    }
+
+    /// Is every question answered that was asked before this moment?
+    pub fn answered_until(&self, moment: Moment) -> bool {
+        self.probes.lock().iter().all(|(watched, _)| watched.oldest_open().is_none_or(|open| open >= moment))
     }
 
     /// Has any probe detected an outage by answers that ended at `from` or later?
@@ -49,8 +63,8 @@ impl ProbeState {
     }
 
     /// Why the state is not steady between `from` and `now`; none if it is.
-    pub fn objection(&self, watches: &[Watch], from: Moment, now: Moment, rule: StreakRule) -> Option<String> {
-        watches.iter().zip(self.probes.lock().iter()).find_map(|(watch, (watched, failure))| {
+    pub fn objection(&self, from: Moment, now: Moment, rule: StreakRule) -> Option<String> {
+        self.watches.iter().zip(self.probes.lock().iter()).find_map(|(watch, (watched, failure))| {
             let Objection { reason, failed } = steady::objection(*watch, watched, from, now, rule)?;
             let why = failure.as_ref().filter(|_| failed).map(|why| format!(": {why}")).unwrap_or_default();
             Some(reason + &why)
@@ -93,14 +107,16 @@ pub struct ActiveProbes {
     /// Their answers so far.
     pub state: Arc<ProbeState>,
     closing: Arc<AtomicBool>,
+    clock: Clock,
     tasks: JoinSet<()>,
 }
 
 impl ActiveProbes {
-    /// Ends watching: no more questions, and the open ones are waited for. Each of them ends by its own timeout.
+    /// Ends watching: no more questions, and the open ones are waited for. Each of them ends by its own timeout. A stall
+    /// that has just ended is recorded first.
     pub async fn close(&mut self) {
         self.closing.store(true, Ordering::SeqCst);
-        while self.state.any_open() {
+        while self.state.any_open() || self.state.stale(self.clock.now()) {
             tokio::time::sleep(LOOK).await;
         }
         self.tasks.shutdown().await;
@@ -128,8 +144,9 @@ pub fn begin(
     questions: Vec<(Watch, Arc<dyn Question>)>,
     tunnel_failures: &TunnelFailures,
 ) -> ActiveProbes {
-    let (state, closing) =
-        (Arc::new(ProbeState::new(questions.len(), recorder.clock().now())), Arc::<AtomicBool>::default());
+    let watches = questions.iter().map(|(watch, _)| *watch).collect();
+    let state = Arc::new(ProbeState::new(watches, recorder.clock().now()));
+    let closing = Arc::<AtomicBool>::default();
     let mut tasks = JoinSet::new();
     for (probe, (watch, question)) in questions.into_iter().enumerate() {
         let (tunnel_failures, recorder) = (Arc::clone(tunnel_failures), recorder.clone());
@@ -137,7 +154,7 @@ pub fn begin(
         tasks.spawn(Asker { probe, watch, question, tunnel_failures, recorder, state, closing }.ticks());
     }
     tasks.spawn(heartbeat(recorder.clone(), Arc::clone(&state)));
-    ActiveProbes { state, closing, tasks }
+    ActiveProbes { state, closing, clock: recorder.clock(), tasks }
 }
 
 impl Asker {
@@ -205,7 +222,6 @@ async fn heartbeat(recorder: Recorder, state: Arc<ProbeState>) {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
     use crate::model::{Depth, Line, Period};
     use crate::run::Observer;
     use std::sync::atomic::AtomicU64;

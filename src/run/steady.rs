@@ -20,7 +20,7 @@ pub async fn prove(run: &LiveRun<'_>, background: &Background) -> bool {
         tokio::time::sleep(LOOK).await;
         let now = clock.now();
         let from = Moment(now.0.saturating_sub(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)));
-        let mut objection = background.probes.state.objection(&terms.probes, from, now, terms.rule());
+        let mut objection = background.probes.state.objection(from, now, terms.rule());
         if objection.is_none() && background.schedule.as_ref().is_some_and(|s| s.points().is_empty()) {
             objection = Some("no backup was completed".to_owned());
         }

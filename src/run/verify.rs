@@ -6,7 +6,7 @@ use crate::check::Check;
 use crate::client::Error;
 use crate::clock::Deadline;
 use crate::kind::Chosen;
-use crate::model::{Disaster, Fact, Finding, Planted};
+use crate::model::{Disaster, Fact, Finding, Planted, Watch};
 use crate::recovery::Conditions;
 use crate::store;
 use crate::workload::Entry;
@@ -51,15 +51,17 @@ pub async fn verify(
     Ok(())
 }
 
-/// A relapse during the verification is watched until it is over, but not longer than a return takes to prove. Then no more
-/// is asked, and the open questions are waited for.
+/// What was asked during the verification is waited for, and a relapse is watched until it is over, but not longer than a
+/// return takes to prove. Then no more is asked, and the open questions are waited for.
 async fn end_watching(run: &LiveRun<'_>, background: &mut Background, disaster: Disaster) {
     let (terms, probes, clock) = (&run.plan.terms, &mut background.probes, run.recorder.clock());
-    let slowest =
-        |watch: &crate::model::Watch| watch.every.0 * u32::try_from(terms.streak).unwrap_or(1) + watch.timeout.0;
+    let slowest = |watch: &Watch| watch.every.0 * u32::try_from(terms.streak).unwrap_or(1) + watch.timeout.0 * 2;
     let proof = terms.probes.iter().map(slowest).max().unwrap_or_default() + terms.stable.0;
-    let deadline = Deadline::within(proof);
-    while !probes.state.back(disaster.last_confirmed, clock.now(), terms.rule()) && !deadline.passed() {
+    let (verified, deadline) = (clock.now(), Deadline::within(proof));
+    let back = || {
+        probes.state.answered_until(verified) && probes.state.back(disaster.last_confirmed, clock.now(), terms.rule())
+    };
+    while !back() && !deadline.passed() {
         tokio::time::sleep(LOOK).await;
     }
     probes.close().await;

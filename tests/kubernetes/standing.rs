@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub const TOKEN: &str = "lifeboat.dev/drill-token";
@@ -38,6 +38,8 @@ pub struct Standing {
     environment: Box<dyn Environment>,
     run_context: RunContext,
     notes: Arc<Notes>,
+    /// The newest run when the last command was started.
+    earlier: Mutex<Option<PathBuf>>,
 }
 
 impl Standing {
@@ -54,7 +56,8 @@ impl Standing {
         let platform =
             environment.provision(&run_context, Arc::clone(&notes) as _).await.map_err(|e| e.to_string()).unwrap();
         seed::plant(platform.as_ref(), 0.02).await.map_err(|e| e.to_string()).unwrap();
-        let this = Self { client, kubeconfig, folder, platform, environment, run_context, notes };
+        let this =
+            Self { client, kubeconfig, folder, platform, environment, run_context, notes, earlier: Mutex::default() };
         this.opt_in(Part::Database, true).await;
         this.opt_in(Part::Bucket, true).await;
         Some(this)
@@ -138,6 +141,7 @@ impl Standing {
         lifeboat.args(args).env("LIFEBOAT_REPORTS", "reports").env("LIFEBOAT_ENVIRONMENT", environment);
         lifeboat.env("COLUMNS", "400");
         lifeboat.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        *self.earlier.lock().unwrap() = self.run();
         lifeboat.spawn().unwrap()
     }
 
@@ -167,10 +171,11 @@ impl Standing {
         runs.into_iter().max_by_key(|run| fs::metadata(run).and_then(|about| about.created()).ok())
     }
 
-    /// Waits until the newest run has come so far.
+    /// Waits until the run that was just started has come so far.
     pub async fn until(&self, run: &mut Child, what: &str, so_far: impl Fn(&Fact) -> bool) {
+        let earlier = self.earlier.lock().unwrap().clone();
         let waiting = async {
-            while !self.facts().iter().any(&so_far) {
+            while self.run() == earlier || !self.facts().iter().any(&so_far) {
                 assert!(run.try_wait().unwrap().is_none(), "it ended before {what}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }

@@ -15,5 +15,6 @@ mod interrupted;
 mod messages;
 mod order;
 mod outages;
+mod planned;
 mod screens;
 mod truth;

@@ -53,7 +53,7 @@ impl World {
         let manners = [Manner::Refuses, Manner::Hangs, Manner::HangsOnEverySecond, Manner::IsSlowAndWrong];
         let mut down = vec![];
         if !healthy {
-            let seen = 2.5 * EVERY; // two questions at least: every second one may be served
+            let seen = 3.2 * EVERY; // what is shorter may hide where a tick was late
             down.push((0.0, rng.random_range(seen..8.0)));
             while rng.random_bool(0.4) && down.len() < 4 {
                 let from = down[down.len() - 1].1 + rng.random_range(0.1..4.0);
