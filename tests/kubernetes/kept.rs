@@ -31,11 +31,18 @@ async fn a_standing_platform_is_afterwards_as_it_was() {
 
     interrupted(&standing).await;
     assert_eq!(differences(&before, &standing.state().await), Vec::<String>::new(), "after Ctrl-C and the way out");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standing_platform_that_a_run_broke_is_mended_by_the_command_that_is_told() {
+    let Some(standing) = Standing::new("mended", 1).await else { return };
+    standing.write("drop", &|drill| drill, DROP);
+    let before = standing.state().await;
     killed(&standing).await;
     assert_eq!(differences(&before, &standing.state().await), Vec::<String>::new(), "after SIGKILL and the way out");
     let failing = DROP.replace("- restore: {}", "- { restore: {}, deadline: 100ms }");
     standing.write("failing", &|drill| drill.replace("recovery: 4m", "recovery: 20s"), &failing);
-    let environment = standing.attach(&store, &standing.fingerprints("failing.yaml"), "");
+    let environment = standing.attach(&standing.store(), &standing.fingerprints("failing.yaml"), "");
     let (code, said) = standing.lifeboat(&["run", "failing.yaml"], &environment);
     mended(&standing, code, &said);
     assert_eq!(differences(&before, &standing.state().await), Vec::<String>::new(), "after a failed restore");

@@ -281,7 +281,7 @@ fn judged(report: &Report, what: &str) -> (Verdict, String) {
 
 #[test]
 fn a_drill_that_undeletes_has_lost_nothing() {
-    let report = drill("undeleted", "[ undelete ]", "rto: 20s");
+    let report = drill("undeleted", "[ undelete ]", "rto: 25s");
     assert_eq!(report.verdict, Verdict::Met, "{:#?} {:#?}", report.judgements, report.losses);
     assert!(report.writes.survived.unwrap() > 0 && report.losses.is_empty());
     assert_eq!(report.measurements.rpa.strict.seconds, Some(0.0));

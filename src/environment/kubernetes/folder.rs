@@ -20,7 +20,7 @@ pub fn make_folder(run: &str, passfile: &str) -> Result<(), Error> {
     let make = || {
         fs::create_dir_all(&folder)?;
         fs::write(folder.join(MARKER), run)?;
-        store::write_private(&folder.join("passfile"), passfile)
+        store::replace_private(&folder.join("passfile"), passfile.as_bytes()) // a dead run may have made it
     };
     make().map_err(|e| Error::caused_by(format!("cannot make `{}`", folder.display()), e).hint("set LIFEBOAT_STATE"))
 }
