@@ -97,15 +97,7 @@ mod tests {
         let mut acts = Acts::default();
         acts.deadlines.insert("restore".into(), Span::seconds(120));
         for (at, fact) in facts {
-            let (at, fact) = (Moment::at(*at), fact.clone());
-            acts.take(&Line {
-                schema: crate::store::VERSION,
-                number: 0,
-                at,
-                wall: wall(),
-                before: String::new(),
-                fact,
-            });
+            acts.take(&Line::new(Moment::at(*at), wall(), fact.clone()));
         }
         acts.explained(Moment::at(40.0))
     }

@@ -113,15 +113,7 @@ mod tests {
     use crate::model::Receipt;
 
     fn lines(facts: &[Fact]) -> Vec<Line> {
-        let line = |fact: &Fact| Line {
-            schema: 1,
-            number: 0,
-            at: Moment(0),
-            wall: wall(),
-            before: String::new(),
-            fact: fact.clone(),
-        };
-        facts.iter().map(line).collect()
+        facts.iter().map(|fact| Line::new(Moment(0), wall(), fact.clone())).collect()
     }
 
     #[test]

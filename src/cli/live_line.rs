@@ -157,14 +157,7 @@ mod tests {
             answer(2, Answer::Failed("500".into())),
             Fact::Acknowledged { mark: 1, at: None },
         ] {
-            line.take(&Line {
-                schema: crate::store::VERSION,
-                number: 0,
-                at,
-                wall: wall(),
-                before: String::new(),
-                fact,
-            });
+            line.take(&Line::new(at, wall(), fact));
         }
         line
     }

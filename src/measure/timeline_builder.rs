@@ -112,9 +112,7 @@ impl TimelineBuilder {
         facts.sort_by(|a, b| a.0.total_cmp(&b.0));
         facts.insert(0, (0.0, Fact::Began { run, version, plan, terms: Box::new(self.terms.clone()) }));
         let wall = jiff::Timestamp::UNIX_EPOCH;
-        let before = String::new;
-        let line = |(number, (at, fact))| Line { schema: 1, number, at: Moment::at(at), wall, before: before(), fact };
-        (0..).zip(facts).map(line).collect()
+        facts.into_iter().map(|(at, fact)| Line::new(Moment::at(at), wall, fact)).collect()
     }
 
     /// The report of the timeline as it is.

@@ -7,6 +7,9 @@ use crate::clock::Moment;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// The version of a timeline's lines: another one is not read.
+pub const VERSION: u32 = 3;
+
 /// The part of a run that begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display)]
 #[strum(serialize_all = "lowercase")]
@@ -240,4 +243,11 @@ pub struct Line {
     pub before: String,
     /// What happened.
     pub fact: Fact,
+}
+
+impl Line {
+    /// A line of today's schema; the timeline gives it its number and the digest when it is appended.
+    pub fn new(at: Moment, wall: Timestamp, fact: Fact) -> Self {
+        Self { schema: VERSION, number: 0, at, wall, before: String::new(), fact }
+    }
 }

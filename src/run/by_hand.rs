@@ -132,15 +132,7 @@ mod tests {
         };
         let struck = Fact::Intended { fault: 0, kind: "x".into(), receipt: Receipt(serde_json::Value::Null) };
         let facts = [backup(1, 1.0), backup(2, 2.0), (3.0, struck), backup(3, 4.0)];
-        let line = |(at, fact)| Line {
-            schema: crate::store::VERSION,
-            number: 0,
-            at: Moment::at(at),
-            wall: wall(),
-            before: String::new(),
-            fact,
-        };
-        facts.into_iter().map(line).collect()
+        facts.into_iter().map(|(at, fact)| Line::new(Moment::at(at), wall(), fact)).collect()
     }
 
     #[test]

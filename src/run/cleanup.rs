@@ -12,7 +12,7 @@ use crate::kind::pick;
 use crate::model::{Fact, Line, Receipt, Span};
 use crate::node::{self, Node};
 use crate::report::words::things;
-use crate::store::{self, Timeline, VERSION};
+use crate::store::{self, Timeline};
 use rustix::fs::{FlockOperation, flock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -168,7 +168,7 @@ pub fn append(folder: &Path, at: Moment, facts: Vec<Fact>) -> io::Result<()> {
     let mut timeline = Timeline::reopen(folder)?;
     let torn = Some(timeline.torn_lines()).filter(|torn| *torn > 0);
     let torn = torn.map(|torn| Fact::Note(format!("left out of the timeline: {}", things(torn as u64, "torn line"))));
-    let line = |fact| Line { schema: VERSION, number: 0, at, wall: clock::wall(), before: String::new(), fact };
+    let line = |fact| Line::new(at, clock::wall(), fact);
     timeline.append(&mut torn.into_iter().chain(facts).map(line).collect::<Vec<_>>())?;
     timeline.sync()
 }
@@ -245,14 +245,7 @@ mod tests {
 
     #[test]
     fn what_may_be_left_of_a_platform_is_named_by_its_receipts() {
-        let line = |receipt| Line {
-            schema: VERSION,
-            number: 0,
-            at: Moment(0),
-            wall: clock::wall(),
-            before: String::new(),
-            fact: Fact::Creating(Receipt(receipt)),
-        };
+        let line = |receipt| Line::new(Moment(0), clock::wall(), Fact::Creating(Receipt(receipt)));
         let lines = [
             line(json!({ "namespace": "a", "cluster": "c" })),
             line(json!({ "folder": "/x" })),

@@ -101,15 +101,7 @@ mod tests {
     }
 
     fn open(facts: &[Fact]) -> Vec<String> {
-        let line = |fact: &Fact| Line {
-            schema: 2,
-            number: 0,
-            at: Moment(0),
-            wall: wall(),
-            before: String::new(),
-            fact: fact.clone(),
-        };
-        let lines: Vec<_> = facts.iter().map(line).collect();
+        let lines: Vec<_> = facts.iter().map(|fact| Line::new(Moment(0), wall(), fact.clone())).collect();
         losses().open(&lines).into_iter().map(|loss| loss.lost.to_string()).collect()
     }
 

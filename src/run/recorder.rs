@@ -5,7 +5,7 @@ use crate::client::Error;
 use crate::clock::{self, Clock, Moment};
 use crate::environment::Journal;
 use crate::model::{Fact, JudgementKind, Line, Mark, Receipt, Verdict};
-use crate::store::{Timeline, VERSION};
+use crate::store::Timeline;
 use crate::workload::Ledger;
 use async_trait::async_trait;
 use std::io;
@@ -92,7 +92,7 @@ impl Recorder {
     }
 
     fn line(&self, fact: Fact) -> Line {
-        Line { schema: VERSION, number: 0, at: self.clock.now(), wall: clock::wall(), before: String::new(), fact }
+        Line::new(self.clock.now(), clock::wall(), fact)
     }
 }
 

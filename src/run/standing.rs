@@ -158,15 +158,7 @@ mod tests {
         steps: [{ id: stop-mlflow, step: { stop: { component: mlflow } } }, { id: back, step: { restore: {} } }]\n";
 
     fn lines(facts: Vec<(f64, Fact)>) -> Vec<Line> {
-        let line = |(at, fact)| Line {
-            schema: crate::store::VERSION,
-            number: 0,
-            at: Moment::at(at),
-            wall: wall(),
-            before: String::new(),
-            fact,
-        };
-        facts.into_iter().map(line).collect()
+        facts.into_iter().map(|(at, fact)| Line::new(Moment::at(at), wall(), fact)).collect()
     }
 
     fn backup(number: u64, at: f64) -> (f64, Fact) {

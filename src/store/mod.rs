@@ -4,7 +4,7 @@ mod folders;
 mod timeline;
 
 pub use folders::{cache, check_homeless, state};
-pub use timeline::{Timeline, VERSION, read_timeline};
+pub use timeline::{Timeline, read_timeline};
 
 use crate::clock;
 use std::fs::{self, DirBuilder, OpenOptions};

@@ -5,13 +5,11 @@
 
 use super::TIMELINE;
 use crate::model::Line;
+use crate::model::fact::VERSION;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-
-/// The version of the timeline's lines.
-pub const VERSION: u32 = 3;
 
 /// The timeline being written. One writer; [`Timeline::sync`] makes what was appended durable.
 #[derive(Debug)]
@@ -173,14 +171,7 @@ mod tests {
     use std::fs;
 
     fn note(text: &str) -> Line {
-        Line {
-            schema: VERSION,
-            number: 0,
-            at: Moment(1),
-            wall: clock::wall(),
-            before: String::new(),
-            fact: Fact::Note(text.into()),
-        }
+        Line::new(Moment(1), clock::wall(), Fact::Note(text.into()))
     }
 
     #[test]
@@ -188,7 +179,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(TIMELINE), "{\"schema\":1,\"fact\":{\"unheard_of\":1}}\n").unwrap();
         let said = read_timeline(folder.path()).unwrap_err().to_string();
-        assert!(said.contains("line 1: it is of schema 1, and this Lifeboat reads schema 3"), "{said}");
+        let told = format!("line 1: it is of schema 1, and this Lifeboat reads schema {VERSION}");
+        assert!(said.contains(&told), "{said}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use lifeboat::model::report::Measurement;
 use lifeboat::model::{Answer, Depth, Expected, Fact, Finding, Line, Objectives, Period, Phase, Span, Terms, Watch};
 use lifeboat::probe::Question;
 use lifeboat::run::{Observer, Recorder, watch};
-use lifeboat::store::{VERSION, read_timeline};
+use lifeboat::store::read_timeline;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::time::{ClockId, clock_gettime};
@@ -164,7 +164,7 @@ fn terms() -> Terms {
 }
 
 fn line(at: f64, fact: Fact) -> Line {
-    Line { schema: VERSION, number: 0, at: Moment::at(at), wall: wall(), before: String::new(), fact }
+    Line::new(Moment::at(at), wall(), fact)
 }
 
 /// What is measured of one service: its own answers, with the onset where the truth has it.
