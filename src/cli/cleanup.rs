@@ -96,12 +96,13 @@ fn unclean(reports: &Path) -> (Vec<PathBuf>, Vec<PathBuf>, Vec<String>) {
 /// The last word of a run about what it made. One that ends has removed it, or named what is left, or kept it.
 fn remains(lines: &[Line]) -> Remains {
     let about = |line: &&Line| {
-        matches!(line.fact, Fact::Began { .. } | Fact::Creating(_) | Fact::Removed | Fact::Left(_) | Fact::Ended)
+        use Fact::{Acting, Began, Creating, Ended, Left, Removed};
+        matches!(line.fact, Began { .. } | Creating(_) | Acting(_) | Removed | Left(_) | Ended)
     };
     let mut last = lines.iter().rev().filter(about).map(|line| &line.fact);
     match (last.next(), last.next()) {
         (None | Some(Fact::Removed), _) | (Some(Fact::Ended), Some(Fact::Removed) | None) => Remains::Nothing,
-        (Some(Fact::Ended), Some(Fact::Began { .. } | Fact::Creating(_))) => Remains::Kept,
+        (Some(Fact::Ended), Some(Fact::Began { .. } | Fact::Creating(_) | Fact::Acting(_))) => Remains::Kept,
         _ => Remains::Something,
     }
 }

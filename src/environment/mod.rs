@@ -73,8 +73,10 @@ pub struct RunContext {
 /// Where intents are written, fsynced, before the act.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Something will be created, or what is there will be changed for good; on disk when this returns.
+    /// Something will be created that is to be removed again; on disk when this returns.
     async fn creating(&self, receipt: Receipt) -> Result<(), Error>;
+    /// What is there will be changed; on disk when this returns.
+    async fn acting(&self, receipt: Receipt) -> Result<(), Error>;
     /// What is being done, for people who wait.
     fn progress(&self, text: &str);
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The version of a timeline's lines: another one is not read.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The part of a run that begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display)]
@@ -73,8 +73,11 @@ pub enum Fact {
     },
     /// A phase began; the one before ended.
     Phase(Phase),
-    /// Something will be created; fsynced before it is.
+    /// Something will be created that is to be removed again; fsynced before it is.
     Creating(Receipt),
+    /// What is there will be changed, and nothing is made by it: an act of a step, or what a run found and renewed of a
+    /// standing platform; fsynced before it is done.
+    Acting(Receipt),
     /// All that was created has been removed.
     Removed,
     /// Something could not be removed.
@@ -217,6 +220,16 @@ pub enum Fact {
     Note(String),
     /// The run ended.
     Ended,
+}
+
+impl Fact {
+    /// What was recorded before something was made or changed.
+    pub fn receipt(&self) -> Option<&Receipt> {
+        match self {
+            Self::Creating(receipt) | Self::Acting(receipt) => Some(receipt),
+            _ => None,
+        }
+    }
 }
 
 fn none() -> Span {

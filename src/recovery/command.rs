@@ -83,6 +83,9 @@ mod tests {
         async fn creating(&self, _: Receipt) -> Result<(), Error> {
             Ok(())
         }
+        async fn acting(&self, _: Receipt) -> Result<(), Error> {
+            Ok(())
+        }
         fn progress(&self, _: &str) {}
     }
 

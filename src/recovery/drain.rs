@@ -11,7 +11,7 @@ use crate::client::kubernetes::{NamespaceClient, cannot, nodes, of_component, po
 use crate::client::{Error, until};
 use crate::environment::{Permission, Power};
 use crate::kind::Kind;
-use crate::model::{Finding, Span};
+use crate::model::{Finding, Receipt, Span};
 use crate::node::read;
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -19,6 +19,7 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, EvictParams, Preconditions};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 
 /// `drain: { carries: mlflow }`
 pub const DRAIN: Kind<dyn Step> = Kind {
@@ -171,6 +172,7 @@ impl Step for Drain {
             let there = namespace.everywhere::<Node>().get(&node).await;
             let there = there.map_err(cannot(format!("cannot read the node `{node}`")))?;
             context.record("drain", &node, there.uid()).await?;
+            context.journal.creating(Receipt(json!({ "cordon": node }))).await?;
             nodes::cordon(namespace, &node).await?;
             let emptied = until(self.within.0, LOOK, || empty(namespace, &node)).await;
             emptied.map_err(|late| Error::new(format!("the node `{node}` is not empty"), late))
@@ -267,7 +269,8 @@ impl Step for Uncordon {
     async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
         let uncordoned = async {
             let name = self.node.plain(context.outputs);
-            nodes::uncordon(&context.platform.cluster()?.namespace().client, &name).await
+            nodes::uncordon(&context.platform.cluster()?.namespace().client, &name).await?;
+            context.record("uncordon", &name, None).await // after the act: then its cordon is gone
         };
         finding(uncordoned.await)
     }
@@ -278,7 +281,6 @@ impl Step for Uncordon {
 mod tests {
     use super::*;
     use crate::node::parse;
-    use serde_json::json;
 
     #[test]
     fn one_way_of_saying_which_node_is_needed() {

@@ -88,7 +88,7 @@ impl StepContext<'_> {
     /// # Errors
     /// When it could not be recorded: then the act must not be done.
     pub async fn record(&self, act: &str, on: &str, identity: Option<String>) -> Result<(), Error> {
-        self.journal.creating(Receipt(json!({ "act": act, "on": on, "identity": identity }))).await
+        self.journal.acting(Receipt(json!({ "act": act, "on": on, "identity": identity }))).await
     }
 }
 

@@ -3,7 +3,7 @@
 //! Apart from the runbook's step because no run is alive: it needs the run's folder and the identity of the platform, and
 //! no token.
 
-use super::{Observer, PLAN, cleanup, standing};
+use super::{Observer, PLAN, cleanup, remains, standing};
 use crate::client::Error;
 use crate::environment::{Act, ENVIRONMENTS, Environment, Identity, Platform, RunContext};
 use crate::kind::pick;
@@ -52,7 +52,7 @@ pub async fn restore(folder: &Path, what: ByHand, observer: Arc<dyn Observer>) -
     if !environment.standing() {
         return Err(Error::new(named, "its platform was made for the drill and went with it"));
     }
-    let (receipts, at) = (cleanup::receipts(&lines), lines.last().map(|line| line.at).unwrap_or_default());
+    let (receipts, at) = (remains::receipts(&lines), lines.last().map(|line| line.at).unwrap_or_default());
     let platform = environment.open(&run_context, &receipts).await?;
     let platform = platform.ok_or_else(|| Error::new(&named, "it touched no platform"))?;
     let said = match what {
@@ -63,7 +63,7 @@ pub async fn restore(folder: &Path, what: ByHand, observer: Arc<dyn Observer>) -
             let attached = receipts.iter().find(|receipt| receipt.0.get("attached").is_some());
             let cluster = attached.map(|receipt| receipt.0["cluster"].clone());
             let ends = Receipt(json!({ "ends": Identity::Database, "cluster": cluster }));
-            cleanup::append(folder, at, vec![Fact::Creating(ends)]).map_err(cannot)?;
+            cleanup::append(folder, at, vec![Fact::Acting(ends)]).map_err(cannot)?;
             carry_out(platform.as_ref(), &plan, environment.it.as_ref(), folder, &point).await?;
             format!("restored by hand from the point {}", point.id)
         }

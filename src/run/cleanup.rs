@@ -3,6 +3,7 @@
 //! Apart from the tear-down because it has no live run: it reads the plan and the receipts from disk. Each undo has its
 //! time; when that is over the next one follows, and what was not undone is named.
 
+use super::remains::{described, intended, receipts, unsure};
 use super::{Observer, PLAN, leftovers, standing};
 use crate::client::{Error, process};
 use crate::clock::{self, Moment};
@@ -14,7 +15,7 @@ use crate::node::{self, Node};
 use crate::report::words::things;
 use crate::store::{self, Timeline};
 use rustix::fs::{FlockOperation, flock};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -92,29 +93,6 @@ pub async fn cleanup(folder: &Path, observer: Arc<dyn Observer>, within: Duratio
     Ok(left)
 }
 
-/// What was recorded before it was made or changed.
-pub fn receipts(lines: &[Line]) -> Vec<Receipt> {
-    let receipt = |line: &Line| if let Fact::Creating(receipt) = &line.fact { Some(receipt.clone()) } else { None };
-    lines.iter().filter_map(receipt).collect()
-}
-
-/// The faults that were intended and never lifted, with their receipts.
-fn intended(lines: &[Line]) -> BTreeMap<usize, Receipt> {
-    let mut intended = BTreeMap::new();
-    for line in lines {
-        match &line.fact {
-            Fact::Intended { fault, receipt, .. } => {
-                intended.insert(*fault, receipt.clone());
-            }
-            Fact::Lifted { fault, error: None } => {
-                intended.remove(fault);
-            }
-            _ => {}
-        }
-    }
-    intended
-}
-
 /// Ends what commands and tools of the run still do; answers what lives on.
 async fn end_commands(run: &str, observer: &dyn Observer) -> Vec<String> {
     let found = process::commands_of(run);
@@ -136,31 +114,13 @@ async fn lift(
         let lifted = match fault {
             Some(fault) if fault.nature() != Nature::Condition => Ok(()),
             Some(fault) => timeout(within, fault.lift(platform, receipt)).await.unwrap_or_else(|_| {
-                let what = format!("the fault `{}` of {}", fault.name, named(receipt).join(", "));
-                Err(Error::new(what, format!("not undone within {}", Span(within))))
+                Err(Error::new(described(fault.name, receipt), format!("not undone within {}", Span(within))))
             }),
             None => Err(Error::new(format!("fault {index}"), "the plan does not say what it is")),
         };
         left.extend(lifted.err().map(|error| error.to_string()));
     }
     left
-}
-
-/// What may be there still of what a run created, each thing by its name and with the reason why that is not known.
-pub fn unsure(run: &str, lines: &[Line], why: &str) -> Vec<String> {
-    let receipts = lines.iter().filter_map(|line| if let Fact::Creating(it) = &line.fact { Some(it) } else { None });
-    let things: BTreeSet<String> = receipts.flat_map(named).collect();
-    if things.is_empty() {
-        return vec![format!("what `{run}` created: {why}")];
-    }
-    things.into_iter().map(|thing| format!("{thing}: {why}")).collect()
-}
-
-/// What a receipt names: its texts, but for where they are.
-fn named(receipt: &Receipt) -> Vec<String> {
-    let texts = receipt.0.as_object().into_iter().flatten();
-    let texts = texts.filter(|(key, _)| !["engine", "cluster", "spawning"].contains(&key.as_str()));
-    texts.filter_map(|(key, value)| Some(format!("{key} `{}`", value.as_str()?))).collect()
 }
 
 /// Appends facts to the timeline of a dead run.
@@ -241,17 +201,5 @@ mod tests {
         assert_eq!(*hangs.1.lock(), ["mlflow"]);
         let late = |name: &str| format!("the fault `pause` of component `{name}`: not undone within 30s");
         assert_eq!(left, [late("postgres"), late("s3")]);
-    }
-
-    #[test]
-    fn what_may_be_left_of_a_platform_is_named_by_its_receipts() {
-        let line = |receipt| Line::new(Moment(0), clock::wall(), Fact::Creating(Receipt(receipt)));
-        let lines = [
-            line(json!({ "namespace": "a", "cluster": "c" })),
-            line(json!({ "folder": "/x" })),
-            line(json!({ "process": { "pid": 1 } })),
-        ];
-        assert_eq!(unsure("r", &lines, "late"), ["folder `/x`: late", "namespace `a`: late"]);
-        assert_eq!(unsure("r", &[], "late"), ["what `r` created: late"]);
     }
 }

@@ -4,7 +4,7 @@
 
 use super::losses::Losses;
 use super::recorder::Recorder;
-use super::standing;
+use super::{remains, standing};
 use crate::client::Error;
 use crate::environment::{Act, Platform, RunContext};
 use crate::fault::Nature;
@@ -71,10 +71,7 @@ impl Run {
     /// Removes what was created before the platform was complete, and records what could not be removed.
     pub async fn tear_down(&self) -> Result<(), Error> {
         self.recorder.append(Fact::Phase(Phase::Teardown));
-        let receipts: Vec<_> = read(&self.context)?
-            .into_iter()
-            .filter_map(|line| if let Fact::Creating(receipt) = line.fact { Some(receipt) } else { None })
-            .collect();
+        let receipts = remains::receipts(&read(&self.context)?);
         let left = self.plan.setup.environment.remove(&self.context, &receipts).await;
         self.removed(left).await
     }

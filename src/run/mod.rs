@@ -15,6 +15,7 @@ mod probes;
 mod protect;
 mod recorder;
 mod recover;
+mod remains;
 mod runbook;
 mod standing;
 mod steady;
@@ -153,9 +154,12 @@ async fn undo(
 
 /// Names what may be there still when the user does not wait for the tear-down.
 async fn leave(run: &Run) -> Result<(), Error> {
-    let lines = store::read_timeline(&run.context.folder).unwrap_or_default(); // then nothing is named by itself
     let why = "not known to be gone at the second interrupt";
-    for left in cleanup::unsure(&run.context.run, &lines, why) {
+    let left = match store::read_timeline(&run.context.folder) {
+        Ok(lines) => remains::of(&run.plan, &run.context, &lines, why),
+        Err(_) => remains::unsure(&run.context.run, &[], why), // then nothing is named by itself
+    };
+    for left in left {
         run.recorder.append_durable(Fact::Left(left)).await?;
     }
     Ok(())

@@ -159,6 +159,10 @@ impl Journal for Recorder {
         self.append_durable(Fact::Creating(receipt)).await
     }
 
+    async fn acting(&self, receipt: Receipt) -> Result<(), Error> {
+        self.append_durable(Fact::Acting(receipt)).await
+    }
+
     fn progress(&self, text: &str) {
         self.observer.progress(text);
     }

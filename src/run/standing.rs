@@ -40,7 +40,7 @@ pub async fn settle(
     engine: Option<&dyn Engine>,
 ) -> Vec<String> {
     let open = losses.open(lines);
-    let mut left: Vec<_> = (!open.is_empty()).then(|| broken(&open, lines, &run_context.folder)).into_iter().collect();
+    let mut left: Vec<_> = broken(&open, lines, &run_context.folder).into_iter().collect();
     // Without the database there is nothing to remove them from; the restore by hand removes them.
     if planted(lines) && !open.iter().any(|loss| loss.lost.asset == Asset::Database) {
         let removed = tokio::time::timeout(REMOVE, remove_own(platform, &run_context.run)).await;
@@ -57,7 +57,7 @@ pub async fn settle(
 
 /// Was a restore begun?
 fn restored(lines: &[Line]) -> bool {
-    lines.iter().any(|line| matches!(&line.fact, Fact::Creating(receipt) if receipt.0["act"] == "restore"))
+    lines.iter().any(|line| matches!(&line.fact, Fact::Acting(receipt) if receipt.0["act"] == "restore"))
 }
 
 fn planted(lines: &[Line]) -> bool {
@@ -76,10 +76,14 @@ async fn remove_own(platform: &dyn Platform, run: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// That the platform is broken, and the way out.
-fn broken(open: &[OpenLoss], lines: &[Line], folder: &Path) -> String {
+/// That the platform is broken, and the way out; nothing if nothing is lost.
+pub fn broken(open: &[OpenLoss], lines: &[Line], folder: &Path) -> Option<String> {
+    if open.is_empty() {
+        return None;
+    }
     let lost: Vec<_> = open.iter().map(|loss| format!("its {} (`{}`)", loss.lost, loss.by)).collect();
-    format!("{BROKEN}: it lost {}, and no step brought that back; {}", lost.join(" and "), way_out(lines, folder))
+    let way_out = way_out(lines, folder);
+    Some(format!("{BROKEN}: it lost {}, and no step brought that back; {way_out}", lost.join(" and ")))
 }
 
 /// Where the recovery points are, and how the newest of before the loss is restored by hand.
@@ -177,7 +181,7 @@ mod tests {
         assert!(engine.is_some());
         let mut lines = lines(vec![backup(1, 5.0), backup(2, 10.0), struck(12.0), backup(3, 14.0)]);
         let open = losses.open(&lines);
-        let said = broken(&open, &lines, Path::new("/reports/a/1"));
+        let said = broken(&open, &lines, Path::new("/reports/a/1")).unwrap();
         assert!(said.starts_with(BROKEN) && said.contains("its database (`database-drop`)"), "{said}");
         assert!(said.contains("3 recovery points are kept in `/reports/a/1/points`"), "{said}");
         assert!(said.ends_with("lifeboat restore /reports/a/1 0002"), "{said}");

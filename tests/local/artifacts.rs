@@ -27,6 +27,9 @@ impl Journal for Quiet {
     async fn creating(&self, _: Receipt) -> Result<(), Error> {
         Ok(())
     }
+    async fn acting(&self, _: Receipt) -> Result<(), Error> {
+        Ok(())
+    }
     fn progress(&self, text: &str) {
         eprintln!("{text}");
     }

@@ -114,6 +114,33 @@ fn a_first_interrupt_of_an_ordinary_tear_down_lets_it_go_on() {
 }
 
 #[test]
+fn a_second_interrupt_names_what_is_left_and_no_act_that_is_over() {
+    let steps = "stop: { component: mlflow }, start: { component: mlflow }";
+    let home = home_with(&format!("[ {steps}, command: {STUBBORN:?} ]"), "");
+    let mut live = Live::start(&mut home.command(&DRILL));
+    live.until_it_says("phase teardown");
+    live.signal(Signal::INT);
+    live.until_it_says("interrupted");
+    std::thread::sleep(Duration::from_millis(1500)); // or it would be one request
+    live.signal(Signal::INT);
+    let (code, said) = live.end();
+    assert_eq!(code, Some(6), "{said}");
+    let left: Vec<_> = facts(&home)
+        .into_iter()
+        .filter_map(|fact| if let Fact::Left(left) = fact { Some(left) } else { None })
+        .collect();
+    assert!(!left.is_empty(), "{said}");
+    for thing in &left {
+        assert!(
+            thing.starts_with("process ") && thing.ends_with("not known to be gone at the second interrupt"),
+            "{left:?}"
+        );
+    }
+    let cleaned = home.lifeboat(&["cleanup"]);
+    assert_eq!(cleaned.status.code(), Some(0), "{}", stderr(&cleaned));
+}
+
+#[test]
 fn a_reader_who_goes_away_ends_the_talk_and_not_the_run() {
     let home = home();
     let output = script(&home, "(./lifeboat run -v drills/s.yaml; echo $? >code) 2>&1 | head -3");

@@ -59,6 +59,7 @@ fn story(lines: &[Line]) -> Vec<String> {
                 Fact::Began { .. } => "began".to_owned(),
                 Fact::Phase(phase) => phase.to_string(),
                 Fact::Creating(_) => "creating".to_owned(),
+                Fact::Acting(_) => "acting".to_owned(),
                 Fact::Decided { what, verdict, .. } => format!("{what} {verdict}"),
                 Fact::Intended { .. } => "intended".to_owned(),
                 Fact::Injecting { .. } => "injecting".to_owned(),

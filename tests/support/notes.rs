@@ -1,4 +1,4 @@
-//! A journal that keeps what was created, for tests that use an environment without a run.
+//! A journal that keeps what was created and changed, for tests that use an environment without a run.
 
 use async_trait::async_trait;
 use lifeboat::client::Error;
@@ -15,6 +15,9 @@ impl Journal for Notes {
     async fn creating(&self, receipt: Receipt) -> Result<(), Error> {
         self.0.lock().unwrap().push(receipt);
         Ok(())
+    }
+    async fn acting(&self, receipt: Receipt) -> Result<(), Error> {
+        self.creating(receipt).await
     }
     fn progress(&self, text: &str) {
         eprintln!("{text}");

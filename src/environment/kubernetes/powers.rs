@@ -197,7 +197,7 @@ impl Cluster for KubernetesPlatform {
         // What is in a namespace of the run's own goes with it.
         let Some(standing) = &self.standing else { return Ok(()) };
         let job = json!({ "name": name, "namespace": self.namespace.name, "cluster": self.uid });
-        standing.record(json!({ "job": job })).await
+        standing.creating(json!({ "job": job })).await
     }
 
     fn carried(&self) -> BTreeMap<String, String> {

@@ -117,7 +117,7 @@ impl StandingPlatform {
         }
         let withdrawn = lock::withdrawn(&self.attach, seen, &new);
         for (name, found) in &new {
-            self.record(json!({ "renewed": name, "identity": found, "cluster": self.cluster })).await?;
+            self.acting(json!({ "renewed": name, "identity": found, "cluster": self.cluster })).await?;
             self.news.lock().push(format!("the fingerprint `{name}` is {found} now: put it into the drill's file"));
             if !withdrawn && let Err(error) = identity::opt_in(ways, name, &self.attach.token).await {
                 self.news.lock().push(format!("it carries no drill token: {error}"));
@@ -129,7 +129,7 @@ impl StandingPlatform {
 
     /// Records, before the act, that an act ends an identity.
     pub async fn ends(&self, identity: Identity) -> Result<(), Error> {
-        self.record(json!({ "ends": identity, "cluster": self.cluster })).await?;
+        self.acting(json!({ "ends": identity, "cluster": self.cluster })).await?;
         self.known.lock().ends(identity);
         Ok(())
     }
@@ -140,13 +140,20 @@ impl StandingPlatform {
             return Ok(()); // another run may be changing them
         }
         let namespace = &self.attach.namespace;
-        self.record(json!({ "attached": namespace, "replicas": replicas, "cluster": self.cluster })).await
+        self.acting(json!({ "attached": namespace, "replicas": replicas, "cluster": self.cluster })).await
     }
 
     /// Records what will be made in the platform; on disk when this returns.
-    pub async fn record(&self, receipt: Value) -> Result<(), Error> {
+    pub async fn creating(&self, receipt: Value) -> Result<(), Error> {
         match &self.journal {
             Some(journal) => journal.creating(Receipt(receipt)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn acting(&self, receipt: Value) -> Result<(), Error> {
+        match &self.journal {
+            Some(journal) => journal.acting(Receipt(receipt)).await,
             None => Ok(()),
         }
     }
