@@ -53,8 +53,13 @@ pub trait Environment: Send + Sync {
     /// Sets it up: when this returns, every component serves and holds the seed.
     async fn provision(&self, run: &RunContext, journal: Arc<dyn Journal>) -> Result<Arc<dyn Platform>, Error>;
     /// Finds what the receipts of a dead run name, and makes nothing; nothing if it is not worth finding, because
-    /// `remove` takes away all that a fault can have touched.
-    async fn open(&self, _run: &RunContext, _receipts: &[Receipt]) -> Result<Option<Arc<dyn Platform>>, Error> {
+    /// `remove` takes away all that a fault can have touched. What is done to it then is written to the journal.
+    async fn open(
+        &self,
+        _run: &RunContext,
+        _receipts: &[Receipt],
+        _journal: Arc<dyn Journal>,
+    ) -> Result<Option<Arc<dyn Platform>>, Error> {
         Ok(None)
     }
     /// Removes what the receipts of a dead run name; answers what could not be removed.

@@ -15,7 +15,7 @@ pub mod series;
 pub mod steady;
 pub mod streak;
 #[cfg(test)]
-mod timeline_builder;
+pub(crate) mod timeline_builder;
 
 pub use onset::onset;
 

@@ -3,16 +3,11 @@
 //! Apart from the runbook's step because no run is alive: it needs the run's folder and the identity of the platform, and
 //! no token.
 
-use super::{Observer, PLAN, cleanup, remains, standing};
+use super::dead::DeadRun;
+use super::{Observer, standing};
 use crate::client::Error;
-use crate::environment::{Act, ENVIRONMENTS, Environment, Identity, Platform, RunContext};
-use crate::kind::pick;
-use crate::model::{Fact, Line, Receipt, RecoveryPoint, Verdict};
-use crate::node::{self, Node};
-use crate::store;
-use serde_json::json;
-use std::fs;
-use std::io;
+use crate::environment::{Act, Identity, Platform};
+use crate::model::{Fact, Line, RecoveryPoint, Verdict};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,39 +27,19 @@ pub enum ByHand {
 /// When the run is still alive, used no standing platform, or has no such point; when that platform is no longer the one
 /// that it was; when the restore did not work.
 pub async fn restore(folder: &Path, what: ByHand, observer: Arc<dyn Observer>) -> Result<Vec<String>, Error> {
-    let cannot = |e: io::Error| Error::caused_by(format!("cannot restore after `{}`", folder.display()), e);
-    if cleanup::alive(folder) {
-        let error = Error::new(format!("`{}`", folder.display()), "the run is still going on");
-        return Err(error.hint("stop it with Ctrl-C"));
-    }
-    let _lock = cleanup::lock(folder).map_err(cannot)?;
-    let lines = store::read_timeline(folder).map_err(cannot)?;
+    let dead = DeadRun::read(folder, "restore", Arc::clone(&observer))?;
     let named = format!("`{}`", folder.display());
-    let Some(Line { fact: Fact::Began { run, .. }, .. }) = lines.first() else {
-        return Err(Error::new(named, "it is the folder of no run"));
-    };
-    let run_context = RunContext { run: run.clone(), folder: folder.to_owned() };
-    let plan = fs::read_to_string(folder.join(PLAN)).map_err(cannot)?;
-    let plan = node::parse(&plan).map_err(|e| Error::caused_by(format!("cannot read the plan of `{run}`"), e))?;
-    let environment = plan.get("environment").and_then(|node| pick("environment", ENVIRONMENTS, node, &mut vec![]));
-    let environment =
-        environment.ok_or_else(|| Error::new(format!("the plan of `{run}`"), "it names no environment"))?;
-    if !environment.standing() {
+    let dead = dead.ok_or_else(|| Error::new(&named, "it is the folder of no run"))?;
+    if !dead.environment.standing() {
         return Err(Error::new(named, "its platform was made for the drill and went with it"));
     }
-    let (receipts, at) = (remains::receipts(&lines), lines.last().map(|line| line.at).unwrap_or_default());
-    let platform = environment.open(&run_context, &receipts).await?;
-    let platform = platform.ok_or_else(|| Error::new(&named, "it touched no platform"))?;
+    let platform = dead.platform().await?.ok_or_else(|| Error::new(&named, "it touched no platform"))?;
     let said = match what {
         ByHand::Done => "what was lost was brought back by its owner".to_owned(),
         ByHand::Point(id) => {
-            let point = chosen(&lines, id.as_deref())?;
+            let point = chosen(&dead.lines, id.as_deref())?;
             observer.progress(&format!("restoring the point {}", point.id));
-            let attached = receipts.iter().find(|receipt| receipt.0.get("attached").is_some());
-            let cluster = attached.map(|receipt| receipt.0["cluster"].clone());
-            let ends = Receipt(json!({ "ends": Identity::Database, "cluster": cluster }));
-            cleanup::append(folder, at, vec![Fact::Acting(ends)]).map_err(cannot)?;
-            carry_out(platform.as_ref(), &plan, environment.it.as_ref(), folder, &point).await?;
+            carry_out(platform.as_ref(), &dead, &point).await?;
             format!("restored by hand from the point {}", point.id)
         }
     };
@@ -72,7 +47,7 @@ pub async fn restore(folder: &Path, what: ByHand, observer: Arc<dyn Observer>) -
     observer.progress("putting back what the run changed besides");
     // What was lost is back, so of the settling only what the drill made is left to do.
     let nothing_lost = super::losses::Losses::default();
-    let mut left = standing::settle(platform.as_ref(), &run_context, &lines, &nothing_lost, None).await;
+    let mut left = standing::settle(platform.as_ref(), &dead.context, &dead.lines, &nothing_lost, None).await;
     left.extend(platform.remove().await);
     facts.extend(platform.news().into_iter().map(Fact::Note));
     facts.iter().for_each(|fact| {
@@ -81,7 +56,7 @@ pub async fn restore(folder: &Path, what: ByHand, observer: Arc<dyn Observer>) -
         }
     });
     facts.extend(if left.is_empty() { vec![Fact::Removed] } else { left.iter().cloned().map(Fact::Left).collect() });
-    cleanup::append(folder, at, facts).map_err(cannot)?;
+    dead.append(facts)?;
     Ok(left)
 }
 
@@ -100,17 +75,11 @@ fn chosen(lines: &[Line], id: Option<&str>) -> Result<RecoveryPoint, Error> {
     }
 }
 
-async fn carry_out(
-    platform: &dyn Platform,
-    plan: &Node,
-    environment: &dyn Environment,
-    folder: &Path,
-    point: &RecoveryPoint,
-) -> Result<(), Error> {
-    let (_, engine) = standing::of_plan(plan, &environment.inventory());
+async fn carry_out(platform: &dyn Platform, dead: &DeadRun, point: &RecoveryPoint) -> Result<(), Error> {
+    let (_, engine) = standing::of_plan(&dead.plan, &dead.environment.inventory());
     let engine = engine.ok_or_else(|| Error::new("the drill", "it has no `protect` to restore with"))?;
     platform.ends(Identity::Database).await?;
-    let finding = engine.restore(platform, &folder.join("points"), point).await;
+    let finding = engine.restore(platform, &dead.context.folder.join("points"), point).await;
     if finding.verdict != Verdict::Met {
         let why = finding.reason.unwrap_or_else(|| "it did not end well".into());
         return Err(Error::new(format!("the restore of the point {}", point.id), why));
@@ -123,6 +92,7 @@ async fn carry_out(
 mod tests {
     use super::*;
     use crate::clock::{Moment, wall};
+    use crate::model::Receipt;
 
     fn lines() -> Vec<Line> {
         let backup = |number: u64, at: f64| {

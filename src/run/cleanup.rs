@@ -3,40 +3,22 @@
 //! Apart from the tear-down because it has no live run: it reads the plan and the receipts from disk. Each undo has its
 //! time; when that is over the next one follows, and what was not undone is named.
 
-use super::remains::{described, intended, receipts, unsure};
-use super::{Observer, PLAN, leftovers, standing};
+use super::dead::DeadRun;
+use super::remains::{described, intended, unsure};
+use super::{Observer, leftovers, standing};
 use crate::client::{Error, process};
-use crate::clock::{self, Moment};
-use crate::environment::{ENVIRONMENTS, Platform, RunContext};
+use crate::environment::Platform;
 use crate::fault::{FAULTS, Nature};
 use crate::kind::pick;
-use crate::model::{Fact, Line, Receipt, Span};
-use crate::node::{self, Node};
-use crate::report::words::things;
-use crate::store::{self, Timeline};
-use rustix::fs::{FlockOperation, flock};
+use crate::model::{Fact, Receipt, Span};
+use crate::node::Node;
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
-
-const LOCK: &str = "lock";
-
-/// Locks the folder of a run. The kernel releases the lock when the process ends, in whatever way.
-pub fn lock(folder: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(folder.join(LOCK))?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-    Ok(file)
-}
-
-/// Is the process of this run still alive?
-pub fn alive(folder: &Path) -> bool {
-    File::open(folder.join(LOCK)).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
-}
 
 /// Removes what a dead run left behind; returns what could not be removed. `within` is the time of each undo; the removal
 /// of the whole platform, which is many things, has twice that.
@@ -44,33 +26,17 @@ pub fn alive(folder: &Path) -> bool {
 /// # Errors
 /// When the run is still alive, or the folder is not that of a run.
 pub async fn cleanup(folder: &Path, observer: Arc<dyn Observer>, within: Duration) -> Result<Vec<String>, Error> {
-    let cannot = |e: io::Error| Error::caused_by(format!("cannot clean up after `{}`", folder.display()), e);
-    if alive(folder) {
-        return Err(
-            Error::new(format!("`{}`", folder.display()), "the run is still going on").hint("stop it with Ctrl-C")
-        );
-    }
-    let _lock = lock(folder).map_err(cannot)?;
-    let lines = store::read_timeline(folder).map_err(cannot)?;
-    let Some(Line { fact: Fact::Began { run, .. }, at, .. }) = lines.first() else { return Ok(vec![]) };
-    let (run, at) = (run.clone(), lines.last().map_or(*at, |line| line.at));
-    let run_context = RunContext { run: run.clone(), folder: folder.to_owned() };
-    let mut problems = vec![];
-    let plan = fs::read_to_string(folder.join(PLAN)).map_err(cannot)?;
-    let plan = node::parse(&plan).map_err(|e| Error::caused_by(format!("cannot read the plan of `{run}`"), e))?;
-    let environment = plan.get("environment").and_then(|node| pick("environment", ENVIRONMENTS, node, &mut problems));
-    let environment =
-        environment.ok_or_else(|| Error::new(format!("the plan of `{run}`"), "it names no environment"))?;
+    let Some(dead) = DeadRun::read(folder, "clean up", Arc::clone(&observer))? else { return Ok(vec![]) };
+    let (run, environment) = (dead.context.run.as_str(), &dead.environment);
     observer.progress(&format!("removing what `{run}` left behind"));
-    let intended = intended(&lines);
-    let receipts = receipts(&lines);
-    let mut left = end_commands(&run, observer.as_ref()).await;
-    match timeout(within, environment.open(&run_context, &receipts)).await {
+    let mut left = end_commands(run, observer.as_ref()).await;
+    match timeout(within, dead.platform()).await {
         Ok(Ok(Some(platform))) => {
-            left.extend(lift(platform.as_ref(), &plan, &intended, within).await);
+            left.extend(lift(platform.as_ref(), &dead.plan, &intended(&dead.lines), within).await);
             if environment.standing() {
-                let inventory = environment.inventory();
-                let settled = standing::settle_dead(platform.as_ref(), &run_context, &plan, &lines, &inventory);
+                let (losses, engine) = standing::of_plan(&dead.plan, &environment.inventory());
+                let (context, lines) = (&dead.context, &dead.lines);
+                let settled = standing::settle(platform.as_ref(), context, lines, &losses, engine.as_deref());
                 let late = vec![format!("the standing platform was not put back within {}", Span(within * 4))];
                 left.extend(timeout(within * 4, settled).await.unwrap_or(late));
             }
@@ -79,9 +45,9 @@ pub async fn cleanup(folder: &Path, observer: Arc<dyn Observer>, within: Duratio
         Ok(Err(error)) => left.push(error.to_string()),
         Err(_) => left.push(format!("the platform of `{run}` was not found within {}", Span(within))),
     }
-    match timeout(within * 2, environment.remove(&run_context, &receipts)).await {
+    match timeout(within * 2, environment.remove(&dead.context, &dead.receipts())).await {
         Ok(things) => left.extend(things),
-        Err(_) => left.extend(unsure(&run, &lines, &format!("not known to be gone within {}", Span(within * 2)))),
+        Err(_) => left.extend(unsure(run, &dead.lines, &format!("not known to be gone within {}", Span(within * 2)))),
     }
     // A recovery point of a standing platform is never deleted: it may be the only one.
     match if environment.standing() { Ok(()) } else { fs::remove_dir_all(folder.join("points")) } {
@@ -89,7 +55,7 @@ pub async fn cleanup(folder: &Path, observer: Arc<dyn Observer>, within: Duratio
         _ => {}
     }
     let facts = if left.is_empty() { vec![Fact::Removed] } else { left.iter().cloned().map(Fact::Left).collect() };
-    append(folder, at, facts).map_err(cannot)?;
+    dead.append(facts)?;
     Ok(left)
 }
 
@@ -123,22 +89,14 @@ async fn lift(
     left
 }
 
-/// Appends facts to the timeline of a dead run.
-pub fn append(folder: &Path, at: Moment, facts: Vec<Fact>) -> io::Result<()> {
-    let mut timeline = Timeline::reopen(folder)?;
-    let torn = Some(timeline.torn_lines()).filter(|torn| *torn > 0);
-    let torn = torn.map(|torn| Fact::Note(format!("left out of the timeline: {}", things(torn as u64, "torn line"))));
-    let line = |fact| Line::new(at, clock::wall(), fact);
-    timeline.append(&mut torn.into_iter().chain(facts).map(line).collect::<Vec<_>>())?;
-    timeline.sync()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::clock;
     use crate::environment::{Components, Endpoints};
     use crate::model::Finding;
+    use crate::node;
     use async_trait::async_trait;
     use parking_lot::Mutex;
     use serde_json::json;

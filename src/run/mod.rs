@@ -6,6 +6,7 @@
 mod background;
 mod by_hand;
 mod cleanup;
+mod dead;
 mod disaster;
 mod interrupt;
 mod leftovers;
@@ -22,7 +23,8 @@ mod steady;
 mod verify;
 
 pub use by_hand::{ByHand, restore};
-pub use cleanup::{alive, cleanup};
+pub use cleanup::cleanup;
+pub use dead::alive;
 pub use interrupt::Interrupt;
 pub use probes::{ActiveProbes, ProbeState, begin as watch};
 pub use recorder::Recorder;
@@ -90,7 +92,7 @@ pub async fn run(plan: Plan, reports: &Path, observer: Arc<dyn Observer>) -> Res
     let cannot =
         |e: std::io::Error| Error::caused_by(format!("cannot make the run's folder in `{}`", reports.display()), e);
     let folder = RunFolder::create(reports, &plan.terms.drill).map_err(cannot)?;
-    let _lock = cleanup::lock(&folder.path).map_err(cannot)?;
+    let _lock = dead::lock(&folder.path).map_err(cannot)?;
     store::replace_private(&folder.path.join(PLAN), plan.yaml().as_bytes()).map_err(cannot)?;
     let (recorder, _) = Recorder::begin(&folder.path, Clock::start(), observer)?;
     let began = Fact::Began {

@@ -137,18 +137,6 @@ pub fn of_plan(plan: &Node, inventory: &Inventory) -> (Losses, Option<Arc<dyn En
     (losses, engine)
 }
 
-/// Settles a standing platform after a dead run; answers what is left.
-pub async fn settle_dead(
-    platform: &dyn Platform,
-    run_context: &RunContext,
-    plan: &Node,
-    lines: &[Line],
-    inventory: &Inventory,
-) -> Vec<String> {
-    let (losses, engine) = of_plan(plan, inventory);
-    settle(platform, run_context, lines, &losses, engine.as_deref()).await
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

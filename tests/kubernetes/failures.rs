@@ -125,7 +125,7 @@ pub async fn an_interrupted_way_is_bridged(platform: &dyn Platform, mut relay: R
 pub async fn a_quota_is_told(fixture: &Fixture) {
     let hasty = environment(&services::kubeconfig().unwrap(), "ready_within: 10s");
     let receipts = fixture.notes.0.lock().unwrap().clone();
-    let platform = hasty.open(&fixture.run_context, &receipts).await.unwrap().unwrap();
+    let platform = hasty.open(&fixture.run_context, &receipts, fixture.notes.clone()).await.unwrap().unwrap();
     let step_context = platform.components().unwrap();
     let quotas: Api<ResourceQuota> = Api::namespaced(fixture.client.clone(), &fixture.namespace());
     let quota = json!({ "metadata": { "name": "tight" }, "spec": { "hard": { "pods": "1" } } });

@@ -183,7 +183,8 @@ async fn a_dead_runs_platform_is_found_and_removed_by_its_receipts_alone() {
     std::mem::forget(platform);
     let mut receipts = fixture.notes.0.lock().unwrap().clone();
     assert!(!json!(receipts).to_string().contains("password"));
-    let found = fixture.environment.open(&fixture.run_context, &receipts).await.unwrap().unwrap();
+    let found =
+        fixture.environment.open(&fixture.run_context, &receipts, fixture.notes.clone()).await.unwrap().unwrap();
     found.components().unwrap().resume("mlflow").await.unwrap();
     let mlflow = Mlflow::fresh(&endpoint, Duration::from_secs(20)).unwrap();
     make_run(&mlflow).await;

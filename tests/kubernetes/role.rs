@@ -93,7 +93,7 @@ async fn the_role_is_enough_and_each_permission_it_lacks_is_named() {
     step_context.stop("s3").await.unwrap();
     step_context.start("s3").await.unwrap();
     let receipts = fixture.notes.0.lock().unwrap().clone();
-    assert!(fixture.environment.open(&fixture.run_context, &receipts).await.unwrap().is_some());
+    assert!(fixture.environment.open(&fixture.run_context, &receipts, fixture.notes.clone()).await.unwrap().is_some());
     assert_eq!(platform.remove().await, Vec::<String>::new());
     fixture.assert_nothing_left().await;
     account.remove().await;

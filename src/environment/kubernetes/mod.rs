@@ -83,11 +83,16 @@ impl Environment for Kubernetes {
         }))
     }
 
-    async fn open(&self, run: &RunContext, receipts: &[Receipt]) -> Result<Option<Arc<dyn Platform>>, Error> {
+    async fn open(
+        &self,
+        run: &RunContext,
+        receipts: &[Receipt],
+        journal: Arc<dyn Journal>,
+    ) -> Result<Option<Arc<dyn Platform>>, Error> {
         if receipts.is_empty() {
             return Ok(None);
         }
-        let platform = platform::KubernetesPlatform::find_again(run, self, receipts).await?;
+        let platform = platform::KubernetesPlatform::find_again(run, self, receipts, Some(journal)).await?;
         platform.guard(Act::Mend).await?;
         Ok(Some(Arc::new(platform)))
     }
@@ -97,7 +102,7 @@ impl Environment for Kubernetes {
             return vec![];
         }
         if self.attach.is_some() {
-            return match platform::KubernetesPlatform::find_again(run, self, receipts).await {
+            return match platform::KubernetesPlatform::find_again(run, self, receipts, None).await {
                 Ok(platform) => platform.remove().await,
                 Err(error) => vec![format!("what the run changed of the platform: {error}")],
             };

@@ -165,6 +165,7 @@ impl KubernetesPlatform {
         run_context: &RunContext,
         settings: &Kubernetes,
         receipts: &[Receipt],
+        journal: Option<Arc<dyn Journal>>,
     ) -> Result<Self, Error> {
         let mut this = Self::find(run_context, settings).await?;
         this.guards(receipts)?;
@@ -176,7 +177,7 @@ impl KubernetesPlatform {
             component.replicas = replicas.get(component.name).copied().unwrap_or(component.replicas);
         }
         if let Some(standing) = this.standing.take() {
-            this.standing = Some(standing.used_again(&this.namespace.client, &run_context.run).await);
+            this.standing = Some(standing.used_again(&this.namespace.client, &run_context.run, journal).await);
         }
         Ok(this)
     }

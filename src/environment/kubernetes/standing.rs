@@ -57,9 +57,9 @@ impl StandingPlatform {
     }
 
     /// The same, after a run that is dead: something may have to be put back.
-    pub async fn used_again(self, platform: &kube::Client, run: &str) -> Self {
+    pub async fn used_again(self, platform: &kube::Client, run: &str, journal: Option<Arc<dyn Journal>>) -> Self {
         self.touched.store(true, Ordering::SeqCst);
-        self.used(platform, run, None).await
+        self.used(platform, run, journal).await
     }
 
     /// Its namespaces.
