@@ -52,11 +52,19 @@ enum To {
     Latest,
 }
 
+impl Restored {
+    /// The component's name.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
 #[async_trait]
 impl Step for Restore {
     fn component(&self) -> Option<&str> {
-        let Restored::Postgres = self.component;
-        Some("postgres")
+        Some(self.component.name())
     }
     fn restores(&self) -> bool {
         true
@@ -74,7 +82,7 @@ impl Step for Restore {
         };
         // What it restores takes the place of what is there: on the timeline before that goes.
         let ended = async {
-            context.record("restore", "postgres", Some(point.id.clone())).await?;
+            context.record("restore", self.component.name(), Some(point.id.clone())).await?;
             context.platform.ends(Identity::Database).await
         };
         if let Err(error) = ended.await {
@@ -94,6 +102,16 @@ fn latest(points: &[RecoveryPoint], onset: Moment) -> Option<&RecoveryPoint> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::client::Error;
+    use crate::clock::Clock;
+    use crate::engine::Engine;
+    use crate::environment::{Asset, Endpoints, Journal, Platform, Power};
+    use crate::model::{Disaster, Onset, Receipt, Verdict};
+    use crate::recovery::Conditions;
+    use parking_lot::Mutex;
+    use serde_json::json;
+    use std::path::Path;
+    use std::sync::Arc;
 
     fn point(id: &str, seconds: f64) -> RecoveryPoint {
         RecoveryPoint { id: id.into(), snapshot: Moment::at(seconds), taken_at: crate::clock::wall(), bytes: None }
@@ -105,6 +123,87 @@ mod tests {
         assert_eq!(latest(&points, Moment::at(12.0)).unwrap().id, "2");
         assert_eq!(latest(&points, Moment::at(10.0)).unwrap().id, "1", "strictly before the onset");
         assert!(latest(&points, Moment::at(5.0)).is_none());
+    }
+
+    /// A platform, its engine and its journal, which remember in which order they were asked for what.
+    #[derive(Default)]
+    struct Asked(Endpoints, Mutex<Vec<String>>);
+
+    #[async_trait]
+    impl Platform for Asked {
+        fn endpoints(&self) -> &Endpoints {
+            &self.0
+        }
+        async fn ends(&self, identity: Identity) -> Result<(), Error> {
+            self.1.lock().push(format!("ends {identity:?}"));
+            Ok(())
+        }
+        async fn remove(&self) -> Vec<String> {
+            vec![]
+        }
+    }
+
+    #[async_trait]
+    impl Journal for Asked {
+        async fn creating(&self, _: Receipt) -> Result<(), Error> {
+            Err(Error::new("the journal", "a restore makes nothing"))
+        }
+        async fn acting(&self, receipt: Receipt) -> Result<(), Error> {
+            self.1.lock().push(receipt.0.to_string());
+            Ok(())
+        }
+        fn progress(&self, _: &str) {}
+    }
+
+    #[async_trait]
+    impl Conditions for Asked {
+        async fn lift(&self) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    #[async_trait]
+    impl Engine for Asked {
+        fn needs(&self) -> &'static [Power] {
+            &[]
+        }
+        fn covers(&self) -> Vec<Asset> {
+            vec![Asset::Database]
+        }
+        fn verifies(&self) -> bool {
+            true
+        }
+        async fn backup(&self, _: &dyn Platform, _: &Path, _: &str, _: &Clock) -> Result<RecoveryPoint, Error> {
+            Err(Error::new("the engine", "nobody asks for a backup"))
+        }
+        async fn restore(&self, _: &dyn Platform, _: &Path, point: &RecoveryPoint) -> Finding {
+            self.1.lock().push(format!("restores {}", point.id));
+            Finding::met()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_component_and_its_point_are_recorded_before_anything_is_restored() {
+        let asked = Arc::new(Asked::default());
+        let protection = Protection {
+            engine: Arc::clone(&asked) as _,
+            repository: "points".into(),
+            points: vec![point("0001", 1.0)],
+        };
+        let onset = Onset { injecting: Moment::at(2.0), confirmed: Moment::at(3.0) };
+        let context = StepContext {
+            platform: &*asked,
+            disaster: Disaster::of_one(onset, crate::clock::wall(), crate::clock::wall()),
+            protection: Some(protection),
+            outputs: &[].into(),
+            folder: Path::new("."),
+            conditions: &*asked,
+            journal: &*asked,
+        };
+        let step = (KIND.parse)(&crate::node::parse("{ component: postgres }").unwrap(), &mut vec![]).unwrap();
+        assert_eq!(step.carry_out(&context).await.verdict, Verdict::Met);
+        let recorded = json!({ "act": "restore", "on": "postgres", "identity": "0001" }).to_string();
+        assert_eq!(*asked.1.lock(), [recorded.as_str(), "ends Database", "restores 0001"]);
     }
 
     #[test]

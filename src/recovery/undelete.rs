@@ -71,6 +71,7 @@ impl Undelete {
             let why = format!("nothing under `{prefix}` was deleted in the disaster");
             return Ok(tell(Finding::missed(why), 0, 0));
         }
+        context.record("undelete", objects.bucket(), (!prefix.is_empty()).then(|| prefix.clone())).await?;
         let failed = carry_out(objects, &prefix, plan).await?;
         let said: Vec<_> = failed.iter().take(NAMED).map(|(key, why)| format!("`{key}`: {why}")).collect();
         let more = failed.len().saturating_sub(NAMED);
