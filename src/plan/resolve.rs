@@ -17,13 +17,14 @@ use std::collections::BTreeSet;
 /// # Errors
 /// All that the two files ask for and cannot have.
 pub fn resolve(mut spec: Spec) -> Result<Plan, Wrong> {
+    let (mut ours, mut theirs) = (vec![], vec![]);
+    // First, because the probes that are added stand in no file; they need what those need that rest on them.
+    powers(&spec.drill, &spec.scenario, &mut ours, &mut theirs);
     add_shallower(&mut spec.drill);
     let (drill, scenario) = (&spec.drill, &spec.scenario);
-    let (mut ours, mut theirs) = (vec![], vec![]);
     let watches: Vec<Watch> = drill.setup.probes.iter().map(|probe| probe.watch()).collect();
     let objectives = objectives(&spec, &watches, &mut ours, &mut theirs);
     twice(drill, &watches, &mut ours);
-    powers(drill, scenario, &mut ours, &mut theirs);
     let targets = targets(drill, scenario, &mut theirs);
     let steps = steps(drill, scenario, &mut theirs);
     must_miss(drill, &steps, &mut ours);
@@ -139,6 +140,7 @@ fn powers(drill: &Drill, scenario: &Scenario, ours: &mut Vec<Problem>, theirs: &
     if let Some(protect) = &drill.setup.protect {
         refuse(protect.engine.name, &protect.engine.node, protect.engine.needs(), ours);
     }
+    drill.setup.workload.iter().for_each(|it| refuse(it.name, &it.node, it.needs(), ours));
     drill.setup.probes.iter().for_each(|it| refuse(it.name, &it.node, it.needs(), ours));
     drill.setup.checks.iter().for_each(|it| refuse(it.name, &it.node, it.needs(), ours));
     scenario.faults.iter().for_each(|it| refuse(it.fault.name, &it.fault.node, it.fault.needs(), theirs));

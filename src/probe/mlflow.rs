@@ -5,7 +5,7 @@
 
 use super::{Probe, Question, TIMEOUT};
 use crate::client::{Error, experiments, mlflow::Mlflow, tasks};
-use crate::environment::Platform;
+use crate::environment::{Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Depth, Period, Watch};
 use crate::node::{Node, Problem, read};
@@ -59,6 +59,10 @@ impl Probe for MlflowProbe {
         let often = matches!(self.depth, Depth::Health | Depth::Read);
         let every = self.every.unwrap_or(if often { Period::milliseconds(100) } else { Period::seconds(1) });
         Watch { depth: self.depth, every, timeout: self.timeout.unwrap_or(TIMEOUT) }
+    }
+
+    fn needs(&self) -> &'static [Power] {
+        &[Power::Mlflow]
     }
 
     fn rests_on(&self) -> Option<String> {

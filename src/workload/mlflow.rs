@@ -9,7 +9,7 @@ mod write;
 use super::subjects::{Subjects, WriteRequest};
 use super::{Entry, Ledger, Workload};
 use crate::client::{Error, experiments, mlflow::Mlflow, tasks};
-use crate::environment::Platform;
+use crate::environment::{Platform, Power};
 use crate::kind::Kind;
 use crate::model::{MarkState, Part, Rate};
 use crate::node::{Node, Problem, read};
@@ -85,6 +85,10 @@ fn endpoint(platform: &dyn Platform) -> Result<Mlflow, Error> {
 
 #[async_trait]
 impl Workload for MlflowWorkload {
+    fn needs(&self) -> &'static [Power] {
+        &[Power::Mlflow]
+    }
+
     async fn run(
         &self,
         platform: Arc<dyn Platform>,

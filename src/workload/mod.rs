@@ -9,7 +9,7 @@ pub mod seed;
 pub mod subjects;
 
 use crate::client::Error;
-use crate::environment::Platform;
+use crate::environment::{Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Mark, MarkState};
 use async_trait::async_trait;
@@ -44,6 +44,10 @@ pub struct Entry {
 /// Clients that write.
 #[async_trait]
 pub trait Workload: Send + Sync {
+    /// Powers the environment must have.
+    fn needs(&self) -> &'static [Power] {
+        &[]
+    }
     /// Writes at its rate until `stop` turns true.
     async fn run(
         &self,

@@ -281,6 +281,21 @@ fn a_power_that_the_environment_lacks_is_named() {
 }
 
 #[test]
+fn clients_and_probes_of_mlflow_are_refused_where_there_is_none() {
+    let probe = "  - mlflow: { depth: read, every: 100ms }\n";
+    let more = format!("{probe}  - mlflow: {{ depth: artifact }}\nworkload: {{ mlflow: {{ runs: 5/s }} }}\n");
+    let tree = Tree::new(&[(PROTECT, ""), (CHECKS, ""), ("local: {}", "simulated: {}"), (probe, &more)], &[]);
+    let lacks = "`mlflow` needs the power `mlflow`, which the environment `simulated` lacks";
+    for command in ["plan", "run", "check"] {
+        let output = lifeboat(&[command, "drills/x.yaml"], tree.folder.path());
+        assert_eq!(output.status.code(), Some(2), "{command}: {}", stderr(&output));
+        let at = ["5:13", "6:13", "7:21"].map(|at| format!("drills/x.yaml:{at}: {lacks}; it has: components"));
+        says(&stderr(&output), &[&at[0], &at[1], &at[2], "3 problems"]);
+    }
+    assert!(!tree.folder.path().join("reports").exists(), "a refused drill leaves nothing");
+}
+
+#[test]
 fn components_must_be_there() {
     let text = Tree::new(&[], &[("component: mlflow", "component: mlfow")]).wrong();
     says(
@@ -339,10 +354,17 @@ pub const PROTECT: &str = "protect: { engine: { builtin: { postgres: logical } }
 pub const ENVIRONMENT: &str = "environment: { local: {} }";
 /// A check of what a simulated platform has not.
 pub const CHECKS: &str = "checks: [mlflow-smoke]\n";
+/// What makes the drill one that a simulated platform can carry out, its environment aside.
+const SIMULATED: [(&str, &str); 4] = [
+    (PROTECT, ""),
+    (CHECKS, ""),
+    ("mlflow: { depth: read, every: 100ms }", "running: { component: mlflow, every: 100ms }"),
+    ("at: read", "at: health"),
+];
 
 #[test]
 fn a_drill_can_be_carried_out_in_another_environment_than_it_names() {
-    let tree = Tree::new(&[(PROTECT, ""), (CHECKS, "")], &[]);
+    let tree = Tree::new(&SIMULATED, &[]);
     let moved = |elsewhere| {
         let plan = plan::load_in(&tree.drill(), Some(elsewhere)).unwrap();
         (plan.setup.environment.name, plan.yaml())
@@ -360,7 +382,7 @@ fn a_drill_can_be_carried_out_in_another_environment_than_it_names() {
 #[test]
 fn settings_of_the_same_kind_go_before_the_drills_own_and_the_others_stay() {
     let own = "environment: { simulated: { components: [mlflow, postgres, s3, extra], start: 1s } }";
-    let tree = Tree::new(&[(PROTECT, ""), (ENVIRONMENT, own), (CHECKS, "")], &[]);
+    let tree = Tree::new(&[&SIMULATED[..], &[(ENVIRONMENT, own)]].concat(), &[]);
     let plan = plan::load_in(&tree.drill(), Some("simulated: { start: 7s }")).unwrap();
     says(&plan.yaml(), &["extra", "start: 7s"]);
     let plan = plan::load_in(&tree.drill(), Some("simulated")).unwrap();
