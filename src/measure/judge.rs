@@ -125,8 +125,8 @@ fn mended(history: &History, failed: &str) -> bool {
         let is_met = |step: &&StepHistory| step.end.is_some_and(|(_, finding)| finding.verdict == Verdict::Met);
         history.steps.iter().any(|step| step.id == id && is_met(&step))
     };
-    let branches = history.terms.runbook.iter().filter(|terms| terms.when == When::Failed && met(&terms.id));
-    branches.into_iter().any(|branch| comes_after(history, &branch.after, failed))
+    let mut branches = history.terms.runbook.iter().filter(|terms| terms.when == When::Failed && met(&terms.id));
+    branches.any(|branch| comes_after(history, &branch.after, failed))
 }
 
 /// Is `step` among these, or among those before them that were skipped?
