@@ -5,7 +5,7 @@
 
 use super::until;
 use crate::outside;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, getpgid, getsid, kill_process, kill_process_group};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -14,12 +14,14 @@ use sysinfo::{Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, Sys
 
 /// The variable that carries a run's name in the environment of every process that the run starts.
 pub const RUN: &str = "LIFEBOAT_RUN";
-/// The variable that says beside it what the process is: a component's name, [`COMMAND`] or [`TOOL`].
+/// The variable that says beside it what the process is: a component's name, [`COMMAND`], [`TOOL`] or [`SWITCH`].
 pub const COMPONENT: &str = "LIFEBOAT_COMPONENT";
 /// What a user's own command is, and all that it starts.
 pub const COMMAND: &str = "command";
 /// What a tool of a server is, such as `pg_dump`.
 pub const TOOL: &str = "tool";
+/// What the switch of a machine is, and all that it starts: the machine itself, perhaps, which stays.
+pub const SWITCH: &str = "switch";
 /// How long a process may take to end in good order before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -130,6 +132,20 @@ pub fn commands_of(run: &str) -> BTreeMap<ProcessIdentity, String> {
     found.map(|(identity, _)| (identity, described(identity))).collect()
 }
 
+/// The switches of a dead run that have not ended, with what each of them carries out. A switch leads its process group,
+/// in the session of the run; what it has left running, such as a virtual machine, has a session of its own and is none.
+pub fn switches_of(run: &str) -> BTreeMap<ProcessIdentity, String> {
+    let marked = marked(RUN, run, COMPONENT).into_iter().filter(|(_, what)| what.as_deref() == Some(SWITCH));
+    let marked: BTreeSet<ProcessIdentity> = marked.map(|(identity, _)| identity).collect();
+    let theirs = |session: Pid| marked.iter().any(|identity| checked(identity.pid) == Some(session));
+    let hangs = |identity: &&ProcessIdentity| {
+        let pid = checked(identity.pid);
+        let session = getsid(pid).ok().filter(|_| pid.is_some() && getpgid(pid).ok() == pid);
+        session.is_some_and(|session| !theirs(session))
+    };
+    marked.iter().filter(hangs).map(|identity| (*identity, described(*identity))).collect()
+}
+
 /// A process in words: its id, and the beginning of its command line.
 fn described(identity: ProcessIdentity) -> String {
     let pid = sysinfo::Pid::from_u32(identity.pid);
@@ -235,6 +251,22 @@ mod tests {
         assert!(wait_gone(&all, Duration::ZERO).await.is_empty(), "a zombie counts as gone");
         parent.wait().unwrap();
         assert!(ProcessIdentity::of(parent.id()).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_switch_that_hangs_is_told_from_what_it_left_running() {
+        let script = "setsid sleep 300 & sleep 300 & wait";
+        let mut switch = Command::new("sh");
+        switch.args(["-c", script]).env(RUN, "a-run-that-switched").env(COMPONENT, SWITCH).process_group(0);
+        let mut switch = switch.spawn().unwrap();
+        let all = family_of(switch.id()).await;
+        let identity = ProcessIdentity::of(switch.id()).unwrap();
+        assert_eq!(switches_of("a-run-that-switched").into_keys().collect::<Vec<_>>(), [identity]);
+        assert!(commands_of("a-run-that-switched").is_empty(), "a run that ends leaves the machine alone");
+        identity.signal(Signal::KILL);
+        switch.wait().unwrap();
+        assert!(switches_of("a-run-that-switched").is_empty(), "the machine is no switch");
+        kill(&all.into_iter().collect::<Vec<_>>()).await;
     }
 
     #[tokio::test]

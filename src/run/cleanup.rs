@@ -12,10 +12,12 @@ use crate::fault::{FAULTS, Nature};
 use crate::kind::pick;
 use crate::model::{Fact, Receipt, Span};
 use crate::node::Node;
+use futures::future::join;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -30,24 +32,38 @@ pub async fn cleanup(folder: &Path, observer: Arc<dyn Observer>, within: Duratio
     let (run, environment) = (dead.context.run.as_str(), &dead.environment);
     observer.progress(&format!("removing what `{run}` left behind"));
     let mut left = end_commands(run, observer.as_ref()).await;
-    match timeout(within, dead.platform()).await {
-        Ok(Ok(Some(platform))) => {
-            left.extend(lift(platform.as_ref(), &dead.plan, &intended(&dead.lines), within).await);
-            if environment.standing() {
-                let (losses, engine) = standing::of_plan(&dead.plan, &environment.inventory());
-                let (context, lines) = (&dead.context, &dead.lines);
-                let settled = standing::settle(platform.as_ref(), context, lines, &losses, engine.as_deref());
-                let late = vec![format!("the standing platform was not put back within {}", Span(within * 4))];
-                left.extend(timeout(within * 4, settled).await.unwrap_or(late));
-            }
+    let removal = async {
+        let removed = timeout(within * 2, environment.remove(&dead.context, &dead.receipts())).await;
+        let late = format!("not known to be gone within {}", Span(within * 2));
+        removed.unwrap_or_else(|_| unsure(run, &dead.lines, &late))
+    };
+    let platform = match timeout(within, dead.platform()).await {
+        Ok(found) => found.unwrap_or_else(|error| {
+            left.push(error.to_string());
+            None
+        }),
+        Err(_) => {
+            left.push(format!("the platform of `{run}` was not found within {}", Span(within)));
+            None
         }
-        Ok(Ok(None)) => {}
-        Ok(Err(error)) => left.push(error.to_string()),
-        Err(_) => left.push(format!("the platform of `{run}` was not found within {}", Span(within))),
-    }
-    match timeout(within * 2, environment.remove(&dead.context, &dead.receipts())).await {
-        Ok(things) => left.extend(things),
-        Err(_) => left.extend(unsure(run, &dead.lines, &format!("not known to be gone within {}", Span(within * 2)))),
+    };
+    let intended = intended(&dead.lines);
+    let lifting = async {
+        let Some(platform) = &platform else { return vec![] };
+        lift(platform.as_ref(), &dead.plan, &intended, within).await
+    };
+    if environment.standing() {
+        left.extend(lifting.await);
+        if let Some(platform) = platform {
+            let (losses, engine) = standing::of_plan(&dead.plan, &environment.inventory());
+            let (context, lines) = (&dead.context, &dead.lines);
+            let settled = standing::settle(platform.as_ref(), context, lines, &losses, engine.as_deref());
+            let late = vec![format!("the standing platform was not put back within {}", Span(within * 4))];
+            left.extend(timeout(within * 4, settled).await.unwrap_or(late));
+        }
+        left.extend(removal.await);
+    } else {
+        left.extend(undo(lifting, removal, within / 3).await);
     }
     // A recovery point of a standing platform is never deleted: it may be the only one.
     match if environment.standing() { Ok(()) } else { fs::remove_dir_all(folder.join("points")) } {
@@ -59,9 +75,26 @@ pub async fn cleanup(folder: &Path, observer: Arc<dyn Observer>, within: Duratio
     Ok(left)
 }
 
-/// Ends what commands and tools of the run still do; answers what lives on.
+/// Lifts, then removes. A lift that takes longer than `patience` may be one of a switch that hangs: it goes on while the
+/// platform is removed, so that the whole is bounded. Answers what is left by both.
+async fn undo(
+    lifting: impl Future<Output = Vec<String>>,
+    removal: impl Future<Output = Vec<String>>,
+    patience: Duration,
+) -> Vec<String> {
+    let mut lifting = pin!(lifting);
+    let (mut left, removed) = match timeout(patience, &mut lifting).await {
+        Ok(left) => (left, removal.await),
+        Err(_) => join(lifting, removal).await,
+    };
+    left.extend(removed);
+    left
+}
+
+/// Ends what commands, tools and switches of the run still do; answers what lives on.
 async fn end_commands(run: &str, observer: &dyn Observer) -> Vec<String> {
-    let found = process::commands_of(run);
+    let mut found = process::commands_of(run);
+    found.extend(process::switches_of(run));
     found.values().for_each(|what| observer.progress(&format!("ending {what}, which a command of the run started")));
     leftovers::end(&found).await.into_values().collect()
 }
@@ -144,6 +177,26 @@ mod tests {
         }
         async fn alive(&self, _: &str) -> Finding {
             Finding::met()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_removal_waits_for_the_lifting_but_not_for_one_that_hangs() {
+        let (within, removes) = (Duration::from_secs(30), Duration::from_secs(15));
+        for (lifts, whole) in [(2, 17), (30, 30)] {
+            let watch = clock::Stopwatch::start();
+            let act = |takes, what: &str| {
+                let what = what.to_owned();
+                async move {
+                    tokio::time::sleep(takes).await;
+                    vec![what]
+                }
+            };
+            let left = undo(act(Duration::from_secs(lifts), "node"), act(removes, "namespace"), within / 3).await;
+            assert_eq!(
+                (left, watch.elapsed()),
+                (vec!["node".to_owned(), "namespace".to_owned()], Duration::from_secs(whole))
+            );
         }
     }
 

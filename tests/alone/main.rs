@@ -1,7 +1,7 @@
 //! What no other test may run beside: the container engine and the cluster's nodes are taken away.
 //!
 //! In a program of its own, since the programs of tests run one after the other. Its own tests may run side by side: one
-//! takes the engine away, the other nodes, and neither needs what the other takes.
+//! takes the engine away, others nodes in turn, and neither needs what the other takes.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
@@ -21,4 +21,5 @@ mod steps;
 mod strike;
 
 mod engine_lost;
+mod hanging_switch;
 mod nodes;

@@ -14,6 +14,10 @@ use kube::ResourceExt;
 use lifeboat::client::kubernetes::{nodes, pods};
 use serde_json::json;
 use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// Whose turn it is to take nodes away.
+pub static TURN: Mutex<()> = Mutex::const_new(());
 
 /// the cluster itself force-deletes the pods of a node that was deleted, but not before.
 const QUARANTINE: Duration = Duration::from_secs(40);
@@ -33,6 +37,7 @@ fn environment() -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_lost_comes_back_and_one_that_is_given_up_holds_nobody_up() {
     let Some(environment) = environment() else { return };
+    let _turn = TURN.lock().await;
     let fixture = Fixture::new("test-nodes", &environment);
     let platform = fixture.provision().await;
     let (platform, folder) = (platform.as_ref(), fixture.folder());

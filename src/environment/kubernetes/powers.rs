@@ -5,6 +5,7 @@ use super::platform::KubernetesPlatform;
 use super::settings::NodeSwitches;
 use super::signals::{self, Signal};
 use crate::client::kubernetes::{NamespaceClient, ask, exec, pods};
+use crate::client::process::{COMPONENT, RUN, SWITCH};
 use crate::client::{Error, Running, postgres, shell, until_none};
 use crate::environment::tools::Tools;
 use crate::environment::{Cluster, Components, Exec, Nodes, Objects, Power, Sql, stack};
@@ -240,7 +241,9 @@ impl Nodes for KubernetesPlatform {
 impl KubernetesPlatform {
     async fn switch(&self, node: &str, which: impl Fn(&NodeSwitches) -> &String + Send) -> Result<(), Error> {
         let switches = self.switches.as_ref().ok_or_else(|| Power::Nodes.lacking())?;
-        let variables = [("LIFEBOAT_NODE".to_owned(), node.into())];
+        let run = &self.run_context.run;
+        let variables = [("LIFEBOAT_NODE", node), (RUN, run.as_str()), (COMPONENT, SWITCH)];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.into()));
         shell::run(which(switches), &variables, &self.run_context.folder.join("logs/nodes.log")).await
     }
 }

@@ -140,7 +140,8 @@ pub enum AccessMode {
     Forward,
 }
 
-/// Shell commands that switch the machine of the node named in `$LIFEBOAT_NODE`.
+/// Shell commands that switch the machine of the node named in `$LIFEBOAT_NODE`. What they leave running in a session of
+/// its own, such as the machine, stays.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Switches")]
