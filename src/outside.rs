@@ -23,9 +23,10 @@ static SECRETS: LazyLock<RwLock<Vec<String>>> = LazyLock::new(|| {
     RwLock::new(secrets)
 });
 
-/// From now on this is masked wherever it is said.
+/// From now on this is masked wherever it is said: it is known to be a secret, so its letters may be those of a word. Only
+/// of fewer than four nothing is masked.
 pub fn remember(secret: &str) {
-    add(&mut SECRETS.write(), secret);
+    add_known(&mut SECRETS.write(), secret);
 }
 
 /// The text without secrets and without control characters but tabs and line ends.
@@ -58,7 +59,8 @@ fn is_secret(name: &str) -> bool {
     says.iter().any(|part| name.contains(part)) || name.split('_').any(word) || name.ends_with("_PWD")
 }
 
-/// Adds a value that is worth hiding; of several lines also each that is long enough.
+/// Adds what a variable with a secret's name holds, if it is worth hiding: nobody knows whether it is a secret, so a word
+/// of fewer than eight small letters, a number of fewer than six digits and a path that exists are none.
 fn add(secrets: &mut Vec<String>, value: &str) {
     let value = value.trim();
     let common = matches!(value.to_ascii_lowercase().as_str(), "true" | "false" | "none" | "null");
@@ -66,7 +68,15 @@ fn add(secrets: &mut Vec<String>, value: &str) {
     // Such as `mlflow`, which is a component too: it would be missing in every sentence.
     let word = value.len() < WITHIN_WORDS && value.chars().all(|c| c.is_ascii_lowercase());
     let path = value.starts_with('/') && std::path::Path::new(value).exists();
-    if value.len() < SHORTEST || common || number || word || path {
+    if !(common || number || word || path) {
+        add_known(secrets, value);
+    }
+}
+
+/// Adds a secret, unless it is too short; of several lines also each that is long enough.
+fn add_known(secrets: &mut Vec<String>, value: &str) {
+    let value = value.trim();
+    if value.len() < SHORTEST {
         return;
     }
     let lines = value.lines().map(str::trim).filter(|line| *line == value || line.len() >= WITHIN_WORDS);
@@ -143,6 +153,13 @@ mod tests {
         assert_eq!(hidden("TRUE 8080 abc mlflow", &["TRUE", "8080", "abc", "mlflow"]), "TRUE 8080 abc mlflow");
         let key = "-----BEGIN-----\nAAAABBBBCCCC\n-----END-----";
         assert_eq!(hidden("line AAAABBBBCCCC of it", &[key]), "line *** of it");
+    }
+
+    #[test]
+    fn a_secret_that_is_known_to_be_one_is_masked_whatever_its_letters() {
+        let mut secrets = vec![];
+        ["mlflow", "8080", "true", "abc"].iter().for_each(|value| add_known(&mut secrets, value));
+        assert_eq!(masked("pw=mlflow 8080 true abc mlflows", &secrets), "pw=*** *** *** abc mlflows");
     }
 
     #[test]
