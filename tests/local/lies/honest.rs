@@ -147,7 +147,7 @@ async fn drills_own(fixture: &Fixture) {
     let rows = format!(
         "INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage) VALUES \
          (6001, 'lifeboat-{RUN}', 'mlflow-artifacts:/6001', 'active'), (6002, 'lifeboat-smoke-{RUN}', \
-         'mlflow-artifacts:/6002', 'deleted'), (6003, 'lifeboat-probe', 'mlflow-artifacts:/6003', 'active'); \
+         'mlflow-artifacts:/6002', 'deleted'), (6003, 'lifeboat-probe-{RUN}', 'mlflow-artifacts:/6003', 'active'); \
          INSERT INTO runs (run_uuid, name, status, start_time, lifecycle_stage, experiment_id) \
          SELECT md5('own' || n), 'own', 'RUNNING', n, 'active', n FROM generate_series(6001, 6003) n; \
          INSERT INTO metrics SELECT 'm', 1, 1, md5('own' || n), 0, false FROM generate_series(6001, 6003) n; \
