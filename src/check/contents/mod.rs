@@ -15,7 +15,7 @@ mod sql;
 mod ways;
 
 use super::Check;
-use crate::client::Error;
+use crate::client::{Error, foreign_keys};
 use crate::environment::{Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Planted};
@@ -85,7 +85,7 @@ impl Check for Contents {
         let now: Option<i64> = snapshot.rows(now).await?.first().map(|row| row.get(0));
         let shared_since = now.filter(|_| platform.shared());
         let scope = shared_since.map_or(RowScope::All, RowScope::EndedBy);
-        let ways = ways::ways(&shapes, &catalogue::foreign_keys(&snapshot).await?);
+        let ways = ways::ways(&shapes, &foreign_keys(snapshot.client()).await?);
         let before = PlantedContents {
             run: run.to_owned(),
             shared_since,

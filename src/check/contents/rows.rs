@@ -4,7 +4,7 @@
 //! a row that is missing has a name.
 
 use super::own::KnownExperiments;
-use super::sql::{DatabaseSnapshot, column, quoted};
+use super::sql::{DatabaseSnapshot, alias, column};
 use super::ways::{Belonging, TableShape, Way};
 use crate::client::Error;
 use serde::{Deserialize, Serialize};
@@ -167,7 +167,7 @@ fn hashes(table: &str, contents: &TableContents, rows: RowScope, keys: bool) -> 
         (RowScope::EndedBy(at), Some(ended)) => format!(" WHERE {ended} <= {at}"),
         _ => String::new(),
     };
-    let (row, fence) = (quoted(0), if keys { "" } else { " OFFSET 0" });
+    let (row, fence) = (alias(0), if keys { "" } else { " OFFSET 0" });
     format!(
         "SELECT {group} AS owner, hashtextextended({row}::text, 0) AS hash{key} FROM {table} {row}{joined}{ended}{fence}"
     )

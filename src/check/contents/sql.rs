@@ -5,6 +5,7 @@
 
 use crate::client::{Error, postgres};
 use crate::environment::Platform;
+use postgres_protocol::escape::escape_identifier;
 use tokio_postgres::{Client, Row};
 
 /// Settings that change how a value is written, and bounds on what reading may cost: one process of the server, so that
@@ -38,6 +39,11 @@ impl DatabaseSnapshot {
         Ok(Self(client))
     }
 
+    /// The connection, inside the transaction.
+    pub fn client(&self) -> &Client {
+        &self.0
+    }
+
     /// All rows that a query answers.
     pub async fn rows(&self, query: &str) -> Result<Vec<Row>, Error> {
         postgres::rows(&self.0, query).await
@@ -45,17 +51,11 @@ impl DatabaseSnapshot {
 }
 
 /// The name of the n-th table of a way: one that no column has.
-pub fn quoted(at: usize) -> String {
+pub fn alias(at: usize) -> String {
     format!("\"lifeboat {at}\"")
 }
 
 /// A column of the n-th table of a way.
 pub fn column(at: usize, name: &str) -> String {
-    format!("{}.\"{}\"", quoted(at), name.replace('"', "\"\""))
-}
-
-/// A text as SQL writes it.
-pub fn literal(text: &str) -> String {
-    let quoted = text.replace('\'', "''");
-    if text.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+    format!("{}.{}", alias(at), escape_identifier(name))
 }

@@ -4,11 +4,12 @@
 
 use super::manifest::{DUMP, DatabaseContent, PointManifest, UnfinishedPoint};
 use super::properties::DatabaseProperties;
-use super::{blocking, connect, execute, literal};
+use super::{blocking, connect, execute};
 use crate::client::{Ended, Error, ErrorKind, Running, chain};
 use crate::clock::{self, Clock};
 use crate::environment::Sql;
 use crate::model::RecoveryPoint;
+use postgres_protocol::escape::escape_literal;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -79,7 +80,7 @@ pub async fn rows(client: &Client) -> Result<BTreeMap<String, i64>, Error> {
          ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND c.relpersistence <> 't' \
          AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
     let tables: Vec<String> = client.query(tables, &[]).await.map_err(failed)?.iter().map(|r| r.get(0)).collect();
-    let counts: Vec<_> = tables.iter().map(|t| format!("SELECT {}, count(*) FROM {t}", literal(t))).collect();
+    let counts: Vec<_> = tables.iter().map(|t| format!("SELECT {}, count(*) FROM {t}", escape_literal(t))).collect();
     let mut rows = BTreeMap::new();
     for some in counts.chunks(100) {
         let found = client.query(&some.join(" UNION ALL "), &[]).await.map_err(failed)?;

@@ -102,16 +102,6 @@ async fn execute(client: &Client, what: &str, statements: &str) -> Result<(), Er
     client.batch_execute(statements).await.map_err(|e| Error::caused_by(what, e))
 }
 
-/// A name as SQL wants it.
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A text as SQL wants it.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 /// Runs blocking work on a thread that may block.
 async fn blocking<T: Send + 'static>(
     what: &str,
