@@ -6,6 +6,7 @@
 mod background;
 mod by_hand;
 mod cleanup;
+mod digests;
 mod disaster;
 mod interrupt;
 mod leftovers;

@@ -100,6 +100,13 @@ impl TableContents {
         self.whole = true;
     }
 
+    /// Can its rows still be read as they were? A harm may have taken the table, or a column on the way to its groups; the
+    /// schema's difference says so.
+    pub fn stands(&self, table: &str, shapes: &BTreeMap<String, TableShape>) -> bool {
+        let has = |shape: &TableShape| self.key.iter().all(|column| shape.columns.contains_key(column));
+        shapes.get(table).is_some_and(has) && self.way.as_ref().is_none_or(|way| way.stands(table, shapes))
+    }
+
     /// Is a group one that the drill itself wrote?
     fn owns(&self, group: &str, known: &KnownExperiments) -> bool {
         self.way.as_ref().is_some_and(|way| way.to == Belonging::Experiment) && known.own.contains(group)

@@ -12,7 +12,7 @@ mod restore;
 
 pub(super) use manifest::UnfinishedPoint;
 
-use super::Engine;
+use super::{Engine, SnapshotReader};
 use crate::client::Error;
 use crate::clock::Clock;
 use crate::environment::{Asset, Platform, Power, Sql};
@@ -71,10 +71,11 @@ impl Engine for Builtin {
         repository: &Path,
         id: &str,
         clock: &Clock,
+        reader: Option<&dyn SnapshotReader>,
     ) -> Result<RecoveryPoint, Error> {
         let Method::Logical = self.postgres;
         let sql = platform.sql()?;
-        dump::backup(sql, repository, id, clock).await
+        dump::backup(sql, repository, id, clock, reader).await
     }
 
     async fn restore(&self, platform: &dyn Platform, repository: &Path, point: &RecoveryPoint) -> Finding {

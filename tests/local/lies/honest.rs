@@ -84,7 +84,7 @@ async fn honest_restores_raise_no_alarm() {
 async fn restored_by_the_engine(fixture: &Fixture, number: u32) -> Finding {
     let engine = pick("engine", ENGINES, &parse("builtin: { postgres: logical }").unwrap(), &mut vec![]).unwrap().it;
     let (clock, id) = (Clock::start(), format!("{number:04}"));
-    let point = engine.backup(&*fixture.platform, fixture.folder.path(), &id, &clock).await.unwrap();
+    let point = engine.backup(&*fixture.platform, fixture.folder.path(), &id, &clock, None).await.unwrap();
     fixture.database("DELETE FROM params; DELETE FROM latest_metrics").await;
     engine.restore(&*fixture.platform, fixture.folder.path(), &point).await
 }
