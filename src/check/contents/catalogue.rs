@@ -1,5 +1,6 @@
 //! What the server's catalogue says: the tables with their columns and keys, the schema as text, the sequences.
 
+use super::expression::elementwise;
 use super::sql::DatabaseSnapshot;
 use super::ways::TableShape;
 use crate::client::Error;
@@ -75,9 +76,16 @@ pub async fn schema(snapshot: &DatabaseSnapshot) -> Result<SchemaLines, Error> {
     let mut lines = SchemaLines::new();
     for row in snapshot.rows(include_str!("schema.sql")).await? {
         let (object, part, text): (String, String, Option<String>) = (row.get(0), row.get(1), row.get(2));
-        lines.entry(object).or_default().insert(part, bounded(text.unwrap_or_default()));
+        let text = text.unwrap_or_default();
+        let text = if has_expression(&object, &part) { elementwise(&text) } else { text };
+        lines.entry(object).or_default().insert(part, bounded(text));
     }
     Ok(lines)
+}
+
+/// Is it what the server writes of an expression? Bodies of functions and comments are kept to the letter.
+fn has_expression(object: &str, part: &str) -> bool {
+    !object.starts_with("function ") && !part.starts_with("comment")
 }
 
 fn bounded(text: String) -> String {
@@ -126,6 +134,14 @@ mod tests {
         assert_eq!(bounded("short".into()), "short");
         let (one, other) = (bounded("é".repeat(1000)), bounded("é".repeat(999) + "e"));
         assert!(one.len() < LONGEST && one != other);
+    }
+
+    #[test]
+    fn what_users_wrote_to_the_letter_is_kept_so() {
+        assert!(has_expression("table public.runs", "constraint c") && has_expression("view public.v", "definition"));
+        assert!(
+            !has_expression("function public.f()", "definition") && !has_expression("table public.runs", "comment")
+        );
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub fn schema(before: &SchemaLines, now: &SchemaLines, differences: &mut Differe
         for (part, text) in parts {
             match now.get(part) {
                 None => differences.push(Meaning::Harm, format!("{}: the {part} is gone", told(object))),
-                Some(other) if !equal(object, part, text, other) => {
+                Some(other) if other != text => {
                     differences
                         .push(Meaning::Harm, format!("{}: the {part} is `{other}` and was `{text}`", told(object)));
                 }
@@ -41,22 +41,6 @@ fn told(object: &str) -> String {
     let kinds = ["event trigger", "extension", "function", "schema", "sequence", "table", "type", "view"];
     let kind = kinds.iter().find(|kind| object.strip_prefix(**kind).is_some_and(|rest| rest.starts_with(' ')));
     kind.map_or_else(|| object.to_owned(), |kind| format!("{kind} `{}`", &object[kind.len() + 1..]))
-}
-
-/// Does a part say the same? An expression may be written otherwise after a dump and restore: the server writes its casts
-/// and brackets anew once it has read it again (seen with PostgreSQL 15, `= ANY`).
-fn equal(object: &str, part: &str, one: &str, other: &str) -> bool {
-    let kinds = ["constraint ", "index ", "policy ", "rule ", "trigger "];
-    let view = object.starts_with("view ") && part == "definition";
-    let expression = view || kinds.iter().any(|kind| part.starts_with(kind));
-    one == other || expression && plain(one) == plain(other)
-}
-
-/// An expression without casts of texts, brackets and blanks.
-fn plain(text: &str) -> String {
-    let casts = ["::character varying", "::text", "[]"];
-    let text = casts.iter().fold(text.to_owned(), |text, cast| text.replace(cast, ""));
-    text.chars().filter(|c| !matches!(c, '(' | ')' | ' ' | '\n')).collect()
 }
 
 /// The sequences against the rows that they feed. They may be ahead; what they may not is give a number that is there.

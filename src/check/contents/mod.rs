@@ -8,6 +8,7 @@
 mod catalogue;
 mod compare;
 mod difference;
+mod expression;
 mod objects;
 mod own;
 mod point;
