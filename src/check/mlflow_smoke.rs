@@ -71,7 +71,7 @@ impl Check for MlflowSmoke {
         serde_json::to_value(before).map(Planted).map_err(|e| Error::caused_by("cannot record what was planted", e))
     }
 
-    async fn verify(&self, platform: &dyn Platform, planted: &Planted) -> Finding {
+    async fn verify(&self, platform: &dyn Platform, planted: &Planted, _: Option<&Planted>) -> Finding {
         let before: PlantedSmoke = match serde_json::from_value(planted.0.clone()) {
             Ok(before) => before,
             Err(error) => return Finding::unknown(format!("what was planted cannot be read: {error}")),

@@ -32,8 +32,20 @@ pub trait Check: Send + Sync {
     }
     /// Before the fault: records what is there, and plants what will be looked for.
     async fn plant(&self, platform: &dyn Platform, run: &str) -> Result<Planted, Error>;
-    /// After the recovery: compares with what was planted.
-    async fn verify(&self, platform: &dyn Platform, planted: &Planted) -> Finding;
+    /// What of that there is in a recovery point, while its snapshot is open: `snapshot` is its name for `SET TRANSACTION
+    /// SNAPSHOT`. Asked for each point that an engine of ours takes on a standing platform, whose users go on working
+    /// between `plant` and the backup; none if it does not matter to the check.
+    async fn at_point(
+        &self,
+        _platform: &dyn Platform,
+        _planted: &Planted,
+        _snapshot: &str,
+    ) -> Result<Option<Planted>, Error> {
+        Ok(None)
+    }
+    /// After the recovery: compares with what was planted, and with what `at_point` answered for the point that was
+    /// restored last, if one was and if that is known.
+    async fn verify(&self, platform: &dyn Platform, planted: &Planted, at_point: Option<&Planted>) -> Finding;
     /// Removes what was planted.
     async fn clear(&self, platform: &dyn Platform, planted: &Planted) -> Result<(), Error>;
 }

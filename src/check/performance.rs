@@ -50,7 +50,7 @@ impl Check for Performance {
         Ok(Planted(Value::Null))
     }
 
-    async fn verify(&self, platform: &dyn Platform, _: &Planted) -> Finding {
+    async fn verify(&self, platform: &dyn Platform, _: &Planted, _: Option<&Planted>) -> Finding {
         let Some(base) = platform.endpoints().mlflow.as_deref() else {
             return Finding::unknown("the environment has no MLflow to ask");
         };

@@ -75,7 +75,7 @@ impl Check for SqlIntegrity {
         serde_json::to_value(before).map(Planted).map_err(|e| Error::caused_by("cannot record what was planted", e))
     }
 
-    async fn verify(&self, platform: &dyn Platform, planted: &Planted) -> Finding {
+    async fn verify(&self, platform: &dyn Platform, planted: &Planted, _: Option<&Planted>) -> Finding {
         match look(platform, planted).await {
             Ok(finding) => finding,
             Err(error) => Finding::unknown(error.to_string()),

@@ -4,7 +4,8 @@
 //! cleared so: a throw-away one is removed whole. MLflow's own deletion only hides an
 //! experiment, so the rows are deleted in the database, whatever tables refer to them by foreign keys.
 
-use super::{Error, s3, versions};
+use super::{Error, ForeignKey, foreign_keys, postgres, s3, versions};
+use postgres_protocol::escape::escape_identifier;
 use std::collections::BTreeSet;
 use tokio_postgres::Client;
 
@@ -28,21 +29,9 @@ pub fn experiments(run: &str) -> Vec<String> {
     vec![workload(run), probe(run), smoke(run)]
 }
 
-/// A foreign key: these columns of the child refer to those of the parent.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct TableLink {
-    child: String,
-    columns: Vec<String>,
-    parent: String,
-    referred: Vec<String>,
-}
-
-const FOREIGN_KEYS: &str = "SELECT c.conrelid::regclass::text, c.confrelid::regclass::text, \
-     (SELECT array_agg(quote_ident(a.attname) ORDER BY k.n) FROM unnest(c.conkey) WITH ORDINALITY k(no, n) \
-      JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.no), \
-     (SELECT array_agg(quote_ident(a.attname) ORDER BY k.n) FROM unnest(c.confkey) WITH ORDINALITY k(no, n) \
-      JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.no) \
-     FROM pg_constraint c WHERE c.contype = 'f'";
+/// The table of experiments that the connection's search path leads to, as SQL writes it with its schema.
+const TABLE: &str = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n \
+     ON n.oid = c.relnamespace WHERE c.oid = to_regclass('experiments')";
 
 /// Removes the experiments of a run from MLflow's database, and their objects from the bucket; answers how many there
 /// were. `prefix` is what stands before all artifacts.
@@ -54,8 +43,9 @@ pub async fn remove(
     run: &str,
 ) -> Result<usize, Error> {
     let what = "cannot remove the drill's own experiments";
-    let query = "SELECT experiment_id::text FROM experiments WHERE name = ANY($1)";
-    let found = client.query(query, &[&experiments(run)]).await.map_err(|e| Error::caused_by(what, e))?;
+    let table: String = postgres::one(client, TABLE).await?.get(0);
+    let query = format!("SELECT experiment_id::text FROM {table} WHERE name = ANY($1)");
+    let found = client.query(&query, &[&experiments(run)]).await.map_err(|e| Error::caused_by(what, e))?;
     let ids: Vec<String> = found.iter().map(|row| row.get(0)).collect();
     if ids.is_empty() {
         return Ok(0);
@@ -71,26 +61,15 @@ pub async fn remove(
     // Numbers by construction: the cast to text of a column of numbers.
     let roots = format!("experiment_id IN ({})", ids.join(", "));
     let transaction = client.transaction().await.map_err(|e| Error::caused_by(what, e))?;
-    for statement in deletions(&keys, "experiments", &roots) {
+    for statement in deletions(&keys, &table, &roots) {
         transaction.batch_execute(&statement).await.map_err(|e| Error::caused_by(what, e))?;
     }
     transaction.commit().await.map_err(|e| Error::caused_by(what, e))?;
     Ok(ids.len())
 }
 
-async fn foreign_keys(client: &Client) -> Result<Vec<TableLink>, Error> {
-    let rows = client.query(FOREIGN_KEYS, &[]).await.map_err(|e| Error::caused_by("cannot read foreign keys", e))?;
-    let key = |row: &tokio_postgres::Row| TableLink {
-        child: row.get(0),
-        parent: row.get(1),
-        columns: row.get(2),
-        referred: row.get(3),
-    };
-    Ok(rows.iter().map(key).collect())
-}
-
 /// The statements that delete the rows of a table that meet a condition, after all that refers to them.
-fn deletions(keys: &[TableLink], table: &str, condition: &str) -> Vec<String> {
+fn deletions(keys: &[ForeignKey], table: &str, condition: &str) -> Vec<String> {
     let (mut statements, mut path) = (vec![], BTreeSet::from([table.to_owned()]));
     referring(keys, table, condition, &mut path, &mut statements);
     statements.push(format!("DELETE FROM {table} WHERE {condition}"));
@@ -98,15 +77,19 @@ fn deletions(keys: &[TableLink], table: &str, condition: &str) -> Vec<String> {
 }
 
 fn referring(
-    keys: &[TableLink],
+    keys: &[ForeignKey],
     table: &str,
     condition: &str,
     path: &mut BTreeSet<String>,
     statements: &mut Vec<String>,
 ) {
-    for TableLink { child, columns, referred, .. } in keys.iter().filter(|key| key.parent == table) {
-        let rows = format!("SELECT {} FROM {table} WHERE {condition}", referred.join(", "));
-        let its = format!("({}) IN ({rows})", columns.join(", "));
+    let listed = |columns: &[String]| {
+        let quoted: Vec<_> = columns.iter().map(|name| escape_identifier(name)).collect();
+        quoted.join(", ")
+    };
+    for ForeignKey { table: child, columns, others, .. } in keys.iter().filter(|key| key.other == table) {
+        let rows = format!("SELECT {} FROM {table} WHERE {condition}", listed(others));
+        let its = format!("({}) IN ({rows})", listed(columns));
         // A table that refers to itself, or in a circle, is deleted from once.
         if path.insert(child.clone()) {
             referring(keys, child, &its, path, statements);
@@ -124,11 +107,11 @@ mod tests {
 
     #[test]
     fn what_refers_to_a_row_goes_before_it() {
-        let key = |child: &str, column: &str, parent: &str, referred: &str| TableLink {
-            child: child.into(),
+        let key = |table: &str, column: &str, other: &str, referred: &str| ForeignKey {
+            table: table.into(),
             columns: vec![column.into()],
-            parent: parent.into(),
-            referred: vec![referred.into()],
+            other: other.into(),
+            others: vec![referred.into()],
         };
         let keys = [
             key("runs", "experiment_id", "experiments", "experiment_id"),
@@ -137,11 +120,11 @@ mod tests {
             key("versions", "name", "models", "name"),
         ];
         let all = deletions(&keys, "experiments", "experiment_id IN (7)");
-        let runs = "(experiment_id) IN (SELECT experiment_id FROM experiments WHERE experiment_id IN (7))";
+        let runs = r#"("experiment_id") IN (SELECT "experiment_id" FROM experiments WHERE experiment_id IN (7))"#;
         assert_eq!(
             all,
             [
-                format!("DELETE FROM metrics WHERE (run_uuid) IN (SELECT run_uuid FROM runs WHERE {runs})"),
+                format!(r#"DELETE FROM metrics WHERE ("run_uuid") IN (SELECT "run_uuid" FROM runs WHERE {runs})"#),
                 format!("DELETE FROM runs WHERE {runs}"),
                 "DELETE FROM experiments WHERE experiment_id IN (7)".to_owned(),
             ]

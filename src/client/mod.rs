@@ -3,6 +3,7 @@
 pub mod containers;
 mod error;
 pub mod experiments;
+mod foreign_keys;
 pub mod kubernetes;
 pub mod log;
 pub mod mlflow;
@@ -17,5 +18,6 @@ mod until;
 pub mod versions;
 
 pub use error::{Error, ErrorKind, chain};
+pub use foreign_keys::{ForeignKey, foreign_keys};
 pub use running::{Ended, Running};
 pub use until::{Overdue, until, until_none};

@@ -8,11 +8,6 @@ use serde_json::{Value, json};
 /// The name of a mark's object, in its run's artifacts.
 pub const MARK_FILE: &str = "mark.bin";
 
-/// Is an experiment of this name one that the drill `run` itself makes: for its marks, its probes or its checks?
-pub fn own_experiment(name: &str, run: &str) -> bool {
-    name == "lifeboat-probe" || !run.is_empty() && name.starts_with("lifeboat-") && name.contains(run)
-}
-
 /// The id of the experiment of that name, which is created if it is missing and restored if it was deleted: a
 /// deleted one keeps its name and takes no runs.
 pub async fn experiment(mlflow: &Mlflow, name: &str) -> Result<String, Error> {
@@ -180,16 +175,6 @@ mod tests {
         let error = Mlflow::fresh(&url, Duration::from_secs(3)).unwrap().health().await.unwrap_err();
         server.await.unwrap();
         assert!(["connection closed", "connection reset"].contains(&short(&error).as_str()), "{error}");
-    }
-
-    #[test]
-    fn an_experiment_is_the_drills_own_by_its_runs_name_alone() {
-        for name in ["lifeboat-probe", "lifeboat-01X", "lifeboat-smoke-01X", "lifeboat-01X-2"] {
-            assert!(own_experiment(name, "01X"), "{name}");
-        }
-        for (name, run) in [("seed-01X", "01X"), ("lifeboat-01Y", "01X"), ("lifeboat-x", ""), ("lifeboat", "01X")] {
-            assert!(!own_experiment(name, run), "{name}");
-        }
     }
 
     #[test]

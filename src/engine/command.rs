@@ -3,8 +3,8 @@
 //! A command's point has a folder of its own to write into; a command that keeps its backups elsewhere leaves it
 //! empty. Nothing is known of its snapshot but that it was taken before the command ended.
 
-use super::Engine;
 use super::builtin::UnfinishedPoint;
+use super::{Engine, SnapshotReader};
 use crate::client::shell::{self, Variable};
 use crate::client::{Error, process};
 use crate::clock::{self, Clock};
@@ -82,6 +82,7 @@ impl Engine for CommandEngine {
         repository: &Path,
         id: &str,
         clock: &Clock,
+        _: Option<&dyn SnapshotReader>,
     ) -> Result<RecoveryPoint, Error> {
         let path = repository.join(id);
         let folder = UnfinishedPoint::create(path.clone())
@@ -148,16 +149,16 @@ mod tests {
         };
         let clock = Clock::start();
         let bad = engine("echo half > $LIFEBOAT_POINT/x; echo no space >&2; exit 1", "true");
-        let error = bad.backup(&platform, folder.path(), "1", &clock).await.unwrap_err();
+        let error = bad.backup(&platform, folder.path(), "1", &clock, None).await.unwrap_err();
         assert!(error.why.ends_with("no space") && !folder.path().join("1").exists(), "{error}");
         let good = engine("echo $LIFEBOAT_MLFLOW > $LIFEBOAT_POINT/x", "grep -q http $LIFEBOAT_POINT/x");
-        let point = good.backup(&platform, folder.path(), "2", &clock).await.unwrap();
+        let point = good.backup(&platform, folder.path(), "2", &clock, None).await.unwrap();
         assert_eq!((point.bytes, point.snapshot <= clock.now()), (Some(13), true));
         assert_eq!(good.restore(&platform, folder.path(), &point).await, Finding::met());
         let missed = engine("true", "exit 7").restore(&platform, folder.path(), &point).await;
         assert!(missed.reason.unwrap().contains("exit status: 7"));
         let unproved = CommandEngine { verify: Some("exit 3".into()), ..engine("true", "true") };
-        assert!(unproved.backup(&platform, folder.path(), "3", &clock).await.is_err());
+        assert!(unproved.backup(&platform, folder.path(), "3", &clock, None).await.is_err());
         assert!(!folder.path().join("3").exists(), "a backup that is not proved is none");
     }
 }

@@ -5,7 +5,7 @@
 //! A job's snapshot was taken at some moment while the job ran; the point's is dated at the end of the last job. How far
 //! apart the jobs' snapshots may be is a figure of each restore.
 
-use super::Engine;
+use super::{Engine, SnapshotReader};
 use crate::client::Error;
 use crate::client::kubernetes::RUN;
 use crate::client::kubernetes::job::{self, JobManifest, JobRequest, five_minutes};
@@ -185,6 +185,7 @@ impl Engine for JobEngine {
         repository: &Path,
         id: &str,
         clock: &Clock,
+        _: Option<&dyn SnapshotReader>,
     ) -> Result<RecoveryPoint, Error> {
         // Where the jobs keep their backups there may be those of other runs.
         let run = platform.cluster()?.namespace().labels.get(RUN).cloned().unwrap_or_default();

@@ -20,6 +20,14 @@ use std::path::Path;
 /// Every engine, in the order of the documentation.
 pub const ENGINES: &[Kind<dyn Engine>] = &[builtin::KIND, command::KIND, job::KIND];
 
+/// Reads in the snapshot of a backup, side by side with the engine.
+#[async_trait]
+pub trait SnapshotReader: Send + Sync {
+    /// Reads, while the transaction that has exported `snapshot` is open: `SET TRANSACTION SNAPSHOT` joins it. What it
+    /// cannot read is its own affair and fails no backup. Bounded by its caller.
+    async fn read(&self, snapshot: &str);
+}
+
 /// Takes backups and restores them.
 #[async_trait]
 pub trait Engine: Send + Sync {
@@ -33,13 +41,15 @@ pub trait Engine: Send + Sync {
     fn permissions(&self) -> Vec<Permission> {
         vec![]
     }
-    /// Takes a backup into `repository`, under the name `id`.
+    /// Takes a backup into `repository`, under the name `id`. An engine that has a snapshot of PostgreSQL's to export asks
+    /// `reader`, once; others never do.
     async fn backup(
         &self,
         platform: &dyn Platform,
         repository: &Path,
         id: &str,
         clock: &Clock,
+        reader: Option<&dyn SnapshotReader>,
     ) -> Result<RecoveryPoint, Error>;
     /// Restores the platform's database to a point. A restore that did not work is a missed finding.
     async fn restore(&self, platform: &dyn Platform, repository: &Path, point: &RecoveryPoint) -> Finding;

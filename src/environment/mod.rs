@@ -139,8 +139,8 @@ pub trait Platform: Send + Sync {
     fn news(&self) -> Vec<String> {
         vec![]
     }
-    /// Do others write here too, whom the drill does not know? So on a standing platform.
-    fn shared(&self) -> bool {
+    /// Is it a standing platform? Then others write here too, whom the drill does not know.
+    fn standing(&self) -> bool {
         false
     }
     /// How often our own way to the endpoints has failed so far (a forwarded port, say), which is no outage of the platform:

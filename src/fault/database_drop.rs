@@ -10,6 +10,7 @@ use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::read;
 use async_trait::async_trait;
+use postgres_protocol::escape::escape_identifier;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -80,8 +81,7 @@ impl Fault for DatabaseDrop {
             return Err(Error::new(what, "it is not the database that was meant"));
         }
         platform.ends(Identity::Database).await?;
-        let name = dropped.database.replace('"', "\"\"");
-        let drop = format!("DROP DATABASE \"{name}\" WITH (FORCE)");
+        let drop = format!("DROP DATABASE {} WITH (FORCE)", escape_identifier(&dropped.database));
         client.batch_execute(&drop).await.map_err(|e| Error::caused_by(what, e))
     }
     async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {

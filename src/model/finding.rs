@@ -40,6 +40,10 @@ impl Finding {
         self.figures.push((plain(&name.into()), plain(&value.to_string())));
         self
     }
+    /// The first figure of that name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.figures.iter().find(|(figure, _)| figure == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// The record of an act, enough to undo it after a crash. Only the code that made it knows its shape.

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
     use crate::client::Error;
     use crate::clock::Clock;
-    use crate::engine::Engine;
+    use crate::engine::{Engine, SnapshotReader};
     use crate::environment::{Asset, Endpoints, Journal, Platform, Power};
     use crate::model::{Disaster, Onset, Receipt, Verdict};
     use crate::recovery::Conditions;
@@ -173,7 +173,14 @@ mod tests {
         fn verifies(&self) -> bool {
             true
         }
-        async fn backup(&self, _: &dyn Platform, _: &Path, _: &str, _: &Clock) -> Result<RecoveryPoint, Error> {
+        async fn backup(
+            &self,
+            _: &dyn Platform,
+            _: &Path,
+            _: &str,
+            _: &Clock,
+            _: Option<&dyn SnapshotReader>,
+        ) -> Result<RecoveryPoint, Error> {
             Err(Error::new("the engine", "nobody asks for a backup"))
         }
         async fn restore(&self, _: &dyn Platform, _: &Path, point: &RecoveryPoint) -> Finding {

@@ -2,11 +2,13 @@
 //!
 //! Apart from the phases because it goes on through several of them.
 
+use super::digests::PointDigests;
 use super::live::LiveRun;
 use super::probes::{self, ActiveProbes};
 use super::protect::{self, Schedule};
 use crate::client::Error;
 use crate::model::{Fact, Planted};
+use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 
@@ -20,6 +22,8 @@ pub struct Background {
     pub workload: Option<ActiveWorkload>,
     /// What the checks planted, in the order of the plan.
     pub planted: Vec<Planted>,
+    /// The recovery point that was restored last; none if there was none, or if that restore did not succeed.
+    pub restored: Mutex<Option<String>>,
 }
 
 /// The workload while it writes.
@@ -36,7 +40,8 @@ impl ActiveWorkload {
     }
 }
 
-/// Starts probes, workload and backups, and lets each check plant what it will look for.
+/// Lets each check plant what it will look for, and starts probes, workload and backups. Backups begin after the planting,
+/// so that each point can be compared with it.
 pub async fn begin(run: &LiveRun<'_>) -> Result<Background, Error> {
     let mut questions = vec![];
     for probe in &run.plan.setup.probes {
@@ -53,14 +58,16 @@ pub async fn begin(run: &LiveRun<'_>) -> Result<Background, Error> {
     Ok(Background {
         probes: probes::begin(&run.recorder, questions, &(Arc::new(move || platform.tunnel_failures()) as _)),
         workload: workload(run),
-        schedule: schedule(run),
+        schedule: schedule(run, &planted),
         planted,
+        restored: Mutex::default(),
     })
 }
 
-fn schedule(run: &LiveRun) -> Option<Schedule> {
+fn schedule(run: &LiveRun, planted: &[Planted]) -> Option<Schedule> {
     let (protect, has_workload) = (run.plan.setup.protect.as_ref()?, run.plan.setup.workload.is_some());
-    Some(protect::begin(&run.recorder, Arc::clone(&run.platform), protect, run.repository(), has_workload))
+    let digests = PointDigests::new(&run.platform, &run.recorder, &run.plan.setup.checks, planted);
+    Some(protect::begin(&run.recorder, Arc::clone(&run.platform), protect, run.repository(), digests, has_workload))
 }
 
 fn workload(run: &LiveRun) -> Option<ActiveWorkload> {

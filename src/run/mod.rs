@@ -7,6 +7,7 @@ mod background;
 mod by_hand;
 mod cleanup;
 mod dead;
+mod digests;
 mod disaster;
 mod interrupt;
 mod leftovers;

@@ -1,6 +1,8 @@
 //! Backups on their schedule, during the outage too, as in production.
 
+use super::digests::PointDigests;
 use super::recorder::Recorder;
+use crate::engine::SnapshotReader;
 use crate::environment::Platform;
 use crate::model::{Fact, RecoveryPoint};
 use crate::spec::Protect;
@@ -37,11 +39,13 @@ impl Drop for Schedule {
 
 /// Starts the schedule. If there is a workload, the first backup waits for the first acknowledged write, up to
 /// [`FIRST_WRITE`]. No write would survive a restore of a point from before all writes, so the loss would have no bound.
+/// A point counts once its digests lie beside it.
 pub fn begin(
     recorder: &Recorder,
     platform: Arc<dyn Platform>,
     protect: &Protect,
     repository: PathBuf,
+    digests: Option<PointDigests>,
     has_workload: bool,
 ) -> Schedule {
     let points: Arc<Mutex<Vec<RecoveryPoint>>> = Arc::default();
@@ -57,12 +61,16 @@ pub fn begin(
             ticks.tick().await;
             recorder.append(Fact::BackupBegan { number });
             let (id, clock) = (format!("{number:04}"), recorder.clock());
-            let backup = engine.backup(platform.as_ref(), &repository, &id, &clock);
+            let reader = digests.as_ref().map(|digests| digests as &dyn SnapshotReader);
+            let backup = engine.backup(platform.as_ref(), &repository, &id, &clock, reader);
             let (point, error) = match tokio::time::timeout(DEADLINE, backup).await {
                 Ok(Ok(point)) => (Some(point), None),
                 Ok(Err(error)) => (None, Some(error.to_string())),
                 Err(_) => (None, Some("it was not done in time".to_owned())),
             };
+            if let (Some(digests), Some(point)) = (&digests, &point) {
+                digests.keep(&repository, &point.id);
+            }
             made.lock().extend(point.clone());
             recorder.append(Fact::BackupEnded { number, point, error });
         }

@@ -37,7 +37,13 @@ pub async fn follow_runbook(run: &LiveRun<'_>, background: &Background, disaster
             return runbook.ended(planned, StepEnd::skipped(status));
         }
         recorder.append(Fact::StepBegan { id: id.clone(), kind });
+        if step.restores() {
+            *background.restored.lock() = None;
+        }
         let finding = carry_out(run, background, disaster, planned, &runbook.outputs()).await;
+        if step.restores() && finding.verdict == Verdict::Met {
+            *background.restored.lock() = finding.get("point").map(str::to_owned);
+        }
         let end = StepEnd::of(planned, &finding);
         recorder.append(Fact::StepEnded { id, finding });
         runbook.ended(planned, end);

@@ -1,6 +1,7 @@
 //! The verification: the marks are read back, every check verifies what it planted, and watching ends.
 
 use super::background::Background;
+use super::digests;
 use super::live::LiveRun;
 use crate::check::Check;
 use crate::client::Error;
@@ -36,9 +37,10 @@ pub async fn verify(
     drop(background.schedule.take());
     read_back(run, stable).await?;
     let planted = std::mem::take(&mut background.planted);
+    let restored = background.restored.lock().take();
     let checks = || run.plan.setup.checks.iter().zip(&planted);
     for (check, planted) in checks().filter(|(check, _)| !check.after_lift()) {
-        look(run, check, planted).await;
+        look(run, check, planted, restored.as_deref()).await;
     }
     end_watching(run, background, disaster).await;
     let late: Vec<_> = checks().filter(|(check, _)| check.after_lift()).collect();
@@ -46,7 +48,7 @@ pub async fn verify(
         let _ = run.lift().await; // an error is on the timeline, and the tear-down tries again
     }
     for (check, planted) in late {
-        look(run, check, planted).await;
+        look(run, check, planted, restored.as_deref()).await;
     }
     Ok(())
 }
@@ -83,9 +85,10 @@ async fn read_back(run: &LiveRun<'_>, stable: bool) -> Result<(), Error> {
     Ok(())
 }
 
-async fn look(run: &LiveRun<'_>, check: &Chosen<dyn Check>, planted: &Planted) {
+async fn look(run: &LiveRun<'_>, check: &Chosen<dyn Check>, planted: &Planted, restored: Option<&str>) {
     let platform = run.platform.as_ref();
-    let look = tokio::time::timeout(CHECK, check.verify(platform, planted)).await;
+    let at_point = restored.and_then(|point| digests::kept(&run.repository(), point, check.name));
+    let look = tokio::time::timeout(CHECK, check.verify(platform, planted, at_point.as_ref())).await;
     let finding = look.unwrap_or_else(|_| Finding::unknown("it was not done in time"));
     run.recorder.append(Fact::Checked { check: check.name.to_owned(), finding });
     if let Ok(Err(error)) = tokio::time::timeout(CHECK, check.clear(platform, planted)).await {

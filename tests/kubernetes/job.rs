@@ -212,7 +212,7 @@ async fn an_engine_of_jobs_tells_each_job_its_point_and_dates_it_at_the_end() {
     let repository = bare.folder.path().join("points");
     std::fs::create_dir(&repository).unwrap();
     let clock = Clock::start();
-    let point = good.backup(&bare, &repository, "0001", &clock).await.unwrap();
+    let point = good.backup(&bare, &repository, "0001", &clock, None).await.unwrap();
     assert_eq!(point.id, format!("{}-0001", bare.namespace.name), "no other run has it");
     assert!(point.snapshot <= clock.now() && point.snapshot > Moment::at(2.0), "{point:?}");
     let restored = good.restore(&bare, &repository, &point).await;
@@ -222,7 +222,7 @@ async fn an_engine_of_jobs_tells_each_job_its_point_and_dates_it_at_the_end() {
         assert!(bare.log(log).ends_with(&format!("/main] {said} {}\n", point.id)), "{}", bare.log(log));
     }
     let bad = engine("job: { backup: { cron_job: broken }, restore: { cron_job: broken } }");
-    let error = bad.backup(&bare, &repository, "0002", &clock).await.unwrap_err();
+    let error = bad.backup(&bare, &repository, "0002", &clock, None).await.unwrap_err();
     assert!(error.why.ends_with("its log ends: disk full"), "{error}");
     assert_eq!(bad.restore(&bare, &repository, &point).await.verdict, Verdict::Missed);
 }

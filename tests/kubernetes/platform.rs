@@ -128,7 +128,7 @@ async fn there_and_back(platform: &dyn Platform, run: &str) {
         pick("engine", ENGINES, &node::parse("builtin: { postgres: logical }").unwrap(), &mut vec![]).unwrap().it;
     let repository = tempfile::tempdir().unwrap();
     let started = Instant::now();
-    let point = engine.backup(platform, repository.path(), "one", &Clock::start()).await.unwrap();
+    let point = engine.backup(platform, repository.path(), "one", &Clock::start(), None).await.unwrap();
     println!("a dump of about 40 MB took {:.1} s", started.elapsed().as_secs_f64());
     let client = sql.connect(sql.database()).await.unwrap();
     client.batch_execute("DELETE FROM runs CASCADE; DROP TABLE ballast").await.unwrap_err();

@@ -32,7 +32,7 @@ async fn after(server: &Server, harm: &str) -> Finding {
     let (check, platform) = (integrity(), server as &dyn Platform);
     let planted = check.plant(platform, "run").await.unwrap();
     client.batch_execute(harm).await.unwrap();
-    check.verify(platform, &planted).await
+    check.verify(platform, &planted, None).await
 }
 
 #[tokio::test]
@@ -63,5 +63,5 @@ async fn a_database_that_cannot_be_asked_is_unknown_and_never_met() {
     let planted = check.plant(platform, "run").await.unwrap();
     let administrator = server.connect("postgres").await.unwrap(); // the check's own session may not have ended yet
     administrator.batch_execute("DROP DATABASE mlflow WITH (FORCE)").await.unwrap();
-    assert_eq!(check.verify(platform, &planted).await.verdict, Verdict::Unknown);
+    assert_eq!(check.verify(platform, &planted, None).await.verdict, Verdict::Unknown);
 }

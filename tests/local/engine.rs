@@ -53,7 +53,7 @@ async fn databases(server: &Server) -> Vec<String> {
 }
 
 async fn backup(server: &Server, repository: &Path, id: &str, clock: &Clock) -> RecoveryPoint {
-    engine().backup(server, repository, id, clock).await.unwrap()
+    engine().backup(server, repository, id, clock, None).await.unwrap()
 }
 
 fn dump(repository: &Path, id: &str) -> PathBuf {
@@ -87,7 +87,7 @@ async fn a_dropped_database_comes_back_as_it_was() {
     assert_eq!(fault.confirm(&server, &receipt).await, Finding::met());
     assert!(connected.batch_execute("SELECT 1").await.is_err());
 
-    let error = engine().backup(&server, repository, "2", &clock).await.unwrap_err();
+    let error = engine().backup(&server, repository, "2", &clock, None).await.unwrap_err();
     assert!(error.to_string().contains("does not exist"), "{error}");
     assert_eq!(std::fs::read_dir(repository).unwrap().count(), 1, "a failed backup leaves nothing");
 
@@ -221,7 +221,7 @@ async fn a_dump_that_fails_leaves_no_point() {
     let admin = lifeboat::environment::Sql::connect(&server, "mlflow").await.unwrap();
     let torn = "UPDATE pg_proc SET prolang = 999999 WHERE proname = 'broken'";
     admin.batch_execute(&format!("SET allow_system_table_mods = on; {torn}")).await.unwrap();
-    let error = engine().backup(&server, folder.path(), "1", &clock).await.unwrap_err();
+    let error = engine().backup(&server, folder.path(), "1", &clock, None).await.unwrap_err();
     assert!(error.to_string().contains("pg_dump"), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -124,7 +124,7 @@ async fn what_the_registry_says_and_the_bucket_holds_are_compared_by_name(platfo
     let check = pick("check", CHECKS, &node::parse("registry-artifacts").unwrap(), &mut vec![]).unwrap().it;
     let planted = check.plant(platform, "run").await.unwrap();
     let reason = async || {
-        let finding = check.verify(platform, &planted).await;
+        let finding = check.verify(platform, &planted, None).await;
         (finding.verdict, finding.reason.unwrap_or_default())
     };
     assert_eq!(reason().await, (Verdict::Met, String::new()));

@@ -1,8 +1,10 @@
 //! What the server's catalogue says: the tables with their columns and keys, the schema as text, the sequences.
 
-use super::sql::{DatabaseSnapshot, literal};
-use super::ways::{ForeignKey, TableShape};
+use super::expression::elementwise;
+use super::sql::DatabaseSnapshot;
+use super::ways::TableShape;
 use crate::client::Error;
+use postgres_protocol::escape::escape_literal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tokio_postgres::Row;
@@ -20,15 +22,6 @@ const TABLES: &str = "SELECT format('%I.%I', n.nspname, c.relname), c.relname::t
     LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary \
     WHERE c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition AND c.relpersistence <> 't' \
     AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1, 5";
-
-const KEYS: &str = "SELECT format('%I.%I', n.nspname, c.relname), format('%I.%I', m.nspname, d.relname), \
-    ARRAY(SELECT attname::text FROM unnest(k.conkey) WITH ORDINALITY o (number, place) \
-        JOIN pg_attribute ON attrelid = k.conrelid AND attnum = number ORDER BY place), \
-    ARRAY(SELECT attname::text FROM unnest(k.confkey) WITH ORDINALITY o (number, place) \
-        JOIN pg_attribute ON attrelid = k.confrelid AND attnum = number ORDER BY place) \
-    FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
-    JOIN pg_class d ON d.oid = k.confrelid JOIN pg_namespace m ON m.oid = d.relnamespace \
-    WHERE k.contype = 'f' AND k.conparentid = 0 ORDER BY 1, k.conname";
 
 /// Sequences that count upwards, each with the columns of whole numbers that it feeds: it belongs to them, or it is in
 /// their default.
@@ -78,20 +71,21 @@ pub async fn tables(snapshot: &DatabaseSnapshot) -> Result<BTreeMap<String, Tabl
     Ok(tables)
 }
 
-/// The foreign keys between tables.
-pub async fn foreign_keys(snapshot: &DatabaseSnapshot) -> Result<Vec<ForeignKey>, Error> {
-    let key = |row: &Row| ForeignKey { table: row.get(0), other: row.get(1), columns: row.get(2), others: row.get(3) };
-    Ok(snapshot.rows(KEYS).await?.iter().map(key).collect())
-}
-
 /// The schema as text.
 pub async fn schema(snapshot: &DatabaseSnapshot) -> Result<SchemaLines, Error> {
     let mut lines = SchemaLines::new();
     for row in snapshot.rows(include_str!("schema.sql")).await? {
         let (object, part, text): (String, String, Option<String>) = (row.get(0), row.get(1), row.get(2));
-        lines.entry(object).or_default().insert(part, bounded(text.unwrap_or_default()));
+        let text = text.unwrap_or_default();
+        let text = if has_expression(&object, &part) { elementwise(&text) } else { text };
+        lines.entry(object).or_default().insert(part, bounded(text));
     }
     Ok(lines)
+}
+
+/// Is it what the server writes of an expression? Bodies of functions and comments are kept to the letter.
+fn has_expression(object: &str, part: &str) -> bool {
+    !object.starts_with("function ") && !part.starts_with("comment")
 }
 
 fn bounded(text: String) -> String {
@@ -110,8 +104,9 @@ pub async fn sequences(snapshot: &DatabaseSnapshot) -> Result<BTreeMap<String, S
         let (sequence, table, column): (String, Option<String>, Option<String>) = (row.get(0), row.get(1), row.get(2));
         let fed = table.zip(column);
         let highest = fed.as_ref().map(|(table, column)| format!("(SELECT max({column})::int8 FROM {table})"));
-        let (name, highest) = (literal(&sequence), highest.unwrap_or_else(|| "NULL::int8".to_owned()));
-        let feeds = fed.map_or_else(|| "NULL".to_owned(), |(table, column)| literal(&format!("{table}.{column}")));
+        let (name, highest) = (escape_literal(&sequence), highest.unwrap_or_else(|| "NULL::int8".to_owned()));
+        let feeds =
+            fed.map_or_else(|| "NULL".to_owned(), |(table, column)| escape_literal(&format!("{table}.{column}")));
         format!(
             "SELECT {name}, CASE WHEN is_called THEN last_value + seqincrement ELSE last_value END, {highest}, \
              {feeds}::text FROM {sequence}, pg_sequence WHERE seqrelid = {name}::regclass"
@@ -139,6 +134,14 @@ mod tests {
         assert_eq!(bounded("short".into()), "short");
         let (one, other) = (bounded("é".repeat(1000)), bounded("é".repeat(999) + "e"));
         assert!(one.len() < LONGEST && one != other);
+    }
+
+    #[test]
+    fn what_users_wrote_to_the_letter_is_kept_so() {
+        assert!(has_expression("table public.runs", "constraint c") && has_expression("view public.v", "definition"));
+        assert!(
+            !has_expression("function public.f()", "definition") && !has_expression("table public.runs", "comment")
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Compares what was there with what is there: schema, sequences, rows, objects.
 //!
 //! Pure. Where others write, additions are no difference, and a row of theirs that is another now may be their own work.
+//! What they had changed by the recovery point that was restored is told from loss by what the point had.
 
 use super::catalogue::{SchemaLines, SequenceState};
 use super::difference::{Differences, Meaning};
@@ -19,7 +20,7 @@ pub fn schema(before: &SchemaLines, now: &SchemaLines, differences: &mut Differe
         for (part, text) in parts {
             match now.get(part) {
                 None => differences.push(Meaning::Harm, format!("{}: the {part} is gone", told(object))),
-                Some(other) if !equal(object, part, text, other) => {
+                Some(other) if other != text => {
                     differences
                         .push(Meaning::Harm, format!("{}: the {part} is `{other}` and was `{text}`", told(object)));
                 }
@@ -40,22 +41,6 @@ fn told(object: &str) -> String {
     let kinds = ["event trigger", "extension", "function", "schema", "sequence", "table", "type", "view"];
     let kind = kinds.iter().find(|kind| object.strip_prefix(**kind).is_some_and(|rest| rest.starts_with(' ')));
     kind.map_or_else(|| object.to_owned(), |kind| format!("{kind} `{}`", &object[kind.len() + 1..]))
-}
-
-/// Does a part say the same? An expression may be written otherwise after a dump and restore: the server writes its casts
-/// and brackets anew once it has read it again (seen with PostgreSQL 15, `= ANY`).
-fn equal(object: &str, part: &str, one: &str, other: &str) -> bool {
-    let kinds = ["constraint ", "index ", "policy ", "rule ", "trigger "];
-    let view = object.starts_with("view ") && part == "definition";
-    let expression = view || kinds.iter().any(|kind| part.starts_with(kind));
-    one == other || expression && plain(one) == plain(other)
-}
-
-/// An expression without casts of texts, brackets and blanks.
-fn plain(text: &str) -> String {
-    let casts = ["::character varying", "::text", "[]"];
-    let text = casts.iter().fold(text.to_owned(), |text, cast| text.replace(cast, ""));
-    text.chars().filter(|c| !matches!(c, '(' | ')' | ' ' | '\n')).collect()
 }
 
 /// The sequences against the rows that they feed. They may be ahead; what they may not is give a number that is there.
@@ -84,64 +69,82 @@ pub struct RowComparison<'a> {
     pub table: &'a str,
     /// What was there.
     pub before: &'a TableContents,
+    /// What the recovery point had that was restored last, if that was something else. Then this is what must be there:
+    /// users made the difference, and not a loss.
+    pub at_point: Option<&'a TableContents>,
     /// What is there.
     pub now: &'a TableContents,
     /// The names of the experiments, by id.
     pub names: &'a BTreeMap<String, String>,
-    /// Do others write here too?
-    pub shared: bool,
+    /// Is it a standing platform, where others write too?
+    pub standing: bool,
 }
 
 impl RowComparison<'_> {
     /// Compares by rows where they are kept, else by groups.
     pub fn compare(&self, differences: &mut Differences) {
-        match (&self.before.rows, &self.now.rows) {
-            (Some(before), Some(now)) => self.each(before, now, differences),
+        let then = self.then();
+        match (&then.rows, &self.now.rows) {
+            _ if then.groups == self.now.groups => {}
+            (Some(then), Some(now)) => self.each(then, now, differences),
             _ => self.groups(differences),
         }
     }
 
-    fn each(&self, before: &BTreeMap<String, String>, now: &BTreeMap<String, String>, differences: &mut Differences) {
+    /// What must be there.
+    fn then(&self) -> &TableContents {
+        self.at_point.unwrap_or(self.before)
+    }
+
+    fn each(&self, then: &BTreeMap<String, String>, now: &BTreeMap<String, String>, differences: &mut Differences) {
         let all = |rows: &[&String]| rows.iter().map(|row| self.row(row)).collect::<Vec<_>>();
-        let gone: Vec<_> = before.keys().filter(|row| !now.contains_key(*row)).collect();
+        let gone: Vec<_> = then.keys().filter(|row| !now.contains_key(*row)).collect();
         let changed: Vec<_> =
-            before.iter().filter(|(row, hash)| now.get(*row).is_some_and(|h| h != *hash)).map(|(row, _)| row).collect();
-        let new: Vec<_> = now.keys().filter(|row| !before.contains_key(*row)).collect();
+            then.iter().filter(|(row, hash)| now.get(*row).is_some_and(|h| h != *hash)).map(|(row, _)| row).collect();
+        // What users had deleted by the point, and is as it was before that.
+        let before = self.at_point.and(self.before.rows.as_ref());
+        let is_back = |row: &String| before.is_some_and(|before| before.get(row) == now.get(row));
+        let new = now.keys().filter(|row| !then.contains_key(*row));
+        let (back, new): (Vec<_>, Vec<_>) = new.partition(|row| is_back(row));
         let table = self.table;
         differences.named(Meaning::Harm, &format!("rows of `{table}` are gone:"), &all(&gone));
         differences.named(self.changed(), &format!("rows of `{table}` are others now:"), &all(&changed));
+        differences.named(Meaning::Untold, &format!("rows of `{table}` are back that had been deleted:"), &all(&back));
         differences.named(self.added(), &format!("rows of `{table}` were not there:"), &all(&new));
-        if gone.is_empty() && changed.is_empty() && new.is_empty() {
+        if gone.is_empty() && changed.is_empty() && back.is_empty() && new.is_empty() {
             // The rows are the same and their groups are not: they went to another experiment with a row between.
             self.groups(differences);
         }
     }
 
     fn groups(&self, differences: &mut Differences) {
-        let (mut gone, mut changed, mut new) = (vec![], vec![], vec![]);
-        let names: BTreeSet<_> = self.before.groups.keys().chain(self.now.groups.keys()).collect();
+        let (mut gone, mut changed, mut back, mut new) = (vec![], vec![], vec![], vec![]);
+        let names: BTreeSet<_> = self.then().groups.keys().chain(self.now.groups.keys()).collect();
         let none = RowDigest(0, String::new());
         for name in names {
-            let (then, now) = [self.before, self.now].map(|contents| contents.groups.get(name).unwrap_or(&none)).into();
+            let [before, then, now] =
+                [self.before, self.then(), self.now].map(|contents| contents.groups.get(name).unwrap_or(&none));
             let told = self.told(name);
             match now.0 - then.0 {
                 0 if then == now => {}
                 0 => changed.push(format!("{} of {told}", rows(now.0))),
                 less if less < 0 => gone.push(format!("{} of {told} ({} of {})", rows(-less), -less, then.0)),
+                more if self.at_point.is_some() && now == before => back.push(format!("{} of {told}", rows(more))),
                 more => new.push(format!("{} of {told}", rows(more))),
             }
         }
-        let table = self.table;
+        let (table, then) = (self.table, if self.at_point.is_some() { "in the recovery point" } else { "before" });
         differences.named(Meaning::Harm, &format!("`{table}`: gone are"), &gone);
-        differences.named(self.changed(), &format!("`{table}`: others than before are"), &changed);
-        differences.named(self.added(), &format!("`{table}`: not there before were"), &new);
+        differences.named(self.changed(), &format!("`{table}`: others than {then} are"), &changed);
+        differences.named(Meaning::Untold, &format!("`{table}`: back after they had been deleted are"), &back);
+        differences.named(self.added(), &format!("`{table}`: not there {then} were"), &new);
     }
 
     /// What a row that is another now means. Where others write, only what belongs to an ended run or to the registry
     /// must be as it was.
     fn changed(&self) -> Meaning {
         let way = self.before.way.as_ref();
-        match self.shared {
+        match self.standing {
             false => Meaning::Harm,
             true if way.is_some_and(|way| way.runs.is_some() || way.to == Belonging::Model) => Meaning::Untold,
             true => Meaning::Remark,
@@ -149,7 +152,7 @@ impl RowComparison<'_> {
     }
 
     fn added(&self) -> Meaning {
-        match (self.shared, self.before.rows.is_some()) {
+        match (self.standing, self.before.rows.is_some()) {
             (false, _) => Meaning::Harm,
             (true, true) => Meaning::Remark,
             // Of a group it is not seen whether the rows of before are among those of now.
@@ -185,7 +188,7 @@ fn rows(count: i64) -> String {
 }
 
 /// The objects.
-pub fn objects(before: &BucketContents, now: &BucketContents, shared: bool, differences: &mut Differences) {
+pub fn objects(before: &BucketContents, now: &BucketContents, standing: bool, differences: &mut Differences) {
     let (mut gone, mut changed, mut untold, mut new) = (vec![], vec![], vec![], vec![]);
     for (key, then) in &before.objects {
         match now.objects.get(key).map(|now| same(then, now)) {
@@ -209,12 +212,12 @@ pub fn objects(before: &BucketContents, now: &BucketContents, shared: bool, diff
     }
     let unknown = after.iter().filter(|(prefix, _)| !then.contains_key(*prefix));
     new.extend(unknown.map(|(prefix, group)| format!("{} under `{prefix}`", group.objects)));
-    let (other, more) = if shared { (Meaning::Untold, Meaning::Remark) } else { (Meaning::Harm, Meaning::Harm) };
+    let (other, more) = if standing { (Meaning::Untold, Meaning::Remark) } else { (Meaning::Harm, Meaning::Harm) };
     differences.named(Meaning::Harm, "objects are gone:", &gone);
     differences.named(other, "objects have other bytes:", &changed);
     differences.named(Meaning::Untold, "objects may have other bytes, since the server calls them otherwise:", &untold);
     // A group that grew may hide one that is gone.
-    let more = if shared && before.groups.is_some() { Meaning::Untold } else { more };
+    let more = if standing && before.groups.is_some() { Meaning::Untold } else { more };
     differences.named(more, "objects were not there:", &new);
     if before.versions == Some(true) && now.versions == Some(false) {
         differences.push(Meaning::Harm, "the bucket keeps no versions any more");

@@ -41,17 +41,6 @@ fn each_difference_of_the_schema_is_named_and_parts_of_what_is_gone_are_not() {
 }
 
 #[test]
-fn an_expression_that_a_restore_writes_otherwise_is_the_same() {
-    let made =
-        "CHECK (((stage)::text = ANY ((ARRAY['active'::character varying, 'deleted'::character varying])::text[])))";
-    let restored = "CHECK (((stage)::text = ANY (ARRAY[('active'::character varying)::text, ('deleted'::character varying)::text])))";
-    let same = |part: &str, other: &str| equal("table public.runs", part, made, other);
-    assert!(same("constraint stage", restored) && !same("constraint stage", &restored.replace("deleted", "gone")));
-    assert!(!same("column stage", restored), "what is no expression is the same to the letter");
-    assert!(!equal("table t", "column c", "the 1., text", "the 1., text[]"));
-}
-
-#[test]
 fn a_sequence_may_be_ahead_and_must_not_collide() {
     let state = |next, highest, feeds: Option<&str>| SequenceState { next, highest, feeds: feeds.map(str::to_owned) };
     let said = |then: SequenceState, now: SequenceState| {
@@ -85,10 +74,19 @@ fn contents(
     }
 }
 
-fn compared(before: &TableContents, now: &TableContents, shared: bool) -> Vec<(Meaning, String)> {
+fn compared(before: &TableContents, now: &TableContents, standing: bool) -> Vec<(Meaning, String)> {
+    compared_by_point(before, None, now, standing)
+}
+
+fn compared_by_point(
+    before: &TableContents,
+    at_point: Option<&TableContents>,
+    now: &TableContents,
+    standing: bool,
+) -> Vec<(Meaning, String)> {
     let names = BTreeMap::from([("1".to_owned(), "churn".to_owned())]);
     let mut differences = Differences::default();
-    RowComparison { table: "public.t", before, now, names: &names, shared }.compare(&mut differences);
+    RowComparison { table: "public.t", before, at_point, now, names: &names, standing }.compare(&mut differences);
     differences.texts().into_iter().map(|(meaning, text)| (meaning, text.to_owned())).collect()
 }
 
@@ -119,8 +117,8 @@ fn rows_of_small_tables_are_named_by_their_key() {
         (Harm, "rows of `public.t` were not there: `m/4`".to_owned()),
     ];
     assert_eq!(compared(&before, &now, false), said);
-    let shared = compared(&before, &now, true).into_iter().map(|(meaning, _)| meaning).collect::<Vec<_>>();
-    assert_eq!(shared, [Harm, Untold, Remark], "another may have changed it, and nobody may have lost it");
+    let standing = compared(&before, &now, true).into_iter().map(|(meaning, _)| meaning).collect::<Vec<_>>();
+    assert_eq!(standing, [Harm, Untold, Remark], "another may have changed it, and nobody may have lost it");
 }
 
 #[test]
@@ -138,6 +136,51 @@ fn where_others_write_ended_runs_must_stay_and_what_is_not_of_them_is_a_remark()
     }
 }
 
+/// The rows `r/1` … of a small table that belongs to a model, with the digest of each; all of them are one group.
+fn small(rows: &[(&str, &str)]) -> TableContents {
+    let digest = format!("{rows:?}");
+    let count = i64::try_from(rows.len()).unwrap_or_default();
+    contents(&[("m", count, &digest)], Some(rows), Some((Belonging::Model, false)))
+}
+
+#[test]
+fn what_users_had_changed_by_the_recovery_point_is_no_loss() {
+    let before = small(&[("r/1", "a"), ("r/2", "b"), ("r/3", "c")]);
+    let point = small(&[("r/1", "A"), ("r/3", "c"), ("r/4", "d")]); // one changed, one deleted, one new
+    let said = |now: &[(&str, &str)]| compared_by_point(&before, Some(&point), &small(now), true);
+    let one = |meaning, text: &str| vec![(meaning, format!("rows of `public.t` {text}"))];
+    assert_eq!(said(&[("r/1", "A"), ("r/3", "c"), ("r/4", "d")]), [], "as in the point");
+    assert_eq!(said(&[("r/1", "A"), ("r/4", "d")]), one(Harm, "are gone: `r/3`"), "before and in the point");
+    assert_eq!(said(&[("r/1", "A"), ("r/3", "c")]), one(Harm, "are gone: `r/4`"), "in the point alone");
+    let changed = one(Untold, "are others now: `r/1`");
+    assert_eq!(said(&[("r/1", "x"), ("r/3", "c"), ("r/4", "d")]), changed, "neither as before nor as in the point");
+    assert_eq!(said(&[("r/1", "a"), ("r/3", "c"), ("r/4", "d")]), changed, "as before and not as in the point");
+    let changed = one(Untold, "are others now: `r/3`");
+    assert_eq!(said(&[("r/1", "A"), ("r/3", "x"), ("r/4", "d")]), changed, "changed after the point alone");
+    let point_and = |row| [("r/1", "A"), row, ("r/3", "c"), ("r/4", "d")];
+    assert_eq!(said(&point_and(("r/2", "b"))), one(Untold, "are back that had been deleted: `r/2`"));
+    assert_eq!(said(&point_and(("r/9", "z"))), one(Remark, "were not there: `r/9`"));
+    let without = compared(&before, &small(&[("r/1", "A"), ("r/3", "c"), ("r/4", "d")]), true);
+    let meanings: Vec<_> = without.into_iter().map(|(meaning, _)| meaning).collect();
+    assert_eq!(meanings, [Harm, Untold, Remark], "of a point without digests nothing is known");
+}
+
+#[test]
+fn groups_are_compared_with_the_recovery_point_too() {
+    let to = Some((Belonging::Experiment, true));
+    let of = |rows, digest: &str| contents(&[("1", rows, digest)], None, to);
+    let (before, point) = (of(10, "a"), of(8, "b"));
+    let said = |now: TableContents| compared_by_point(&before, Some(&point), &now, true);
+    let one = |meaning, text: &str| vec![(meaning, format!("`public.t`: {text} of the experiment `churn`"))];
+    assert_eq!(said(of(8, "b")), [], "as in the point");
+    assert_eq!(said(of(7, "c")), [(Harm, "`public.t`: gone are a row of the experiment `churn` (1 of 8)".to_owned())]);
+    assert_eq!(said(of(8, "x")), one(Untold, "others than in the recovery point are 8 rows"));
+    assert_eq!(said(of(9, "x")), one(Untold, "not there in the recovery point were a row"));
+    assert_eq!(said(of(10, "a")), one(Untold, "back after they had been deleted are 2 rows"), "an older state");
+    let gone = contents(&[], None, to);
+    assert_eq!(compared_by_point(&before, Some(&gone), &gone, true), [], "all of it was deleted by the point");
+}
+
 fn bucket(all: &[(&str, u64, &str, Option<&str>)]) -> BucketContents {
     let object = |(key, size, etag, digest): &(&str, u64, &str, Option<&str>)| {
         let content = ObjectContent { size: *size, etag: Some((*etag).to_owned()), digest: digest.map(str::to_owned) };
@@ -146,9 +189,9 @@ fn bucket(all: &[(&str, u64, &str, Option<&str>)]) -> BucketContents {
     BucketContents { objects: all.iter().map(object).collect(), ..Default::default() }
 }
 
-fn objects_compared(before: &BucketContents, now: &BucketContents, shared: bool) -> Vec<(Meaning, String)> {
+fn objects_compared(before: &BucketContents, now: &BucketContents, standing: bool) -> Vec<(Meaning, String)> {
     let mut differences = Differences::default();
-    objects(before, now, shared, &mut differences);
+    objects(before, now, standing, &mut differences);
     differences.texts().into_iter().map(|(meaning, text)| (meaning, text.to_owned())).collect()
 }
 

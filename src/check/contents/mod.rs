@@ -8,14 +8,16 @@
 mod catalogue;
 mod compare;
 mod difference;
+mod expression;
 mod objects;
 mod own;
+mod point;
 mod rows;
 mod sql;
 mod ways;
 
 use super::Check;
-use crate::client::Error;
+use crate::client::{Error, foreign_keys};
 use crate::environment::{Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Planted};
@@ -26,6 +28,7 @@ use compare::RowComparison;
 use difference::{Differences, Meaning};
 use objects::BucketContents;
 use own::KnownExperiments;
+use point::PointContents;
 use rows::{RowScope, TableContents};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,9 +54,9 @@ struct Contents {}
 #[derive(Debug, Serialize, Deserialize)]
 struct PlantedContents {
     run: String,
-    /// By the database's clock, in milliseconds since 1970, if others write here too: only the rows of runs that had
+    /// On a standing platform, the time by the database's clock, in milliseconds since 1970: only the rows of runs that had
     /// ended by then are compared.
-    shared_since: Option<i64>,
+    ended_by: Option<i64>,
     experiments: KnownExperiments,
     tables: BTreeMap<String, TableContents>,
     schema: SchemaLines,
@@ -63,7 +66,11 @@ struct PlantedContents {
 
 impl PlantedContents {
     fn rows(&self) -> RowScope {
-        self.shared_since.map_or(RowScope::All, RowScope::EndedBy)
+        self.ended_by.map_or(RowScope::All, RowScope::EndedBy)
+    }
+
+    fn of(planted: &Planted) -> Result<Self, Error> {
+        Self::deserialize(&planted.0).map_err(|e| Error::caused_by("what was planted cannot be read", e))
     }
 }
 
@@ -83,12 +90,12 @@ impl Check for Contents {
         let experiments = experiments(&snapshot, &shapes, run, platform).await?;
         let now = "SELECT (extract(epoch FROM now()) * 1000)::bigint";
         let now: Option<i64> = snapshot.rows(now).await?.first().map(|row| row.get(0));
-        let shared_since = now.filter(|_| platform.shared());
-        let scope = shared_since.map_or(RowScope::All, RowScope::EndedBy);
-        let ways = ways::ways(&shapes, &catalogue::foreign_keys(&snapshot).await?);
+        let ended_by = now.filter(|_| platform.standing());
+        let scope = ended_by.map_or(RowScope::All, RowScope::EndedBy);
+        let ways = ways::ways(&shapes, &foreign_keys(snapshot.client()).await?);
         let before = PlantedContents {
             run: run.to_owned(),
-            shared_since,
+            ended_by,
             tables: rows::plant(&snapshot, &shapes, &ways, scope, &experiments).await?,
             schema: catalogue::schema(&snapshot).await?,
             sequences: catalogue::sequences(&snapshot).await?,
@@ -98,13 +105,30 @@ impl Check for Contents {
         serde_json::to_value(before).map(Planted).map_err(|e| Error::caused_by("cannot record what was planted", e))
     }
 
-    async fn verify(&self, platform: &dyn Platform, planted: &Planted) -> Finding {
-        let before = match PlantedContents::deserialize(&planted.0) {
+    async fn at_point(
+        &self,
+        platform: &dyn Platform,
+        planted: &Planted,
+        snapshot: &str,
+    ) -> Result<Option<Planted>, Error> {
+        let point = PointContents::read(platform, &PlantedContents::of(planted)?, snapshot).await?;
+        let point = serde_json::to_value(point).map(Planted);
+        point.map(Some).map_err(|e| Error::caused_by("cannot record what a recovery point holds", e))
+    }
+
+    async fn verify(&self, platform: &dyn Platform, planted: &Planted, at_point: Option<&Planted>) -> Finding {
+        let before = match PlantedContents::of(planted) {
             Ok(before) => before,
-            Err(error) => return Finding::unknown(format!("what was planted cannot be read: {error}")),
+            Err(error) => return Finding::unknown(error.to_string()),
+        };
+        // Elsewhere nobody but the drill can have changed anything by then.
+        let point = at_point.filter(|_| before.ended_by.is_some()).map(|kept| PointContents::deserialize(&kept.0));
+        let point = match point.transpose() {
+            Ok(point) => point,
+            Err(error) => return Finding::unknown(format!("what the point held cannot be read: {error}")),
         };
         let (mut differences, mut compared) = (Differences::default(), Compared::default());
-        let known = match database(platform, &before, &mut differences, &mut compared).await {
+        let known = match database(platform, &before, point.as_ref(), &mut differences, &mut compared).await {
             Ok(known) => known,
             Err(error) => {
                 differences.push(Meaning::Untold, error.to_string());
@@ -113,7 +137,7 @@ impl Check for Contents {
         };
         match bucket(platform, &before.bucket, &known).await {
             Ok(now) => {
-                compare::objects(&before.bucket, &now, before.shared_since.is_some(), &mut differences);
+                compare::objects(&before.bucket, &now, before.ended_by.is_some(), &mut differences);
                 compared.objects = now.count();
                 compared.read = now.read();
             }
@@ -161,27 +185,30 @@ async fn experiments(
 async fn database(
     platform: &dyn Platform,
     before: &PlantedContents,
+    point: Option<&PointContents>,
     differences: &mut Differences,
     compared: &mut Compared,
 ) -> Result<KnownExperiments, Error> {
     let snapshot = DatabaseSnapshot::begin(platform).await?;
     let shapes = catalogue::tables(&snapshot).await?;
-    let known = experiments(&snapshot, &shapes, &before.run, platform).await?.and(&before.experiments);
+    let mut known = experiments(&snapshot, &shapes, &before.run, platform).await?;
+    if let Some(point) = point {
+        known = known.and(&point.experiments);
+    }
+    let known = known.and(&before.experiments);
     compare::schema(&before.schema, &catalogue::schema(&snapshot).await?, differences);
     compare::sequences(&before.sequences, &catalogue::sequences(&snapshot).await?, differences);
-    for (table, then) in before.tables.iter().filter(|(table, _)| shapes.contains_key(*table)) {
-        let stands = then.key.iter().all(|column| shapes[table].columns.contains_key(column));
-        if !stands || then.way.as_ref().is_some_and(|way| !way.stands(table, &shapes)) {
-            continue; // a column on the way to its rows is gone, and the schema's difference says so
-        }
-        let now = rows::read(&snapshot, table, then, before.rows(), &known).await?;
+    let mut by_point = vec![];
+    for (table, then) in before.tables.iter().filter(|(table, then)| then.stands(table, &shapes)) {
+        let at_point = point.and_then(|point| point.tables.get(table));
+        by_point.extend(at_point.map(|_| format!("`{table}`")));
+        let now = rows::read(&snapshot, table, at_point.unwrap_or(then), before.rows(), &known).await?;
         compared.tables += 1;
         compared.rows += now.groups.values().map(|group| group.0).sum::<i64>();
-        let shared = before.shared_since.is_some();
-        if now.groups != then.groups {
-            RowComparison { table, before: then, now: &now, names: &known.names, shared }.compare(differences);
-        }
+        let (names, standing) = (&known.names, before.ended_by.is_some());
+        RowComparison { table, before: then, at_point, now: &now, names, standing }.compare(differences);
     }
+    differences.named(Meaning::Remark, "had other rows in the recovery point, and are compared with it:", &by_point);
     Ok(known)
 }
 

@@ -1,10 +1,10 @@
 //! What the drill itself writes: its experiments with their rows and objects. They are the ledger's, and left out here.
 //!
-//! By identity: an experiment is the drill's own by its name, and rows and objects are by that experiment's id. Nothing
-//! is left out because it is new.
+//! By identity: an experiment is the drill's own by its exact name, and rows and objects are by that experiment's id.
+//! Nothing is left out because it is new.
 
 use super::sql::DatabaseSnapshot;
-use crate::client::{Error, s3::key, tasks};
+use crate::client::{Error, experiments, s3::key, tasks};
 use crate::environment::Objects;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,11 +30,12 @@ impl KnownExperiments {
     ) -> Result<Self, Error> {
         let mut found = Self::default();
         let Some(table) = table else { return Ok(found) };
+        let own = experiments::experiments(run);
         let query =
             format!("SELECT experiment_id::text, name::text, coalesce(artifact_location, '')::text FROM {table}");
         for row in snapshot.rows(&query).await? {
             let (id, name, location): (String, String, String) = (row.get(0), row.get(1), row.get(2));
-            if tasks::own_experiment(&name, run) {
+            if own.contains(&name) {
                 found.prefixes.extend(prefix(objects, &id, &location));
                 found.own.insert(id);
             } else {

@@ -4,7 +4,7 @@
 //! a row that is missing has a name.
 
 use super::own::KnownExperiments;
-use super::sql::{DatabaseSnapshot, column, quoted};
+use super::sql::{DatabaseSnapshot, alias, column};
 use super::ways::{Belonging, TableShape, Way};
 use crate::client::Error;
 use serde::{Deserialize, Serialize};
@@ -100,6 +100,13 @@ impl TableContents {
         self.whole = true;
     }
 
+    /// Can its rows still be read as they were? A harm may have taken the table, or a column on the way to its groups; the
+    /// schema's difference says so.
+    pub fn stands(&self, table: &str, shapes: &BTreeMap<String, TableShape>) -> bool {
+        let has = |shape: &TableShape| self.key.iter().all(|column| shape.columns.contains_key(column));
+        shapes.get(table).is_some_and(has) && self.way.as_ref().is_none_or(|way| way.stands(table, shapes))
+    }
+
     /// Is a group one that the drill itself wrote?
     fn owns(&self, group: &str, known: &KnownExperiments) -> bool {
         self.way.as_ref().is_some_and(|way| way.to == Belonging::Experiment) && known.own.contains(group)
@@ -167,7 +174,7 @@ fn hashes(table: &str, contents: &TableContents, rows: RowScope, keys: bool) -> 
         (RowScope::EndedBy(at), Some(ended)) => format!(" WHERE {ended} <= {at}"),
         _ => String::new(),
     };
-    let (row, fence) = (quoted(0), if keys { "" } else { " OFFSET 0" });
+    let (row, fence) = (alias(0), if keys { "" } else { " OFFSET 0" });
     format!(
         "SELECT {group} AS owner, hashtextextended({row}::text, 0) AS hash{key} FROM {table} {row}{joined}{ended}{fence}"
     )

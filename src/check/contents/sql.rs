@@ -5,13 +5,16 @@
 
 use crate::client::{Error, postgres};
 use crate::environment::Platform;
+use postgres_protocol::escape::{escape_identifier, escape_literal};
 use tokio_postgres::{Client, Row};
+
+/// A transaction that reads one state and writes nothing.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// Settings that change how a value is written, and bounds on what reading may cost: one process of the server, so that
 /// clients have the other processors (3 million metrics take it 4 s). `row_security` off makes the server
 /// refuse where it would otherwise leave rows out in silence.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-    SET LOCAL search_path = pg_catalog;
+const SETTINGS: &str = "SET LOCAL search_path = pg_catalog;
     SET LOCAL datestyle = 'ISO, YMD';
     SET LOCAL intervalstyle = 'postgres';
     SET LOCAL timezone = 'UTC';
@@ -32,10 +35,25 @@ pub struct DatabaseSnapshot(Client);
 impl DatabaseSnapshot {
     /// Connects to the platform's database and begins.
     pub async fn begin(platform: &dyn Platform) -> Result<Self, Error> {
-        let sql = platform.sql()?;
+        Self::begin_with(platform, BEGIN).await
+    }
+
+    /// Connects and joins the snapshot of another transaction, which has exported it under this name and is still open.
+    pub async fn join(platform: &dyn Platform, snapshot: &str) -> Result<Self, Error> {
+        let name = escape_literal(snapshot);
+        Self::begin_with(platform, &format!("{BEGIN}; SET TRANSACTION SNAPSHOT {name}")).await
+    }
+
+    async fn begin_with(platform: &dyn Platform, begin: &str) -> Result<Self, Error> {
+        let (sql, begin) = (platform.sql()?, format!("{begin}; {SETTINGS}"));
         let client = sql.connect(sql.database()).await?;
-        client.batch_execute(BEGIN).await.map_err(|e| Error::caused_by("cannot begin to read the database", e))?;
+        client.batch_execute(&begin).await.map_err(|e| Error::caused_by("cannot begin to read the database", e))?;
         Ok(Self(client))
+    }
+
+    /// The connection, inside the transaction.
+    pub fn client(&self) -> &Client {
+        &self.0
     }
 
     /// All rows that a query answers.
@@ -45,17 +63,11 @@ impl DatabaseSnapshot {
 }
 
 /// The name of the n-th table of a way: one that no column has.
-pub fn quoted(at: usize) -> String {
+pub fn alias(at: usize) -> String {
     format!("\"lifeboat {at}\"")
 }
 
 /// A column of the n-th table of a way.
 pub fn column(at: usize, name: &str) -> String {
-    format!("{}.\"{}\"", quoted(at), name.replace('"', "\"\""))
-}
-
-/// A text as SQL writes it.
-pub fn literal(text: &str) -> String {
-    let quoted = text.replace('\'', "''");
-    if text.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+    format!("{}.{}", alias(at), escape_identifier(name))
 }

@@ -3,7 +3,8 @@
 //! Found in the foreign keys, and where a table has none, in its columns; never in a list of MLflow's tables, so that a
 //! table of a newer MLflow is grouped too. Pure: the catalogue is read elsewhere.
 
-use super::sql::{column, quoted};
+use super::sql::{alias, column};
+use crate::client::ForeignKey;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -33,19 +34,6 @@ pub struct TableShape {
     pub columns: BTreeMap<String, String>,
     /// The columns of its primary key.
     pub key: Vec<String>,
-}
-
-/// A foreign key; or what could be one, by its name and type.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ForeignKey {
-    /// The table that has it, as SQL writes it.
-    pub table: String,
-    /// Its columns.
-    pub columns: Vec<String>,
-    /// The table it points at.
-    pub other: String,
-    /// The columns there.
-    pub others: Vec<String>,
 }
 
 /// How a row's experiment or model is found.
@@ -83,7 +71,7 @@ impl Way {
         let join = |(at, join): (usize, &Join)| {
             let on: Vec<_> =
                 join.on.iter().map(|(from, to)| format!("{} = {}", column(at, from), column(at + 1, to))).collect();
-            format!(" LEFT JOIN {} {} ON {}", join.table, quoted(at + 1), on.join(" AND "))
+            format!(" LEFT JOIN {} {} ON {}", join.table, alias(at + 1), on.join(" AND "))
         };
         self.joins.iter().enumerate().map(join).collect()
     }

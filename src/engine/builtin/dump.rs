@@ -4,11 +4,12 @@
 
 use super::manifest::{DUMP, DatabaseContent, PointManifest, UnfinishedPoint};
 use super::properties::DatabaseProperties;
-use super::{blocking, connect, execute, literal};
+use super::{SnapshotReader, blocking, connect, execute};
 use crate::client::{Ended, Error, ErrorKind, Running, chain};
 use crate::clock::{self, Clock};
 use crate::environment::Sql;
 use crate::model::RecoveryPoint;
+use postgres_protocol::escape::escape_literal;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -20,7 +21,13 @@ const LEVEL: i32 = 3; // a third of gzip's time at the same size
 const BUFFER: usize = 256 * 1024;
 
 /// Takes a backup into `REPOSITORY/ID`.
-pub async fn backup(sql: &dyn Sql, repository: &Path, id: &str, clock: &Clock) -> Result<RecoveryPoint, Error> {
+pub async fn backup(
+    sql: &dyn Sql,
+    repository: &Path,
+    id: &str,
+    clock: &Clock,
+    reader: Option<&dyn SnapshotReader>,
+) -> Result<RecoveryPoint, Error> {
     let what = format!("backup of database `{}`", sql.database());
     let client = connect(sql, sql.database()).await?;
     let folder =
@@ -30,7 +37,13 @@ pub async fn backup(sql: &dyn Sql, repository: &Path, id: &str, clock: &Clock) -
     let (snapshot, taken_at) = (clock.now(), clock::wall());
     let content = content(&client, sql.database()).await?;
     let path = folder.path.join(DUMP);
-    let (digest, bytes) = dump(sql, &name, &path).await?;
+    let read = async {
+        if let Some(reader) = reader {
+            reader.read(&name).await;
+        }
+    };
+    let (dumped, ()) = tokio::join!(dump(sql, &name, &path), read);
+    let (digest, bytes) = dumped?;
     execute(&client, &what, "COMMIT").await?;
     if feed(&path, sql.tool("pg_restore", &["-f", "/dev/null"]).await?).await? != digest {
         return Err(Error::new(what, format!("`{}` reads back otherwise than it was written", path.display())));
@@ -79,7 +92,7 @@ pub async fn rows(client: &Client) -> Result<BTreeMap<String, i64>, Error> {
          ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND c.relpersistence <> 't' \
          AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
     let tables: Vec<String> = client.query(tables, &[]).await.map_err(failed)?.iter().map(|r| r.get(0)).collect();
-    let counts: Vec<_> = tables.iter().map(|t| format!("SELECT {}, count(*) FROM {t}", literal(t))).collect();
+    let counts: Vec<_> = tables.iter().map(|t| format!("SELECT {}, count(*) FROM {t}", escape_literal(t))).collect();
     let mut rows = BTreeMap::new();
     for some in counts.chunks(100) {
         let found = client.query(&some.join(" UNION ALL "), &[]).await.map_err(failed)?;

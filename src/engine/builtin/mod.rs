@@ -12,7 +12,7 @@ mod restore;
 
 pub(super) use manifest::UnfinishedPoint;
 
-use super::Engine;
+use super::{Engine, SnapshotReader};
 use crate::client::Error;
 use crate::clock::Clock;
 use crate::environment::{Asset, Platform, Power, Sql};
@@ -71,10 +71,11 @@ impl Engine for Builtin {
         repository: &Path,
         id: &str,
         clock: &Clock,
+        reader: Option<&dyn SnapshotReader>,
     ) -> Result<RecoveryPoint, Error> {
         let Method::Logical = self.postgres;
         let sql = platform.sql()?;
-        dump::backup(sql, repository, id, clock).await
+        dump::backup(sql, repository, id, clock, reader).await
     }
 
     async fn restore(&self, platform: &dyn Platform, repository: &Path, point: &RecoveryPoint) -> Finding {
@@ -100,16 +101,6 @@ async fn connect(sql: &dyn Sql, database: &str) -> Result<Client, Error> {
 /// Carries out statements that answer nothing.
 async fn execute(client: &Client, what: &str, statements: &str) -> Result<(), Error> {
     client.batch_execute(statements).await.map_err(|e| Error::caused_by(what, e))
-}
-
-/// A name as SQL wants it.
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A text as SQL wants it.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Runs blocking work on a thread that may block.

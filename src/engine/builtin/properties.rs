@@ -4,8 +4,8 @@
 //! Apart because `pg_dump` leaves all of it to whoever creates the database (seen with PostgreSQL 15), and a restore
 //! creates one.
 
-use super::{literal, quoted};
 use crate::client::Error;
+use postgres_protocol::escape::{escape_identifier, escape_literal};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Client;
 
@@ -57,16 +57,18 @@ impl DatabaseProperties {
 
     /// The statements that give them to another database.
     pub fn statements(&self, database: &str) -> String {
-        let database = quoted(database);
+        let database = escape_identifier(database);
         let mut all = vec![];
-        all.extend(self.comment.as_ref().map(|text| format!("COMMENT ON DATABASE {database} IS {}", literal(text))));
+        all.extend(
+            self.comment.as_ref().map(|text| format!("COMMENT ON DATABASE {database} IS {}", escape_literal(text))),
+        );
         all.push(format!("ALTER DATABASE {database} CONNECTION LIMIT {}", self.limit));
         for (role, setting) in &self.settings {
             let Some((name, value)) = setting.split_once('=') else { continue };
             // A list such as `search_path` is no single text; the session takes it as it was stored.
-            all.push(format!("SELECT set_config({}, {}, false)", literal(name), literal(value)));
+            all.push(format!("SELECT set_config({}, {}, false)", escape_literal(name), escape_literal(value)));
             let whose = match role {
-                Some(role) => format!("ROLE {} IN DATABASE {database}", quoted(role)),
+                Some(role) => format!("ROLE {} IN DATABASE {database}", escape_identifier(role)),
                 None => format!("DATABASE {database}"),
             };
             all.push(format!("ALTER {whose} SET {name} FROM CURRENT"));
@@ -74,7 +76,7 @@ impl DatabaseProperties {
         if let Some(grants) = &self.grants {
             all.push(format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC"));
             all.extend(grants.iter().map(|Grant { role, right, passed_on }| {
-                let role = role.as_deref().map_or_else(|| "PUBLIC".to_owned(), quoted);
+                let role = role.as_deref().map_or_else(|| "PUBLIC".to_owned(), escape_identifier);
                 let option = if *passed_on { " WITH GRANT OPTION" } else { "" };
                 format!("GRANT {right} ON DATABASE {database} TO {role}{option}")
             }));

@@ -5,11 +5,12 @@
 
 use super::dump::{feed, rows};
 use super::manifest::{DUMP, DatabaseContent, PointManifest};
-use super::{blocking, connect, execute, literal, quoted};
+use super::{blocking, connect, execute};
 use crate::client::Error;
 use crate::clock::Stopwatch;
 use crate::environment::Sql;
 use crate::model::Finding;
+use postgres_protocol::escape::{escape_identifier, escape_literal};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
@@ -86,11 +87,11 @@ async fn fill(
     let DatabaseContent { owner, encoding, collate, ctype, rows: expected, .. } = &manifest.content;
     let create = format!(
         "CREATE DATABASE {} TEMPLATE template0 OWNER {} ENCODING {} LC_COLLATE {} LC_CTYPE {}",
-        quoted(&names.side),
-        quoted(owner),
-        literal(encoding),
-        literal(collate),
-        literal(ctype)
+        escape_identifier(&names.side),
+        escape_identifier(owner),
+        escape_literal(encoding),
+        escape_literal(collate),
+        escape_literal(ctype)
     );
     execute(server, &format!("cannot create database `{}`", names.side), &create).await?;
     let args = ["--exit-on-error", "--no-owner", "--role", owner, "-d", &names.side];
@@ -114,7 +115,8 @@ async fn fill(
 /// lock keeps new clients out until it ends, superusers too: dropped or killed at whatever moment, it leaves either state,
 /// and a database that takes connections.
 async fn swap(sql: &dyn Sql, server: &Client, names: &RestoreNames) -> Result<(), Error> {
-    let (live, side, before) = (quoted(&names.live), quoted(&names.side), quoted(&names.before));
+    let (live, side, before) =
+        (escape_identifier(&names.live), escape_identifier(&names.side), escape_identifier(&names.before));
     let what = format!("cannot swap database `{}`", names.live);
     drop_database(server, &names.before).await?;
     if !exists(server, &names.live).await? {
@@ -163,7 +165,7 @@ async fn exists(server: &Client, database: &str) -> Result<bool, Error> {
 }
 
 async fn drop_database(server: &Client, database: &str) -> Result<(), Error> {
-    let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(database));
+    let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", escape_identifier(database));
     execute(server, &format!("cannot drop database `{database}`"), &drop).await
 }
 

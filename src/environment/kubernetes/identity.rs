@@ -13,6 +13,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
+use postgres_protocol::escape::{escape_identifier, escape_literal};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -130,8 +131,8 @@ pub async fn opt_in(ways: &Ways<'_>, fingerprint: &str, token: &str) -> Result<(
         }
         "database" => {
             let client = sql.connect("postgres").await?;
-            let (name, text) = (sql.database().replace('"', "\"\""), token.replace('\'', "''"));
-            let comment = format!("COMMENT ON DATABASE \"{name}\" IS '{TOKEN}={text}'");
+            let (name, text) = (escape_identifier(sql.database()), escape_literal(&format!("{TOKEN}={token}")));
+            let comment = format!("COMMENT ON DATABASE {name} IS {text}");
             client.batch_execute(&comment).await.map_err(|e| Error::caused_by("cannot comment the database", e))
         }
         _ => Ok(()),

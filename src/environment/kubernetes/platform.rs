@@ -328,7 +328,7 @@ impl Platform for KubernetesPlatform {
         self.standing.as_ref().map(StandingPlatform::news).unwrap_or_default()
     }
 
-    fn shared(&self) -> bool {
+    fn standing(&self) -> bool {
         self.standing.is_some()
     }
 

@@ -95,7 +95,7 @@ impl Fixture {
     }
 
     pub async fn verify(&self) -> Finding {
-        self.check.verify(&*self.platform, &self.planted).await
+        self.check.verify(&*self.platform, &self.planted, None).await
     }
 
     /// Puts an object.

@@ -100,6 +100,11 @@ const TO_ROWS: &[(&str, &str, &str)] = &[
         "rows of `public.experiments` were not there: `",
     ),
     (
+        "a ghost experiment with the run's name in its own",
+        "INSERT INTO experiments (name, lifecycle_stage) VALUES ('lifeboat-ghost-01RUN', 'active')",
+        "rows of `public.experiments` were not there: `",
+    ),
+    (
         "a ghost among the metrics",
         "INSERT INTO metrics SELECT key, value, timestamp, run_uuid, 99, is_nan FROM metrics LIMIT 1",
         "`public.metrics`: not there before were a row of the experiment `seed-",
