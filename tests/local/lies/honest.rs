@@ -198,21 +198,3 @@ async fn drills_own(fixture: &Fixture) {
     fixture.put(&format!("{prefix}/6001/x/artifacts/mark.bin"), b"mark".to_vec()).await;
     fixture.put(&format!("{prefix}/6009/x/artifacts/mark.bin"), b"of an experiment that is gone".to_vec()).await;
 }
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement: cargo test --release --test local three_million -- --ignored --nocapture"]
-async fn three_million_metrics_are_read_in_time() {
-    let fixture = Fixture::new("test-millions").await;
-    let rows = "INSERT INTO metrics SELECT 'loss', random(), r.start_time + s, r.run_uuid, s, false \
-        FROM runs r, generate_series(1, 3000000 / (SELECT count(*) FROM runs)) s";
-    fixture.database(rows).await;
-    fixture.database("VACUUM ANALYZE metrics").await;
-    for _ in 0..3 {
-        let began = std::time::Instant::now();
-        let planted = fixture.plant().await;
-        let seconds = began.elapsed().as_secs_f64();
-        println!("planted {} bytes in {seconds:.1} s", serde_json::to_vec(&planted).unwrap().len());
-        assert!(seconds < 10.0, "{seconds:.1} s");
-    }
-    fixture.end().await;
-}
