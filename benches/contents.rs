@@ -34,6 +34,9 @@ impl Journal for Nobody {
     async fn creating(&self, _: Receipt) -> Result<(), Error> {
         Ok(())
     }
+    async fn acting(&self, _: Receipt) -> Result<(), Error> {
+        Ok(())
+    }
     fn progress(&self, text: &str) {
         eprintln!("{text}");
     }

@@ -88,8 +88,10 @@ async fn read_back(run: &LiveRun<'_>, stable: bool) -> Result<(), Error> {
 async fn look(run: &LiveRun<'_>, check: &Chosen<dyn Check>, planted: &Planted, restored: Option<&str>) {
     let platform = run.platform.as_ref();
     let at_point = restored.and_then(|point| digests::kept(&run.repository(), point, check.name));
+    let (clock, began) = (run.recorder.clock(), run.recorder.clock().now());
     let look = tokio::time::timeout(CHECK, check.verify(platform, planted, at_point.as_ref())).await;
     let finding = look.unwrap_or_else(|_| Finding::unknown("it was not done in time"));
+    let finding = finding.figure("took", format!("{:.2} s", clock.now().since(began)));
     run.recorder.append(Fact::Checked { check: check.name.to_owned(), finding });
     if let Ok(Err(error)) = tokio::time::timeout(CHECK, check.clear(platform, planted)).await {
         let note = format!("the check `{}` could not remove what it planted: {error}", check.name);
