@@ -8,6 +8,18 @@ use std::process::Command;
 const DROP: &str = "faults: [database-drop: {}]\nrecovery:\n- stop: { component: mlflow }\n\
     - restore: {}\n- start: { component: mlflow }\n";
 
+/// What users add while a drill goes on, and how it is taken away again.
+const ADDED: &str = "
+    INSERT INTO runs SELECT md5('busy'), 'busy', source_type, source_name, entry_point_name, user_id, 'FINISHED', start_time, \
+        end_time, source_version, 'active', artifact_uri, experiment_id FROM runs WHERE name = 'seed-1-1';
+    INSERT INTO params VALUES ('p', 'of a user', md5('busy'))";
+const AWAY: &str = "DELETE FROM params WHERE run_uuid = md5('busy'); DELETE FROM runs WHERE run_uuid = md5('busy')";
+/// What users change and delete while a drill goes on: without the digests of the restored point it would be a loss. Not
+/// one of the oldest runs, which the probe reads.
+const CHANGED: &str = "UPDATE params SET value = 'by a user' WHERE run_uuid = \
+        (SELECT run_uuid FROM runs WHERE status = 'FINISHED' ORDER BY start_time DESC, run_uuid LIMIT 1); \
+    DELETE FROM model_version_tags WHERE version = 1";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standing_platform_is_afterwards_as_it_was() {
     let Some(standing) = Standing::new("kept", 2).await else { return };
@@ -15,13 +27,15 @@ async fn a_standing_platform_is_afterwards_as_it_was() {
     let crash = "faults: [kill: { component: mlflow }]\nrecovery: [stop: { component: mlflow }, \
         start: { component: mlflow }]\n";
     standing.write("crash", &|drill| drill, crash);
-    standing.write("drop", &|drill| drill, DROP);
+    // So long that a backup is taken after what users do, and before the fault.
+    standing.write("drop", &|drill| drill.replace("baseline: 4s", "baseline: 12s"), DROP);
     let before = standing.state().await;
 
-    for drill in ["crash.yaml", "drop.yaml"] {
+    for (drill, work) in [("crash.yaml", ADDED), ("drop.yaml", CHANGED)] {
         let environment = standing.attach(&store, &standing.fingerprints(drill), "");
-        let (code, said) = standing.lifeboat(&["run", drill], &environment);
+        let (code, said) = used(&standing, drill, &environment, work).await;
         assert_eq!(code, Some(0), "{drill}: {said}");
+        standing.database(AWAY).await;
         assert_eq!(differences(&before, &standing.state().await), Vec::<String>::new(), "{drill}");
         assert!(points(&standing.run().unwrap()) > 0, "the points of a standing platform are kept");
     }
@@ -47,6 +61,14 @@ async fn a_standing_platform_that_a_run_broke_is_mended_by_the_command_that_is_t
     mended(&standing, code, &said);
     assert_eq!(differences(&before, &standing.state().await), Vec::<String>::new(), "after a failed restore");
     withdrawn(&standing).await;
+}
+
+/// Runs a drill while users work: they do it once its first backup is there.
+async fn used(standing: &Standing, drill: &str, environment: &str, work: &str) -> (Option<i32>, String) {
+    let mut run = standing.start(&["run", drill], environment);
+    standing.until(&mut run, "a backup", |fact| matches!(fact, Fact::BackupEnded { point: Some(_), .. })).await;
+    standing.database(work).await;
+    told(&tokio::task::block_in_place(|| run.wait_with_output()).unwrap())
 }
 
 /// Ctrl-C right after the onset: everything is told, and the printed command brings the database back.

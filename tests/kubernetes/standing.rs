@@ -28,7 +28,7 @@ const DRILL: &str = "drill: DRILL\nscenario: ./DRILL-scenario.yaml\nenvironment:
     protect: { engine: { builtin: { postgres: logical } }, every: 3s }\n\
     workload: { mlflow: { runs: 2/s, artifacts: 1/s } }\n\
     probes: [mlflow: { depth: read, every: 200ms, timeout: 10s }, mlflow: { depth: write, every: 1s, timeout: 10s }]\n\
-    checks: [mlflow-smoke, sql-integrity]\nlimits: { baseline: 4s, recovery: 4m }\nstable: 1s\n";
+    checks: [mlflow-smoke, sql-integrity, contents]\nlimits: { baseline: 4s, recovery: 4m }\nstable: 1s\n";
 
 pub struct Standing {
     pub client: Client,
@@ -181,6 +181,12 @@ impl Standing {
             }
         };
         assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "it does not come to {what}");
+    }
+
+    /// What its users do in the database.
+    pub async fn database(&self, statements: &str) {
+        let sql = self.platform.sql().unwrap().connect("mlflow").await.unwrap();
+        sql.batch_execute(statements).await.unwrap();
     }
 
     /// What of the platform has to be as it was: what people would miss, and how it is set up.
