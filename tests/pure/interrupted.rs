@@ -58,7 +58,9 @@ fn script(home: &Home, script: &str) -> Output {
 fn each_signal_that_asks_to_end_stops_the_run_and_undoes_it() {
     for signal in [Signal::HUP, Signal::TERM, Signal::INT] {
         let home = home_with(LONG, "");
-        let mut live = Live::start(&mut home.command(&DRILL));
+        // Under `nohup` this test has SIGHUP ignored, and so would the program.
+        let run = ["--default-signal=HUP", "./lifeboat", "run", "drills/s.yaml"];
+        let mut live = Live::start(&mut home.dressed(Command::new("env"), &run));
         live.until_it_says("step command");
         live.signal(signal);
         let (code, said) = live.end();
