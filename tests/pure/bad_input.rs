@@ -271,31 +271,6 @@ fn the_objectives_of_a_drill_go_before_those_of_its_scenario() {
 }
 
 #[test]
-fn a_power_that_the_environment_lacks_is_named() {
-    let fault = [("kill: { component: mlflow }", "database-drop: { component: postgres }")];
-    let text = Tree::new(&[("local: {}", "simulated: {}")], &fault).wrong();
-    says(
-        &text,
-        &["scenarios/x.yaml:4:", "`database-drop` needs the power `sql`, which the environment `simulated` lacks"],
-    );
-}
-
-#[test]
-fn clients_and_probes_of_mlflow_are_refused_where_there_is_none() {
-    let probe = "  - mlflow: { depth: read, every: 100ms }\n";
-    let more = format!("{probe}  - mlflow: {{ depth: artifact }}\nworkload: {{ mlflow: {{ runs: 5/s }} }}\n");
-    let tree = Tree::new(&[(PROTECT, ""), (CHECKS, ""), ("local: {}", "simulated: {}"), (probe, &more)], &[]);
-    let lacks = "`mlflow` needs the power `mlflow`, which the environment `simulated` lacks";
-    for command in ["plan", "run", "check"] {
-        let output = lifeboat(&[command, "drills/x.yaml"], tree.folder.path());
-        assert_eq!(output.status.code(), Some(2), "{command}: {}", stderr(&output));
-        let at = ["5:13", "6:13", "7:21"].map(|at| format!("drills/x.yaml:{at}: {lacks}; it has: components"));
-        says(&stderr(&output), &[&at[0], &at[1], &at[2], "3 problems"]);
-    }
-    assert!(!tree.folder.path().join("reports").exists(), "a refused drill leaves nothing");
-}
-
-#[test]
 fn components_must_be_there() {
     let text = Tree::new(&[], &[("component: mlflow", "component: mlfow")]).wrong();
     says(

@@ -185,13 +185,42 @@ mod tests {
         assert!(of(&plain, "Deployment", "mlflow")["spec"]["template"]["spec"].get("tolerations").is_none());
     }
 
+    const KUSTOMIZATIONS: [(&str, &str); 2] = [
+        (include_str!("../../../deploy/platform/kustomization.yaml"), SECRET),
+        (include_str!("../../../deploy/platform/store/kustomization.yaml"), STORE_SECRET),
+    ];
+
+    /// An image without its tag if it has a digest, and without the registry that is meant when none is named.
+    fn pinned(image: &str) -> String {
+        let image = image.strip_prefix("docker.io/library/").unwrap_or(image);
+        let Some((name, digest)) = image.split_once('@') else { return image.to_owned() };
+        format!("{}@{digest}", name.split(':').next().unwrap())
+    }
+
+    #[test]
+    fn kubectl_takes_the_images_of_a_drill() {
+        let objects = filled("{}");
+        let used: Vec<String> = objects
+            .iter()
+            .filter_map(|object| object["spec"]["template"]["spec"]["containers"][0]["image"].as_str().map(pinned))
+            .collect();
+        let mut named = 0;
+        for (file, _) in KUSTOMIZATIONS {
+            for image in parse(file).unwrap()[0]["images"].as_array().unwrap() {
+                let (name, tag, digest) = (&image["newName"], image["newTag"].as_str(), image["digest"].as_str());
+                let pin = digest.map_or_else(|| format!(":{}", tag.unwrap()), |digest| format!("@{digest}"));
+                let image = pinned(&format!("{}{pin}", name.as_str().unwrap()));
+                assert!(used.contains(&image), "{image} is none of {used:?}");
+                named += 1;
+            }
+        }
+        assert_eq!(named, 3);
+    }
+
     #[test]
     fn the_secrets_that_kubectl_would_make_have_the_same_keys() {
         let objects = filled("{}");
-        for (file, name) in [
-            (include_str!("../../../deploy/platform/kustomization.yaml"), SECRET),
-            (include_str!("../../../deploy/platform/store/kustomization.yaml"), STORE_SECRET),
-        ] {
+        for (file, name) in KUSTOMIZATIONS {
             let generator = &parse(file).unwrap()[0]["secretGenerator"][0];
             let told = |list: &Value| list.as_array().cloned().unwrap_or_default();
             let mut keys: Vec<String> = [told(&generator["literals"]), told(&generator["files"])]
