@@ -12,8 +12,8 @@ use tokio_postgres::{Client, Row};
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// Settings that change how a value is written, and bounds on what reading may cost: one process of the server, so that
-/// clients have the other processors (3 million metrics take it 4 s). `row_security` off makes the server
-/// refuse where it would otherwise leave rows out in silence.
+/// clients have the other processors (3 million metrics take it 5 s: `benches/contents.rs`). `row_security` off makes the
+/// server refuse where it would otherwise leave rows out in silence.
 const SETTINGS: &str = "SET LOCAL search_path = pg_catalog;
     SET LOCAL datestyle = 'ISO, YMD';
     SET LOCAL intervalstyle = 'postgres';
