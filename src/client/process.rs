@@ -5,7 +5,7 @@
 
 use super::until;
 use crate::outside;
-use rustix::process::{Pid, Signal, getpgid, getsid, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -137,13 +137,20 @@ pub fn commands_of(run: &str) -> BTreeMap<ProcessIdentity, String> {
 pub fn switches_of(run: &str) -> BTreeMap<ProcessIdentity, String> {
     let marked = marked(RUN, run, COMPONENT).into_iter().filter(|(_, what)| what.as_deref() == Some(SWITCH));
     let marked: BTreeSet<ProcessIdentity> = marked.map(|(identity, _)| identity).collect();
-    let theirs = |session: Pid| marked.iter().any(|identity| checked(identity.pid) == Some(session));
+    let theirs = |session: u32| marked.iter().any(|identity| identity.pid == session);
+    let leads = |pid: u32| checked(pid).is_some_and(|pid| getpgid(Some(pid)) == Ok(pid));
     let hangs = |identity: &&ProcessIdentity| {
-        let pid = checked(identity.pid);
-        let session = getsid(pid).ok().filter(|_| pid.is_some() && getpgid(pid).ok() == pid);
-        session.is_some_and(|session| !theirs(session))
+        leads(identity.pid) && session(identity.pid).is_some_and(|session| !theirs(session))
     };
     marked.iter().filter(hangs).map(|identity| (*identity, described(*identity))).collect()
+}
+
+/// The session of a living process: 0 if another namespace of process ids began it, as where a container's first process
+/// is not its session's.
+fn session(pid: u32) -> Option<u32> {
+    let pid = sysinfo::Pid::from_u32(pid);
+    let system = look(ProcessesToUpdate::Some(&[pid]), UpdateKind::Never);
+    system.process(pid)?.session_id().map(sysinfo::Pid::as_u32)
 }
 
 /// A process in words: its id, and the beginning of its command line.
@@ -256,25 +263,27 @@ mod tests {
     #[tokio::test]
     async fn a_switch_that_hangs_is_told_from_what_it_left_running() {
         let script = "setsid sleep 300 & sleep 300 & wait";
+        let run = format!("a-run-that-switched-{}", std::process::id());
         let mut switch = Command::new("sh");
-        switch.args(["-c", script]).env(RUN, "a-run-that-switched").env(COMPONENT, SWITCH).process_group(0);
+        switch.args(["-c", script]).env(RUN, &run).env(COMPONENT, SWITCH).process_group(0);
         let mut switch = switch.spawn().unwrap();
         let all = family_of(switch.id()).await;
         let identity = ProcessIdentity::of(switch.id()).unwrap();
-        assert_eq!(switches_of("a-run-that-switched").into_keys().collect::<Vec<_>>(), [identity]);
-        assert!(commands_of("a-run-that-switched").is_empty(), "a run that ends leaves the machine alone");
+        assert_eq!(switches_of(&run).into_keys().collect::<Vec<_>>(), [identity]);
+        assert!(commands_of(&run).is_empty(), "a run that ends leaves the machine alone");
         identity.signal(Signal::KILL);
         switch.wait().unwrap();
-        assert!(switches_of("a-run-that-switched").is_empty(), "the machine is no switch");
+        assert!(switches_of(&run).is_empty(), "the machine is no switch");
         kill(&all.into_iter().collect::<Vec<_>>()).await;
     }
 
     #[tokio::test]
     async fn a_process_is_found_by_its_mark_and_told_from_a_later_one() {
-        let mut parent = family("found");
+        let mark = format!("found-{}", std::process::id());
+        let mut parent = family(&mark);
         let all = family_of(parent.id()).await;
         let found: BTreeSet<ProcessIdentity> =
-            marked("LIFEBOAT_TEST", "found", "PATH").into_iter().map(|(identity, _)| identity).collect();
+            marked("LIFEBOAT_TEST", &mark, "PATH").into_iter().map(|(identity, _)| identity).collect();
         assert_eq!(found, all);
         let identity = ProcessIdentity::of(parent.id()).unwrap();
         assert!(identity.lives() && !ProcessIdentity { start: identity.start - 100, ..identity }.lives());
