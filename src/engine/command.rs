@@ -4,15 +4,16 @@
 //! empty. Nothing is known of its snapshot but that it was taken before the command ended.
 
 use super::builtin::UnfinishedPoint;
-use super::{Engine, SnapshotReader};
+use super::{Engine, EngineContext, RestorePlan, Session};
 use crate::client::shell::{self, Variable};
 use crate::client::{Error, process};
-use crate::clock::{self, Clock};
+use crate::clock;
 use crate::environment::{Asset, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, RecoveryPoint};
 use crate::node::read;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::Path;
@@ -29,7 +30,7 @@ pub const KIND: Kind<dyn Engine> = Kind {
 };
 
 /// Backs up and restores by shell commands.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CommandEngine {
     /// Takes a backup into the folder `$LIFEBOAT_POINT`; must not end before the backup is complete.
@@ -76,32 +77,54 @@ impl Engine for CommandEngine {
         self.verify.is_some()
     }
 
-    async fn backup(
-        &self,
-        platform: &dyn Platform,
-        repository: &Path,
-        id: &str,
-        clock: &Clock,
-        _: Option<&dyn SnapshotReader>,
-    ) -> Result<RecoveryPoint, Error> {
-        let path = repository.join(id);
+    async fn open(&self, context: EngineContext) -> Result<Box<dyn Session>, Error> {
+        let points = Mutex::new(context.known.clone());
+        Ok(Box::new(CommandSession { engine: self.clone(), context, points }))
+    }
+}
+
+/// The commands at work on a platform.
+struct CommandSession {
+    engine: CommandEngine,
+    context: EngineContext,
+    points: Mutex<Vec<RecoveryPoint>>,
+}
+
+impl CommandSession {
+    fn variables(&self, point: &Path) -> Vec<Variable> {
+        let mut variables = variables(self.context.platform.as_ref());
+        variables.push(("LIFEBOAT_POINT".to_owned(), point.into()));
+        variables
+    }
+}
+
+#[async_trait]
+impl Session for CommandSession {
+    async fn backup(&self, label: &str) -> Result<RecoveryPoint, Error> {
+        let repository = &self.context.repository;
+        let path = repository.join(label);
         let folder = UnfinishedPoint::create(path.clone())
             .map_err(|e| Error::caused_by(format!("cannot make the folder `{}`", path.display()), e))?;
-        let mut variables = variables(platform);
-        variables.push(("LIFEBOAT_POINT".to_owned(), path.clone().into()));
-        shell::run(&self.backup, &variables, &repository.join("backup.log")).await?;
-        let (snapshot, taken_at) = (clock.now(), clock::wall());
-        if let Some(verify) = &self.verify {
+        let variables = self.variables(&path);
+        shell::run(&self.engine.backup, &variables, &repository.join("backup.log")).await?;
+        let (snapshot, taken_at) = (self.context.clock.now(), clock::wall());
+        if let Some(verify) = &self.engine.verify {
             shell::run(verify, &variables, &repository.join("verify.log")).await?;
         }
         folder.keep();
-        Ok(RecoveryPoint { id: id.to_owned(), snapshot, taken_at, bytes: size(&path).filter(|n| *n > 0) })
+        let bytes = size(&path).filter(|n| *n > 0);
+        let point = RecoveryPoint { id: label.to_owned(), snapshot, taken_at, bytes };
+        self.points.lock().push(point.clone());
+        Ok(point)
     }
 
-    async fn restore(&self, platform: &dyn Platform, repository: &Path, point: &RecoveryPoint) -> Finding {
-        let mut variables = variables(platform);
-        variables.push(("LIFEBOAT_POINT".to_owned(), repository.join(&point.id).into()));
-        match shell::run(&self.restore, &variables, &repository.join("restore.log")).await {
+    async fn points(&self) -> Result<Vec<RecoveryPoint>, Error> {
+        Ok(self.points.lock().clone())
+    }
+
+    async fn restore(&self, plan: &RestorePlan) -> Finding {
+        let variables = self.variables(&self.context.repository.join(&plan.point.id));
+        match shell::run(&self.engine.restore, &variables, &self.context.repository.join("restore.log")).await {
             Ok(()) => Finding::met(),
             Err(error) => Finding::missed(error.to_string()),
         }
@@ -123,7 +146,10 @@ fn size(folder: &Path) -> Option<u64> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use crate::engine::Goal;
     use crate::environment::Endpoints;
+    use std::sync::Arc;
 
     struct Nowhere(Endpoints);
 
@@ -137,28 +163,41 @@ mod tests {
         }
     }
 
+    async fn session(folder: &Path, engine: CommandEngine) -> Box<dyn Session> {
+        let endpoints = Endpoints { mlflow: Some("http://there".into()), ..Endpoints::default() };
+        let context = EngineContext {
+            platform: Arc::new(Nowhere(endpoints)),
+            repository: folder.to_owned(),
+            clock: Clock::start(),
+            known: vec![],
+            reader: None,
+        };
+        engine.open(context).await.unwrap()
+    }
+
     #[tokio::test]
     async fn a_command_that_fails_leaves_no_point_and_one_that_works_can_be_restored() {
         let folder = tempfile::tempdir().unwrap();
-        let platform = Nowhere(Endpoints { mlflow: Some("http://there".into()), ..Endpoints::default() });
         let engine = |backup: &str, restore: &str| CommandEngine {
             backup: backup.into(),
             restore: restore.into(),
             verify: None,
             covers: vec![],
         };
-        let clock = Clock::start();
-        let bad = engine("echo half > $LIFEBOAT_POINT/x; echo no space >&2; exit 1", "true");
-        let error = bad.backup(&platform, folder.path(), "1", &clock, None).await.unwrap_err();
+        let open = async |engine| session(folder.path(), engine).await;
+        let bad = open(engine("echo half > $LIFEBOAT_POINT/x; echo no space >&2; exit 1", "true")).await;
+        let error = bad.backup("1").await.unwrap_err();
         assert!(error.why.ends_with("no space") && !folder.path().join("1").exists(), "{error}");
-        let good = engine("echo $LIFEBOAT_MLFLOW > $LIFEBOAT_POINT/x", "grep -q http $LIFEBOAT_POINT/x");
-        let point = good.backup(&platform, folder.path(), "2", &clock, None).await.unwrap();
-        assert_eq!((point.bytes, point.snapshot <= clock.now()), (Some(13), true));
-        assert_eq!(good.restore(&platform, folder.path(), &point).await, Finding::met());
-        let missed = engine("true", "exit 7").restore(&platform, folder.path(), &point).await;
+        let good = open(engine("echo $LIFEBOAT_MLFLOW > $LIFEBOAT_POINT/x", "grep -q http $LIFEBOAT_POINT/x")).await;
+        let point = good.backup("2").await.unwrap();
+        assert_eq!((point.bytes, good.points().await.unwrap()), (Some(13), vec![point.clone()]));
+        let plan = good.plan(&Goal::Latest(None)).await.unwrap();
+        assert_eq!((&plan.point, good.restore(&plan).await), (&point, Finding::met()));
+        let missed = open(engine("true", "exit 7")).await.restore(&plan).await;
         assert!(missed.reason.unwrap().contains("exit status: 7"));
-        let unproved = CommandEngine { verify: Some("exit 3".into()), ..engine("true", "true") };
-        assert!(unproved.backup(&platform, folder.path(), "3", &clock, None).await.is_err());
+        let unproved = open(CommandEngine { verify: Some("exit 3".into()), ..engine("true", "true") }).await;
+        assert!(unproved.backup("3").await.is_err());
         assert!(!folder.path().join("3").exists(), "a backup that is not proved is none");
+        assert!(unproved.points().await.unwrap().is_empty());
     }
 }

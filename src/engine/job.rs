@@ -5,7 +5,7 @@
 //! A job's snapshot was taken at some moment while the job ran; the point's is dated at the end of the last job. How far
 //! apart the jobs' snapshots may be is a figure of each restore.
 
-use super::{Engine, SnapshotReader};
+use super::{Engine, EngineContext, RestorePlan, Session};
 use crate::client::Error;
 use crate::client::kubernetes::RUN;
 use crate::client::kubernetes::job::{self, JobManifest, JobRequest, five_minutes};
@@ -15,6 +15,7 @@ use crate::kind::Kind;
 use crate::model::{Finding, RecoveryPoint, Span, Verdict};
 use crate::node::read;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
@@ -34,7 +35,7 @@ pub const KIND: Kind<dyn Engine> = Kind {
 };
 
 /// Backs up and restores by jobs.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Jobs")]
 struct JobEngine {
@@ -52,7 +53,7 @@ struct JobEngine {
 }
 
 /// One job, or several that follow each other.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct JobSequence(Vec<SequencedJob>);
 
 /// A job of several.
@@ -74,7 +75,7 @@ struct SequencedJobFile {
     delay: Span,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "SequencedJobFile")]
 struct SequencedJob {
     job: JobRequest,
@@ -179,35 +180,51 @@ impl Engine for JobEngine {
         self.backup.0.iter().chain(&self.restore.0).chain(verify).flat_map(|job| job.job.permissions()).collect()
     }
 
-    async fn backup(
-        &self,
-        platform: &dyn Platform,
-        repository: &Path,
-        id: &str,
-        clock: &Clock,
-        _: Option<&dyn SnapshotReader>,
-    ) -> Result<RecoveryPoint, Error> {
+    async fn open(&self, context: EngineContext) -> Result<Box<dyn Session>, Error> {
+        let points = Mutex::new(context.known.clone());
+        Ok(Box::new(JobSession { engine: self.clone(), context, points }))
+    }
+}
+
+/// The jobs at work on a platform.
+struct JobSession {
+    engine: JobEngine,
+    context: EngineContext,
+    points: Mutex<Vec<RecoveryPoint>>,
+}
+
+#[async_trait]
+impl Session for JobSession {
+    async fn backup(&self, label: &str) -> Result<RecoveryPoint, Error> {
+        let EngineContext { platform, repository, clock, .. } = &self.context;
         // Where the jobs keep their backups there may be those of other runs.
         let run = platform.cluster()?.namespace().labels.get(RUN).cloned().unwrap_or_default();
-        let id = format!("{run}-{id}");
-        let all = self.backup.run(platform, &id, clock).await;
+        let id = format!("{run}-{label}");
+        let all = self.engine.backup.run(platform.as_ref(), &id, clock).await;
         let all = all.map_err(|finding| Error::new("the backup", finding.reason.unwrap_or_default()))?;
         let (snapshot, taken_at) = (clock.now(), clock::wall());
-        if let Some(verify) = &self.verify {
-            let proved = verify.run(platform, &id, clock).await;
+        if let Some(verify) = &self.engine.verify {
+            let proved = verify.run(platform.as_ref(), &id, clock).await;
             proved.map_err(|finding| Error::new("the proof of the backup", finding.reason.unwrap_or_default()))?;
         }
         let path = record_path(repository, &id);
         let cannot = |e: &dyn fmt::Display| Error::new(format!("cannot write `{}`", path.display()), e);
         let text = serde_json::to_vec(&all).map_err(|e| cannot(&e))?;
         tokio::fs::write(&path, text).await.map_err(|e| cannot(&e))?;
-        Ok(RecoveryPoint { id, snapshot, taken_at, bytes: None })
+        let point = RecoveryPoint { id, snapshot, taken_at, bytes: None };
+        self.points.lock().push(point.clone());
+        Ok(point)
     }
 
-    async fn restore(&self, platform: &dyn Platform, repository: &Path, point: &RecoveryPoint) -> Finding {
-        let restored = self.restore.run(platform, &point.id, &Clock::start()).await;
+    async fn points(&self) -> Result<Vec<RecoveryPoint>, Error> {
+        Ok(self.points.lock().clone())
+    }
+
+    async fn restore(&self, plan: &RestorePlan) -> Finding {
+        let EngineContext { platform, repository, clock, .. } = &self.context;
+        let restored = self.engine.restore.run(platform.as_ref(), &plan.point.id, clock).await;
         let finding = restored.map_or_else(|missed| missed, |_| Finding::met());
-        let all = tokio::fs::read(record_path(repository, &point.id)).await.unwrap_or_default();
+        let all = tokio::fs::read(record_path(repository, &plan.point.id)).await.unwrap_or_default();
         let all: Vec<JobRun> = serde_json::from_slice(&all).unwrap_or_default(); // then nothing is said of it
         skew(&all).into_iter().fold(finding, |finding, (name, apart)| finding.figure(name, apart))
     }

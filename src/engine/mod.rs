@@ -1,21 +1,28 @@
 //! The seam of backup engines.
 //!
-//! Rules of conduct. `backup` leaves a complete, verified point or none: what is half-written is never listed.
-//! The point says the latest moment at which its snapshot can have been taken. `restore` never shows clients a
-//! half-restored state. Both may be dropped in the middle. An engine keeps its points in the folder it is given,
-//! outside the blast radius, and is never asked whether it did well: checks are.
+//! Rules of conduct. An engine opens one session for a drill or a command, which lasts as long as that does: what has to
+//! run all the time runs in it. `backup` leaves a complete, verified point or none: what is half-written is never listed.
+//! The point says the latest moment at which its snapshot can have been taken. `plan` decides and touches nothing;
+//! `restore` carries out what was planned and never shows clients a half-restored state. All of them may be dropped in the
+//! middle. An engine keeps its points in the folder it is given, outside the blast radius, and is never asked whether it
+//! did well: checks are.
 
 pub mod builtin;
 pub mod command;
+mod goal;
 pub mod job;
+
+pub use goal::{Goal, RestorePlan};
 
 use crate::client::Error;
 use crate::clock::Clock;
 use crate::environment::{Asset, Permission, Platform, Power};
 use crate::kind::Kind;
-use crate::model::{Finding, RecoveryPoint};
+use crate::model::{Finding, Planted, RecoveryPoint};
 use async_trait::async_trait;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Every engine, in the order of the documentation.
 pub const ENGINES: &[Kind<dyn Engine>] = &[builtin::KIND, command::KIND, job::KIND];
@@ -25,7 +32,24 @@ pub const ENGINES: &[Kind<dyn Engine>] = &[builtin::KIND, command::KIND, job::KI
 pub trait SnapshotReader: Send + Sync {
     /// Reads, while the transaction that has exported `snapshot` is open: `SET TRANSACTION SNAPSHOT` joins it. What it
     /// cannot read is its own affair and fails no backup. Bounded by its caller.
-    async fn read(&self, snapshot: &str);
+    async fn read(&self, snapshot: &str) -> Readings;
+}
+
+/// What was read in a backup's snapshot, by the names of the checks that will compare with it.
+pub type Readings = BTreeMap<String, Planted>;
+
+/// What a session works with.
+pub struct EngineContext {
+    /// The platform that is protected.
+    pub platform: Arc<dyn Platform>,
+    /// The folder of the points.
+    pub repository: PathBuf,
+    /// The clock that dates points.
+    pub clock: Clock,
+    /// The points that the repository is known to hold, oldest first.
+    pub known: Vec<RecoveryPoint>,
+    /// Who reads in the snapshots of backups, if anybody.
+    pub reader: Option<Arc<dyn SnapshotReader>>,
 }
 
 /// Takes backups and restores them.
@@ -41,20 +65,30 @@ pub trait Engine: Send + Sync {
     fn permissions(&self) -> Vec<Permission> {
         vec![]
     }
-    /// Takes a backup into `repository`, under the name `id`. An engine that has a snapshot of PostgreSQL's to export asks
-    /// `reader`, once; others never do.
-    async fn backup(
-        &self,
-        platform: &dyn Platform,
-        repository: &Path,
-        id: &str,
-        clock: &Clock,
-        reader: Option<&dyn SnapshotReader>,
-    ) -> Result<RecoveryPoint, Error>;
-    /// Restores the platform's database to a point. A restore that did not work is a missed finding.
-    async fn restore(&self, platform: &dyn Platform, repository: &Path, point: &RecoveryPoint) -> Finding;
+    /// Begins a session. It begins nothing on the platform: the first backup does.
+    async fn open(&self, context: EngineContext) -> Result<Box<dyn Session>, Error>;
     /// Removes what a restore that was killed left beside the live state; answers what could not be removed.
     async fn tidy(&self, _platform: &dyn Platform) -> Vec<String> {
         vec![]
+    }
+}
+
+/// An engine at work, from its first backup to the end of the drill or command.
+#[async_trait]
+pub trait Session: Send + Sync {
+    /// Takes a backup under the name `label`, which no other of the session has. An engine that has a snapshot of
+    /// PostgreSQL's to export asks the reader, once, and keeps with the point what it read; others never do.
+    async fn backup(&self, label: &str) -> Result<RecoveryPoint, Error>;
+    /// The complete points, oldest first.
+    async fn points(&self) -> Result<Vec<RecoveryPoint>, Error>;
+    /// Decides how a goal is reached; reads only.
+    async fn plan(&self, goal: &Goal) -> Result<RestorePlan, Error> {
+        RestorePlan::of_points(&self.points().await?, goal)
+    }
+    /// Carries out a plan. A restore that did not work is a missed finding.
+    async fn restore(&self, plan: &RestorePlan) -> Finding;
+    /// What was read in the snapshot of a point; nothing if nobody did, or if it cannot be read any more.
+    async fn readings(&self, _point: &str) -> Readings {
+        Readings::new()
     }
 }

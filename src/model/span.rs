@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A duration with its units: `100ms`, `5s`, `2m30s`, `4h`, `7d`.
+/// A duration with its units: `100ms`, `5s`, `2m30s`, `4h`, `7d`, `1y`. A year has 365 days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
@@ -33,7 +33,8 @@ impl Span {
 }
 
 /// The largest first, as they are written one behind the other.
-const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+const UNITS: [(&str, u64); 6] =
+    [("y", 31_536_000_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 impl FromStr for Span {
     type Err = String;
@@ -89,8 +90,8 @@ impl JsonSchema for Span {
         "Span".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let about = "A duration: 100ms, 5s, 2m30s, 4h, 7d";
-        json_schema!({ "type": "string", "pattern": "^([0-9]+(d|h|m|s|ms))+$", "description": about })
+        let about = "A duration: 100ms, 5s, 2m30s, 4h, 7d, 1y";
+        json_schema!({ "type": "string", "pattern": "^([0-9]+(y|d|h|m|s|ms))+$", "description": about })
     }
 }
 

@@ -105,7 +105,7 @@ mod tests {
         let context = StepContext {
             platform: &nowhere,
             disaster: Disaster::of_one(Onset::default(), crate::clock::wall(), crate::clock::wall()),
-            protection: None,
+            session: None,
             outputs: &[(point, value.to_owned())].into(),
             folder: folder.path(),
             conditions: &nowhere,

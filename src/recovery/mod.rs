@@ -17,14 +17,13 @@ pub mod undelete;
 pub mod wait_for;
 
 use crate::client::Error;
-use crate::engine::Engine;
+use crate::engine::Session;
 use crate::environment::{AssetUnder, Inventory, Journal, Permission, Platform, Power};
 use crate::kind::Kind;
-use crate::model::{Disaster, Finding, Receipt, RecoveryPoint};
+use crate::model::{Disaster, Finding, Receipt};
 use async_trait::async_trait;
 use serde_json::json;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use text::{Outputs, Text};
 
 /// Every step, in the order of the documentation.
@@ -53,8 +52,8 @@ pub struct StepContext<'a> {
     pub platform: &'a dyn Platform,
     /// When the disaster struck.
     pub disaster: Disaster,
-    /// The drill's protection, if it has one.
-    pub protection: Option<Protection>,
+    /// The drill's engine at work, if it has one.
+    pub session: Option<&'a dyn Session>,
     /// What the steps that have ended have put out.
     pub outputs: &'a Outputs,
     /// The run's folder.
@@ -63,16 +62,6 @@ pub struct StepContext<'a> {
     pub conditions: &'a dyn Conditions,
     /// Where acts that change for good what is there are recorded before they are done.
     pub journal: &'a dyn Journal,
-}
-
-/// What a step may restore from.
-pub struct Protection {
-    /// The engine.
-    pub engine: Arc<dyn Engine>,
-    /// The engine's repository.
-    pub repository: PathBuf,
-    /// The complete points so far, oldest first; asked when the step begins.
-    pub points: Vec<RecoveryPoint>,
 }
 
 /// The conditions that the faults made, for the `lift` step.

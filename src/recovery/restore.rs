@@ -3,11 +3,11 @@
 //! `latest` is the newest complete point whose snapshot precedes the onset: a backup taken after the onset
 //! is a valid point and the wrong one.
 
-use super::{Protection, Step, StepContext};
-use crate::clock::Moment;
+use super::{Step, StepContext};
+use crate::engine::Goal;
 use crate::environment::Identity;
 use crate::kind::Kind;
-use crate::model::{Finding, RecoveryPoint};
+use crate::model::Finding;
 use crate::node::read;
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -74,28 +74,23 @@ impl Step for Restore {
     }
     async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
         let To::Latest = self.to;
-        let Some(Protection { engine, repository, points }) = &context.protection else {
+        let Some(session) = context.session else {
             return Finding::missed("the drill has no engine to restore with");
         };
-        let Some(point) = latest(points, context.disaster.onset.injecting) else {
-            return Finding::missed("there is no recovery point from before the disaster");
+        let plan = match session.plan(&Goal::Latest(Some(context.disaster.onset.injecting))).await {
+            Ok(plan) => plan,
+            Err(error) => return Finding::missed(error.to_string()),
         };
         // What it restores takes the place of what is there: on the timeline before that goes.
         let ended = async {
-            context.record("restore", self.component.name(), Some(point.id.clone())).await?;
+            context.record("restore", self.component.name(), Some(plan.point.id.clone())).await?;
             context.platform.ends(Identity::Database).await
         };
         if let Err(error) = ended.await {
             return Finding::unknown(error.to_string());
         }
-        let finding = engine.restore(context.platform, repository, point).await;
-        finding.figure("point", &point.id).figure("taken_at", point.taken_at)
+        session.restore(&plan).await.figure("point", &plan.point.id).figure("taken_at", plan.point.taken_at)
     }
-}
-
-/// The newest point from before the onset.
-fn latest(points: &[RecoveryPoint], onset: Moment) -> Option<&RecoveryPoint> {
-    points.iter().filter(|point| point.snapshot < onset).max_by_key(|point| point.snapshot)
 }
 
 #[cfg(test)]
@@ -103,27 +98,14 @@ fn latest(points: &[RecoveryPoint], onset: Moment) -> Option<&RecoveryPoint> {
 mod tests {
     use super::*;
     use crate::client::Error;
-    use crate::clock::Clock;
-    use crate::engine::{Engine, SnapshotReader};
-    use crate::environment::{Asset, Endpoints, Journal, Platform, Power};
-    use crate::model::{Disaster, Onset, Receipt, Verdict};
+    use crate::clock::Moment;
+    use crate::engine::{RestorePlan, Session};
+    use crate::environment::{Endpoints, Journal, Platform};
+    use crate::model::{Disaster, Onset, Receipt, RecoveryPoint, Verdict};
     use crate::recovery::Conditions;
     use parking_lot::Mutex;
     use serde_json::json;
     use std::path::Path;
-    use std::sync::Arc;
-
-    fn point(id: &str, seconds: f64) -> RecoveryPoint {
-        RecoveryPoint { id: id.into(), snapshot: Moment::at(seconds), taken_at: crate::clock::wall(), bytes: None }
-    }
-
-    #[test]
-    fn a_backup_of_the_ruins_is_never_the_latest() {
-        let points = [point("1", 5.0), point("2", 10.0), point("after the onset", 15.0)];
-        assert_eq!(latest(&points, Moment::at(12.0)).unwrap().id, "2");
-        assert_eq!(latest(&points, Moment::at(10.0)).unwrap().id, "1", "strictly before the onset");
-        assert!(latest(&points, Moment::at(5.0)).is_none());
-    }
 
     /// A platform, its engine and its journal, which remember in which order they were asked for what.
     #[derive(Default)]
@@ -163,49 +145,37 @@ mod tests {
     }
 
     #[async_trait]
-    impl Engine for Asked {
-        fn needs(&self) -> &'static [Power] {
-            &[]
-        }
-        fn covers(&self) -> Vec<Asset> {
-            vec![Asset::Database]
-        }
-        fn verifies(&self) -> bool {
-            true
-        }
-        async fn backup(
-            &self,
-            _: &dyn Platform,
-            _: &Path,
-            _: &str,
-            _: &Clock,
-            _: Option<&dyn SnapshotReader>,
-        ) -> Result<RecoveryPoint, Error> {
+    impl Session for Asked {
+        async fn backup(&self, _: &str) -> Result<RecoveryPoint, Error> {
             Err(Error::new("the engine", "nobody asks for a backup"))
         }
-        async fn restore(&self, _: &dyn Platform, _: &Path, point: &RecoveryPoint) -> Finding {
-            self.1.lock().push(format!("restores {}", point.id));
+        async fn points(&self) -> Result<Vec<RecoveryPoint>, Error> {
+            let point = |id: &str, seconds: f64| RecoveryPoint {
+                id: id.into(),
+                snapshot: Moment::at(seconds),
+                taken_at: crate::clock::wall(),
+                bytes: None,
+            };
+            Ok(vec![point("0001", 1.0), point("of the ruins", 4.0)])
+        }
+        async fn restore(&self, plan: &RestorePlan) -> Finding {
+            self.1.lock().push(format!("restores {}", plan.point.id));
             Finding::met()
         }
     }
 
     #[tokio::test]
     async fn the_component_and_its_point_are_recorded_before_anything_is_restored() {
-        let asked = Arc::new(Asked::default());
-        let protection = Protection {
-            engine: Arc::clone(&asked) as _,
-            repository: "points".into(),
-            points: vec![point("0001", 1.0)],
-        };
+        let asked = Asked::default();
         let onset = Onset { injecting: Moment::at(2.0), confirmed: Moment::at(3.0) };
         let context = StepContext {
-            platform: &*asked,
+            platform: &asked,
             disaster: Disaster::of_one(onset, crate::clock::wall(), crate::clock::wall()),
-            protection: Some(protection),
+            session: Some(&asked),
             outputs: &[].into(),
             folder: Path::new("."),
-            conditions: &*asked,
-            journal: &*asked,
+            conditions: &asked,
+            journal: &asked,
         };
         let step = (KIND.parse)(&crate::node::parse("{ component: postgres }").unwrap(), &mut vec![]).unwrap();
         assert_eq!(step.carry_out(&context).await.verdict, Verdict::Met);

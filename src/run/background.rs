@@ -7,6 +7,7 @@ use super::live::LiveRun;
 use super::probes::{self, ActiveProbes};
 use super::protect::{self, Schedule};
 use crate::client::Error;
+use crate::engine::{EngineContext, Session};
 use crate::model::{Fact, Planted};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use tokio::task::JoinHandle;
 pub struct Background {
     /// The probes.
     pub probes: ActiveProbes,
+    /// The engine at work.
+    pub session: Option<Arc<dyn Session>>,
     /// The backups.
     pub schedule: Option<Schedule>,
     /// The workload.
@@ -54,20 +57,33 @@ pub async fn begin(run: &LiveRun<'_>) -> Result<Background, Error> {
         planted.push(plant);
     }
     std::fs::create_dir_all(run.repository()).map_err(|e| Error::caused_by("cannot make the backup repository", e))?;
-    let platform = Arc::clone(&run.platform);
+    let (platform, session) = (Arc::clone(&run.platform), open(run, &planted).await?);
     Ok(Background {
         probes: probes::begin(&run.recorder, questions, &(Arc::new(move || platform.tunnel_failures()) as _)),
         workload: workload(run),
-        schedule: schedule(run, &planted),
+        schedule: session.clone().and_then(|session| schedule(run, session)),
+        session,
         planted,
         restored: Mutex::default(),
     })
 }
 
-fn schedule(run: &LiveRun, planted: &[Planted]) -> Option<Schedule> {
+async fn open(run: &LiveRun<'_>, planted: &[Planted]) -> Result<Option<Arc<dyn Session>>, Error> {
+    let Some(protect) = &run.plan.setup.protect else { return Ok(None) };
+    let reader = PointDigests::new(&run.platform, &run.recorder, &run.plan.setup.checks, planted);
+    let context = EngineContext {
+        platform: Arc::clone(&run.platform),
+        repository: run.repository(),
+        clock: run.recorder.clock(),
+        known: vec![],
+        reader: reader.map(|reader| Arc::new(reader) as _),
+    };
+    Ok(Some(Arc::from(protect.engine.open(context).await?)))
+}
+
+fn schedule(run: &LiveRun, session: Arc<dyn Session>) -> Option<Schedule> {
     let (protect, has_workload) = (run.plan.setup.protect.as_ref()?, run.plan.setup.workload.is_some());
-    let digests = PointDigests::new(&run.platform, &run.recorder, &run.plan.setup.checks, planted);
-    Some(protect::begin(&run.recorder, Arc::clone(&run.platform), protect, run.repository(), digests, has_workload))
+    Some(protect::begin(&run.recorder, session, protect.every, has_workload))
 }
 
 fn workload(run: &LiveRun) -> Option<ActiveWorkload> {

@@ -6,8 +6,10 @@
 use super::dead::DeadRun;
 use super::{Observer, standing};
 use crate::client::Error;
+use crate::clock::Clock;
+use crate::engine::{EngineContext, Goal};
 use crate::environment::{Act, Identity, Platform};
-use crate::model::{Fact, Line, RecoveryPoint, Verdict};
+use crate::model::{Fact, Line, Verdict};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,12 +38,7 @@ pub async fn restore(folder: &Path, what: ByHand, observer: Arc<dyn Observer>) -
     let platform = dead.platform().await?.ok_or_else(|| Error::new(&named, "it touched no platform"))?;
     let said = match what {
         ByHand::Done => "what was lost was brought back by its owner".to_owned(),
-        ByHand::Point(id) => {
-            let point = chosen(&dead.lines, id.as_deref())?;
-            observer.progress(&format!("restoring the point {}", point.id));
-            carry_out(platform.as_ref(), &dead, &point).await?;
-            format!("restored by hand from the point {}", point.id)
-        }
+        ByHand::Point(id) => carry_out(&platform, &dead, goal(&dead.lines, id), observer.as_ref()).await?,
     };
     let mut facts = vec![Fact::Note(said)];
     observer.progress("putting back what the run changed besides");
@@ -61,30 +58,37 @@ pub async fn restore(folder: &Path, what: ByHand, observer: Arc<dyn Observer>) -
 }
 
 /// The point of this name, or the newest from before the loss.
-fn chosen(lines: &[Line], id: Option<&str>) -> Result<RecoveryPoint, Error> {
-    let points = standing::points(lines);
-    let known = || format!("known: {}", points.iter().map(|point| point.id.as_str()).collect::<Vec<_>>().join(", "));
-    match id {
-        Some(id) => points
-            .iter()
-            .find(|point| point.id == id)
-            .cloned()
-            .ok_or_else(|| Error::new(format!("the recovery point `{id}`"), "there is none").hint(known())),
-        None => standing::before_loss(lines)
-            .ok_or_else(|| Error::new("a recovery point from before the loss", "there is none").hint(known())),
-    }
+fn goal(lines: &[Line], id: Option<String>) -> Goal {
+    id.map_or_else(|| Goal::Latest(standing::struck(lines)), Goal::Point)
 }
 
-async fn carry_out(platform: &dyn Platform, dead: &DeadRun, point: &RecoveryPoint) -> Result<(), Error> {
+/// Restores, and answers what is to be said of it.
+async fn carry_out(
+    platform: &Arc<dyn Platform>,
+    dead: &DeadRun,
+    goal: Goal,
+    observer: &dyn Observer,
+) -> Result<String, Error> {
     let (_, engine) = standing::of_plan(&dead.plan, &dead.environment.inventory());
     let engine = engine.ok_or_else(|| Error::new("the drill", "it has no `protect` to restore with"))?;
+    let context = EngineContext {
+        platform: Arc::clone(platform),
+        repository: dead.context.folder.join("points"),
+        clock: Clock::start(),
+        known: standing::points(&dead.lines),
+        reader: None,
+    };
+    let session = engine.open(context).await?;
+    let plan = session.plan(&goal).await?;
+    observer.progress(&format!("restoring the point {}", plan.point.id));
     platform.ends(Identity::Database).await?;
-    let finding = engine.restore(platform, &dead.context.folder.join("points"), point).await;
+    let finding = session.restore(&plan).await;
     if finding.verdict != Verdict::Met {
         let why = finding.reason.unwrap_or_else(|| "it did not end well".into());
-        return Err(Error::new(format!("the restore of the point {}", point.id), why));
+        return Err(Error::new(format!("the restore of the point {}", plan.point.id), why));
     }
-    platform.guard(Act::Mend).await
+    platform.guard(Act::Mend).await?;
+    Ok(format!("restored by hand from the point {}", plan.point.id))
 }
 
 #[cfg(test)]
@@ -92,7 +96,8 @@ async fn carry_out(platform: &dyn Platform, dead: &DeadRun, point: &RecoveryPoin
 mod tests {
     use super::*;
     use crate::clock::{Moment, wall};
-    use crate::model::Receipt;
+    use crate::engine::RestorePlan;
+    use crate::model::{Receipt, RecoveryPoint};
 
     fn lines() -> Vec<Line> {
         let backup = |number: u64, at: f64| {
@@ -107,10 +112,15 @@ mod tests {
 
     #[test]
     fn the_newest_point_from_before_the_loss_is_restored_if_none_is_named() {
-        assert_eq!(chosen(&lines(), None).unwrap().id, "0002");
-        assert_eq!(chosen(&lines(), Some("0003")).unwrap().id, "0003");
-        let error = chosen(&lines(), Some("0009")).unwrap_err().to_string();
-        assert!(error.contains("known: 0001, 0002, 0003"), "{error}");
-        assert!(chosen(&[], None).is_err());
+        let points = standing::points(&lines());
+        let chosen = |id: Option<&str>| {
+            let plan = RestorePlan::of_points(&points, &goal(&lines(), id.map(str::to_owned)));
+            plan.map(|plan| plan.point.id).map_err(|error| error.to_string())
+        };
+        assert_eq!(chosen(None).unwrap(), "0002");
+        assert_eq!(chosen(Some("0003")).unwrap(), "0003");
+        let error = chosen(Some("0009")).unwrap_err();
+        assert!(error.contains("known: 0001 of") && error.contains("0003 of"), "{error}");
+        assert!(RestorePlan::of_points(&[], &goal(&[], None)).is_err());
     }
 }

@@ -2,15 +2,13 @@
 
 use super::background::Background;
 use super::live::LiveRun;
-use super::protect::Schedule;
 use super::runbook::{Runbook, StepEnd};
 use crate::environment::Act;
 use crate::model::{Disaster, Fact, Finding, Verdict};
 use crate::plan::PlannedStep;
+use crate::recovery::StepContext;
 use crate::recovery::text::Outputs;
-use crate::recovery::{Protection, StepContext};
 use futures::future::join_all;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The runbook begins when the outage is detected. If no probe detects one, it begins after this time.
@@ -66,14 +64,10 @@ async fn carry_out(
         if let Err(error) = run.guard(Act::Mend).await {
             return Finding::unknown(error.to_string());
         }
-        let protection = run.plan.setup.protect.as_ref().map(|protect| Protection {
-            engine: Arc::clone(&protect.engine.it),
-            repository: run.repository(),
-            points: background.schedule.as_ref().map(Schedule::points).unwrap_or_default(),
-        });
         let (platform, folder) = (run.platform.as_ref(), run.context.folder.as_path());
+        let session = background.session.as_deref();
         let context =
-            StepContext { platform, disaster, protection, outputs, folder, conditions: run, journal: &run.recorder };
+            StepContext { platform, disaster, session, outputs, folder, conditions: run, journal: &run.recorder };
         finding = tokio::time::timeout(planned.deadline.0, planned.step.carry_out(&context))
             .await
             .unwrap_or_else(|_| Finding::missed(format!("it was not done within {}", planned.deadline)));

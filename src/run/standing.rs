@@ -5,6 +5,7 @@
 
 use super::losses::{Losses, OpenLoss};
 use crate::client::{Error, experiments};
+use crate::clock::Moment;
 use crate::environment::{Act, Asset, Platform, RunContext};
 use crate::fault::FAULTS;
 use crate::kind::pick;
@@ -112,9 +113,14 @@ pub fn points(lines: &[Line]) -> Vec<RecoveryPoint> {
 
 /// The newest point from before the first fault; of a run that injected none, the newest.
 pub fn before_loss(lines: &[Line]) -> Option<RecoveryPoint> {
-    let struck = lines.iter().find(|line| matches!(line.fact, Fact::Intended { .. })).map(|line| line.at);
+    let struck = struck(lines);
     let before = |point: &RecoveryPoint| struck.is_none_or(|struck| point.snapshot < struck);
     points(lines).into_iter().filter(before).max_by_key(|point| point.snapshot)
+}
+
+/// When the first fault was about to be injected; nothing if none was.
+pub fn struck(lines: &[Line]) -> Option<Moment> {
+    lines.iter().find(|line| matches!(line.fact, Fact::Intended { .. })).map(|line| line.at)
 }
 
 /// What a plan's file says of losses, and its engine.
@@ -141,7 +147,7 @@ pub fn of_plan(plan: &Node, inventory: &Inventory) -> (Losses, Option<Arc<dyn En
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::clock::{Moment, wall};
+    use crate::clock::wall;
     use crate::environment::stack;
     use crate::model::Finding;
 

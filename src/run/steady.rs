@@ -3,6 +3,7 @@
 use super::background::Background;
 use super::live::LiveRun;
 use crate::clock::{self, Moment};
+use crate::engine::Session;
 use crate::model::{Fact, JudgementKind, Verdict};
 use std::time::Duration;
 
@@ -21,8 +22,8 @@ pub async fn prove(run: &LiveRun<'_>, background: &Background) -> bool {
         let now = clock.now();
         let from = Moment(now.0.saturating_sub(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)));
         let mut objection = background.probes.state.objection(from, now, terms.rule());
-        if objection.is_none() && background.schedule.as_ref().is_some_and(|s| s.points().is_empty()) {
-            objection = Some("no backup was completed".to_owned());
+        if objection.is_none() {
+            objection = no_point(background.session.as_deref()).await;
         }
         match objection {
             None if from >= begin => {
@@ -38,5 +39,13 @@ pub async fn prove(run: &LiveRun<'_>, background: &Background) -> bool {
                 return false;
             }
         }
+    }
+}
+
+/// Why a disaster would find nothing to restore from; nothing if there is a point, or no engine.
+async fn no_point(session: Option<&dyn Session>) -> Option<String> {
+    match session?.points().await {
+        Ok(points) => points.is_empty().then(|| "no backup was completed".to_owned()),
+        Err(error) => Some(error.to_string()),
     }
 }

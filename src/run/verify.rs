@@ -1,11 +1,11 @@
 //! The verification: the marks are read back, every check verifies what it planted, and watching ends.
 
 use super::background::Background;
-use super::digests;
 use super::live::LiveRun;
 use crate::check::Check;
 use crate::client::Error;
 use crate::clock::Deadline;
+use crate::engine::Readings;
 use crate::kind::Chosen;
 use crate::model::{Disaster, Fact, Finding, Planted, Watch};
 use crate::recovery::Conditions;
@@ -38,9 +38,13 @@ pub async fn verify(
     read_back(run, stable).await?;
     let planted = std::mem::take(&mut background.planted);
     let restored = background.restored.lock().take();
+    let readings = match (&background.session, restored) {
+        (Some(session), Some(point)) => session.readings(&point).await,
+        _ => Readings::new(),
+    };
     let checks = || run.plan.setup.checks.iter().zip(&planted);
     for (check, planted) in checks().filter(|(check, _)| !check.after_lift()) {
-        look(run, check, planted, restored.as_deref()).await;
+        look(run, check, planted, &readings).await;
     }
     end_watching(run, background, disaster).await;
     let late: Vec<_> = checks().filter(|(check, _)| check.after_lift()).collect();
@@ -48,7 +52,7 @@ pub async fn verify(
         let _ = run.lift().await; // an error is on the timeline, and the tear-down tries again
     }
     for (check, planted) in late {
-        look(run, check, planted, restored.as_deref()).await;
+        look(run, check, planted, &readings).await;
     }
     Ok(())
 }
@@ -85,11 +89,10 @@ async fn read_back(run: &LiveRun<'_>, stable: bool) -> Result<(), Error> {
     Ok(())
 }
 
-async fn look(run: &LiveRun<'_>, check: &Chosen<dyn Check>, planted: &Planted, restored: Option<&str>) {
+async fn look(run: &LiveRun<'_>, check: &Chosen<dyn Check>, planted: &Planted, readings: &Readings) {
     let platform = run.platform.as_ref();
-    let at_point = restored.and_then(|point| digests::kept(&run.repository(), point, check.name));
     let (clock, began) = (run.recorder.clock(), run.recorder.clock().now());
-    let look = tokio::time::timeout(CHECK, check.verify(platform, planted, at_point.as_ref())).await;
+    let look = tokio::time::timeout(CHECK, check.verify(platform, planted, readings.get(check.name))).await;
     let finding = look.unwrap_or_else(|_| Finding::unknown("it was not done in time"));
     let finding = finding.figure("took", format!("{:.2} s", clock.now().since(began)));
     run.recorder.append(Fact::Checked { check: check.name.to_owned(), finding });

@@ -13,7 +13,7 @@ use kube::core::DynamicObject;
 use lifeboat::client::Error;
 use lifeboat::client::kubernetes::{NamespaceClient, RUN, pods::running};
 use lifeboat::clock::{Clock, Moment};
-use lifeboat::engine::ENGINES;
+use lifeboat::engine::{ENGINES, EngineContext, Goal};
 use lifeboat::environment::{Cluster, Endpoints, Platform};
 use lifeboat::kind::pick;
 use lifeboat::model::{Finding, Verdict};
@@ -21,6 +21,7 @@ use lifeboat::node::parse;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A namespace and nothing else; it goes with this value.
@@ -206,23 +207,30 @@ async fn an_engine_of_jobs_tells_each_job_its_point_and_dates_it_at_the_end() {
     bare.cron_job("tar", "echo packed $LIFEBOAT_POINT").await;
     bare.cron_job("back", "echo restored $LIFEBOAT_POINT").await;
     bare.cron_job("broken", "echo disk full; exit 1").await;
-    let engine = |text: &str| pick("engine", ENGINES, &parse(text).unwrap(), &mut vec![]).unwrap();
-    let good =
-        engine("job: { backup: [{ cron_job: dump }, { cron_job: tar, delay: 2s }], restore: { cron_job: back } }");
+    let (bare, clock) = (Arc::new(bare), Clock::start());
     let repository = bare.folder.path().join("points");
     std::fs::create_dir(&repository).unwrap();
-    let clock = Clock::start();
-    let point = good.backup(&bare, &repository, "0001", &clock, None).await.unwrap();
+    let open = async |text: &str| {
+        let engine = pick("engine", ENGINES, &parse(text).unwrap(), &mut vec![]).unwrap();
+        let platform = Arc::clone(&bare) as Arc<dyn Platform>;
+        let context = EngineContext { platform, repository: repository.clone(), clock, known: vec![], reader: None };
+        engine.open(context).await.unwrap()
+    };
+    let two = "job: { backup: [{ cron_job: dump }, { cron_job: tar, delay: 2s }], restore: { cron_job: back } }";
+    let good = open(two).await;
+    let point = good.backup("0001").await.unwrap();
     assert_eq!(point.id, format!("{}-0001", bare.namespace.name), "no other run has it");
     assert!(point.snapshot <= clock.now() && point.snapshot > Moment::at(2.0), "{point:?}");
-    let restored = good.restore(&bare, &repository, &point).await;
+    let plan = good.plan(&Goal::Latest(None)).await.unwrap();
+    let restored = good.restore(&plan).await;
     assert_eq!(restored.verdict, Verdict::Met, "{restored:?}");
     assert_eq!(restored.figures[0].0, "skew of dump and tar");
     for (log, said) in [("dump", "dumped"), ("tar", "packed"), ("back", "restored")] {
         assert!(bare.log(log).ends_with(&format!("/main] {said} {}\n", point.id)), "{}", bare.log(log));
     }
-    let bad = engine("job: { backup: { cron_job: broken }, restore: { cron_job: broken } }");
-    let error = bad.backup(&bare, &repository, "0002", &clock, None).await.unwrap_err();
+    let bad = open("job: { backup: { cron_job: broken }, restore: { cron_job: broken } }").await;
+    let error = bad.backup("0002").await.unwrap_err();
     assert!(error.why.ends_with("its log ends: disk full"), "{error}");
-    assert_eq!(bad.restore(&bare, &repository, &point).await.verdict, Verdict::Missed);
+    assert!(bad.points().await.unwrap().is_empty());
+    assert_eq!(bad.restore(&plan).await.verdict, Verdict::Missed);
 }

@@ -10,12 +10,13 @@ use kube::api::{DeleteParams, PostParams};
 use lifeboat::client::mlflow::Mlflow;
 use lifeboat::client::s3;
 use lifeboat::clock::Clock;
-use lifeboat::engine::ENGINES;
+use lifeboat::engine::{ENGINES, EngineContext, Goal};
 use lifeboat::environment::Platform;
 use lifeboat::kind::pick;
 use lifeboat::model::Verdict;
 use lifeboat::node;
 use serde_json::json;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -67,7 +68,7 @@ async fn a_platform_survives_what_is_done_to_it_and_leaves_nothing() {
     read_run(&mlflow, &run).await.unwrap();
 
     commands(&*platform).await;
-    there_and_back(&*platform, &run).await;
+    there_and_back(&platform, &run).await;
     lost_claims(&*platform, &mlflow, &run).await;
 
     step_context.pause("postgres").await.unwrap(); // and removed while frozen
@@ -115,7 +116,7 @@ async fn commands(platform: &dyn Platform) {
 }
 
 /// A dump goes there and back.
-async fn there_and_back(platform: &dyn Platform, run: &str) {
+async fn there_and_back(platform: &Arc<dyn Platform>, run: &str) {
     let mlflow = Mlflow::fresh(platform.endpoints().mlflow.as_ref().unwrap(), Duration::from_secs(10)).unwrap();
     let sql = platform.sql().unwrap();
     let client = sql.connect(sql.database()).await.unwrap();
@@ -128,14 +129,22 @@ async fn there_and_back(platform: &dyn Platform, run: &str) {
         pick("engine", ENGINES, &node::parse("builtin: { postgres: logical }").unwrap(), &mut vec![]).unwrap().it;
     let repository = tempfile::tempdir().unwrap();
     let started = Instant::now();
-    let point = engine.backup(platform, repository.path(), "one", &Clock::start(), None).await.unwrap();
+    let context = EngineContext {
+        platform: Arc::clone(platform),
+        repository: repository.path().into(),
+        clock: Clock::start(),
+        known: vec![],
+        reader: None,
+    };
+    let session = engine.open(context).await.unwrap();
+    session.backup("one").await.unwrap();
     println!("a dump of about 40 MB took {:.1} s", started.elapsed().as_secs_f64());
     let client = sql.connect(sql.database()).await.unwrap();
     client.batch_execute("DELETE FROM runs CASCADE; DROP TABLE ballast").await.unwrap_err();
     client.batch_execute("DROP TABLE ballast; UPDATE runs SET name = 'changed'").await.unwrap();
     drop(client);
     let started = Instant::now();
-    let finding = engine.restore(platform, repository.path(), &point).await;
+    let finding = session.restore(&session.plan(&Goal::Latest(None)).await.unwrap()).await;
     assert_eq!(finding.verdict, Verdict::Met, "{finding:?}");
     println!("its restore took {:.1} s: {:?}", started.elapsed().as_secs_f64(), finding.figures);
     served(&mlflow, run).await;

@@ -102,7 +102,7 @@ impl Fixture {
         let context = StepContext {
             platform: &*self.platform,
             disaster: Disaster::of_one(Onset::default(), began_at, confirmed_at),
-            protection: None,
+            session: None,
             outputs: &[].into(),
             folder: self.folder.path(),
             conditions: &Quiet,

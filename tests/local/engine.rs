@@ -2,10 +2,11 @@
 
 use crate::postgres::Server;
 use lifeboat::clock::Clock;
-use lifeboat::engine::{ENGINES, Engine};
+use lifeboat::engine::{ENGINES, Engine, EngineContext, Goal, Session};
+use lifeboat::environment::Platform;
 use lifeboat::fault::{FAULTS, Fault};
 use lifeboat::kind::{Kind, pick};
-use lifeboat::model::{Finding, RecoveryPoint, Verdict};
+use lifeboat::model::{Finding, Verdict};
 use lifeboat::node::parse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -52,8 +53,13 @@ async fn databases(server: &Server) -> Vec<String> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-async fn backup(server: &Server, repository: &Path, id: &str, clock: &Clock) -> RecoveryPoint {
-    engine().backup(server, repository, id, clock, None).await.unwrap()
+async fn open(server: &Arc<Server>, repository: &Path) -> Box<dyn Session> {
+    let (platform, repository, clock) = (Arc::clone(server) as Arc<dyn Platform>, repository.into(), Clock::start());
+    engine().open(EngineContext { platform, repository, clock, known: vec![], reader: None }).await.unwrap()
+}
+
+async fn restore(session: &dyn Session) -> Finding {
+    session.restore(&session.plan(&Goal::Latest(None)).await.unwrap()).await
 }
 
 fn dump(repository: &Path, id: &str) -> PathBuf {
@@ -68,46 +74,49 @@ const CLEAN: [&str; 4] = ["mlflow", "postgres", "template0", "template1"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_database_comes_back_as_it_was() {
-    let (server, folder, clock) = (Server::start().await, tempfile::tempdir().unwrap(), Clock::start());
+    let (server, folder) = (Arc::new(Server::start().await), tempfile::tempdir().unwrap());
     let repository = folder.path();
     seed(&server).await;
     let before = seen(&server).await.unwrap();
-    let point = backup(&server, repository, "1", &clock).await;
-    assert!(point.snapshot <= clock.now() && point.bytes.unwrap() > 1000);
+    let (began, session) = (lifeboat::clock::wall(), open(&server, repository).await);
+    let point = session.backup("1").await.unwrap();
+    assert!(point.taken_at >= began && point.bytes.unwrap() > 1000);
+    assert_eq!(session.points().await.unwrap(), [point]);
     let manifest: serde_json::Value =
         serde_json::from_slice(&std::fs::read(repository.join("1/manifest.json")).unwrap()).unwrap();
     assert_eq!(manifest["content"]["rows"]["public.runs"], 5000);
     assert_eq!(manifest["content"]["alembic"], "abc");
 
     let fault = database_drop();
-    let receipt = fault.intend(&server).await.unwrap();
-    assert_eq!(fault.confirm(&server, &receipt).await.verdict, Verdict::Missed);
+    let receipt = fault.intend(&*server).await.unwrap();
+    assert_eq!(fault.confirm(&*server, &receipt).await.verdict, Verdict::Missed);
     let connected = server.client("mlflow").await.unwrap();
-    fault.inject(&server, &receipt).await.unwrap();
-    assert_eq!(fault.confirm(&server, &receipt).await, Finding::met());
+    fault.inject(&*server, &receipt).await.unwrap();
+    assert_eq!(fault.confirm(&*server, &receipt).await, Finding::met());
     assert!(connected.batch_execute("SELECT 1").await.is_err());
 
-    let error = engine().backup(&server, repository, "2", &clock, None).await.unwrap_err();
+    let error = session.backup("2").await.unwrap_err();
     assert!(error.to_string().contains("does not exist"), "{error}");
     assert_eq!(std::fs::read_dir(repository).unwrap().count(), 1, "a failed backup leaves nothing");
 
-    let restored = engine().restore(&server, repository, &point).await;
+    let restored = restore(session.as_ref()).await;
     assert_eq!(restored.verdict, Verdict::Met, "{restored:?}");
     assert_eq!(figure(&restored, "rows"), "25001");
     assert_eq!(seen(&server).await.unwrap(), before);
     assert_eq!(databases(&server).await, CLEAN);
-    assert_eq!(fault.confirm(&server, &receipt).await, Finding::met(), "another database of the same name");
-    assert!(fault.inject(&server, &receipt).await.is_err(), "only what was meant is dropped");
+    assert_eq!(fault.confirm(&*server, &receipt).await, Finding::met(), "another database of the same name");
+    assert!(fault.inject(&*server, &receipt).await.is_err(), "only what was meant is dropped");
     let owns = "INSERT INTO runs (name) VALUES ('new'); ALTER TABLE runs ADD COLUMN more int";
     server.client("mlflow").await.unwrap().batch_execute(owns).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_dump_is_refused_before_anything_is_touched() {
-    let (server, folder, clock) = (Server::start().await, tempfile::tempdir().unwrap(), Clock::start());
+    let (server, folder) = (Arc::new(Server::start().await), tempfile::tempdir().unwrap());
     let repository = folder.path();
     seed(&server).await;
-    let point = backup(&server, repository, "1", &clock).await;
+    let session = open(&server, repository).await;
+    session.backup("1").await.unwrap();
     let path = dump(repository, "1");
     let whole = std::fs::read(&path).unwrap();
     let client = server.client("mlflow").await.unwrap();
@@ -117,14 +126,14 @@ async fn a_damaged_dump_is_refused_before_anything_is_touched() {
     for (damaged, said) in [(flipped, "its digest is not"), (half, "bytes instead of"), (vec![], "0 bytes instead of")]
     {
         std::fs::write(&path, damaged).unwrap();
-        let refused = engine().restore(&server, repository, &point).await;
+        let refused = restore(session.as_ref()).await;
         assert_eq!(refused.verdict, Verdict::Missed);
         let why = refused.reason.unwrap();
         assert!(why.contains("database.dump.zst") && why.contains(said), "{why}");
     }
     std::fs::write(&path, whole).unwrap();
     std::fs::remove_file(repository.join("1/manifest.json")).unwrap();
-    let refused = engine().restore(&server, repository, &point).await;
+    let refused = restore(session.as_ref()).await;
     assert!(refused.reason.unwrap().contains("manifest.json"));
     client.batch_execute("INSERT INTO runs (name) VALUES ('still connected')").await.unwrap();
     assert_eq!(databases(&server).await, CLEAN);
@@ -132,15 +141,16 @@ async fn a_damaged_dump_is_refused_before_anything_is_touched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_is_not_as_the_manifest_says_leaves_the_live_database_alone() {
-    let (server, folder, clock) = (Server::start().await, tempfile::tempdir().unwrap(), Clock::start());
+    let (server, folder) = (Arc::new(Server::start().await), tempfile::tempdir().unwrap());
     let repository = folder.path();
     seed(&server).await;
-    let point = backup(&server, repository, "1", &clock).await;
+    let session = open(&server, repository).await;
+    session.backup("1").await.unwrap();
     let path = repository.join("1/manifest.json");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("\"public.runs\": 5000", "\"public.runs\": 5001")).unwrap();
     let client = server.client("mlflow").await.unwrap();
-    let missed = engine().restore(&server, repository, &point).await;
+    let missed = restore(session.as_ref()).await;
     assert_eq!(missed.reason.unwrap(), "table `public.runs` was restored with 5000 rows instead of 5001");
     client.batch_execute("SELECT 1").await.unwrap();
     assert_eq!(databases(&server).await, CLEAN);
@@ -148,11 +158,12 @@ async fn a_restore_that_is_not_as_the_manifest_says_leaves_the_live_database_alo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_live_database_is_swapped_under_its_clients_and_never_seen_half() {
-    let (server, folder, clock) = (Arc::new(Server::start().await), tempfile::tempdir().unwrap(), Clock::start());
+    let (server, folder) = (Arc::new(Server::start().await), tempfile::tempdir().unwrap());
     let repository = folder.path();
     seed(&server).await;
     let before = seen(&server).await.unwrap();
-    let point = backup(&server, repository, "1", &clock).await;
+    let session = open(&server, repository).await;
+    session.backup("1").await.unwrap();
     let admin = lifeboat::environment::Sql::connect(&*server, "postgres").await.unwrap();
     let leftovers = "CREATE DATABASE mlflow_lifeboat_restore";
     admin.batch_execute(leftovers).await.unwrap();
@@ -169,7 +180,7 @@ async fn a_live_database_is_swapped_under_its_clients_and_never_seen_half() {
         }
         answers
     });
-    let restored = engine().restore(&*server, repository, &point).await;
+    let restored = restore(session.as_ref()).await;
     done.0.send(true).unwrap();
     assert_eq!(restored.verdict, Verdict::Met, "{restored:?}");
     let answers = watching.await.unwrap();
@@ -181,16 +192,17 @@ async fn a_live_database_is_swapped_under_its_clients_and_never_seen_half() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_is_dropped_at_any_moment_leaves_a_database_that_takes_connections() {
-    let (server, folder, clock) = (Server::start().await, tempfile::tempdir().unwrap(), Clock::start());
+    let (server, folder) = (Arc::new(Server::start().await), tempfile::tempdir().unwrap());
     let repository = folder.path();
     seed(&server).await;
     let before = seen(&server).await.unwrap();
-    let point = backup(&server, repository, "1", &clock).await;
-    let admin = lifeboat::environment::Sql::connect(&server, "postgres").await.unwrap();
+    let session = open(&server, repository).await;
+    session.backup("1").await.unwrap();
+    let admin = lifeboat::environment::Sql::connect(&*server, "postgres").await.unwrap();
     let mut met = 0;
     for after in (0..60).map(|n| std::time::Duration::from_millis(n * 20)) {
         let clients: Vec<_> = futures::future::join_all((0..8).map(|_| server.client("mlflow"))).await;
-        let dropped = tokio::time::timeout(after, engine().restore(&server, repository, &point)).await;
+        let dropped = tokio::time::timeout(after, restore(session.as_ref())).await;
         met += u32::from(dropped.is_ok_and(|finding| finding.verdict == Verdict::Met));
         drop(clients);
         let allows = "SELECT datallowconn FROM pg_database WHERE datname = 'mlflow'";
@@ -199,29 +211,30 @@ async fn a_restore_that_is_dropped_at_any_moment_leaves_a_database_that_takes_co
         assert_eq!(seen(&server).await.unwrap(), before, "dropped after {after:?}");
     }
     assert!(met > 0, "no restore came to its end, so none was dropped in its last part");
-    assert_eq!(engine().restore(&server, repository, &point).await.verdict, Verdict::Met);
+    assert_eq!(restore(session.as_ref()).await.verdict, Verdict::Met);
     assert_eq!(databases(&server).await, CLEAN);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_database_made_anew_gives_a_valid_point() {
-    let (server, folder, clock) = (Server::start().await, tempfile::tempdir().unwrap(), Clock::start());
-    let point = backup(&server, folder.path(), "1", &clock).await;
-    let restored = engine().restore(&server, folder.path(), &point).await;
+    let (server, folder) = (Arc::new(Server::start().await), tempfile::tempdir().unwrap());
+    let session = open(&server, folder.path()).await;
+    session.backup("1").await.unwrap();
+    let restored = restore(session.as_ref()).await;
     assert_eq!((restored.verdict, figure(&restored, "rows").as_str()), (Verdict::Met, "0"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dump_that_fails_leaves_no_point() {
-    let (server, folder, clock) = (Server::start().await, tempfile::tempdir().unwrap(), Clock::start());
+    let (server, folder) = (Arc::new(Server::start().await), tempfile::tempdir().unwrap());
     seed(&server).await;
     let client = server.client("mlflow").await.unwrap();
     // A function of a language that is not there: who counts rows never sees it, who dumps must.
     client.batch_execute("CREATE FUNCTION broken() RETURNS int LANGUAGE sql AS 'SELECT 1'").await.unwrap();
-    let admin = lifeboat::environment::Sql::connect(&server, "mlflow").await.unwrap();
+    let admin = lifeboat::environment::Sql::connect(&*server, "mlflow").await.unwrap();
     let torn = "UPDATE pg_proc SET prolang = 999999 WHERE proname = 'broken'";
     admin.batch_execute(&format!("SET allow_system_table_mods = on; {torn}")).await.unwrap();
-    let error = engine().backup(&server, folder.path(), "1", &clock, None).await.unwrap_err();
+    let error = open(&server, folder.path()).await.backup("1").await.unwrap_err();
     assert!(error.to_string().contains("pg_dump"), "{error}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -32,7 +32,7 @@ pub async fn carry_out(platform: &dyn Platform, folder: &Path, written: &str) ->
     let context = StepContext {
         platform,
         disaster: Disaster::of_one(Onset::default(), clock::wall(), clock::wall()),
-        protection: None,
+        session: None,
         outputs: &outputs,
         folder,
         conditions: &Nobody,

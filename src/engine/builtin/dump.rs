@@ -2,11 +2,12 @@
 //!
 //! `pg_restore --list` is content with half a dump (seen with PostgreSQL 15), so the verification reads every block.
 
-use super::manifest::{DUMP, DatabaseContent, PointManifest, UnfinishedPoint};
+use super::manifest::{self, DUMP, DatabaseContent, PointManifest, UnfinishedPoint};
 use super::properties::DatabaseProperties;
 use super::{SnapshotReader, blocking, connect, execute};
 use crate::client::{Ended, Error, ErrorKind, Running, chain};
 use crate::clock::{self, Clock};
+use crate::engine::Readings;
 use crate::environment::Sql;
 use crate::model::RecoveryPoint;
 use postgres_protocol::escape::escape_literal;
@@ -38,21 +39,23 @@ pub async fn backup(
     let content = content(&client, sql.database()).await?;
     let path = folder.path.join(DUMP);
     let read = async {
-        if let Some(reader) = reader {
-            reader.read(&name).await;
+        match reader {
+            Some(reader) => reader.read(&name).await,
+            None => Readings::new(),
         }
     };
-    let (dumped, ()) = tokio::join!(dump(sql, &name, &path), read);
+    let (dumped, readings) = tokio::join!(dump(sql, &name, &path), read);
     let (digest, bytes) = dumped?;
     execute(&client, &what, "COMMIT").await?;
     if feed(&path, sql.tool("pg_restore", &["-f", "/dev/null"]).await?).await? != digest {
         return Err(Error::new(what, format!("`{}` reads back otherwise than it was written", path.display())));
     }
     let tool = version(sql).await?;
-    let manifest = PointManifest { schema: 1, digest, bytes, content, snapshot, taken_at, tool };
+    let point = PointManifest { schema: 1, digest, bytes, content, snapshot, taken_at, tool };
     let to = repository.join(id);
     blocking(&what, move || {
-        manifest.write(&folder.path)?;
+        manifest::write_readings(&folder.path, &readings)?;
+        point.write(&folder.path)?;
         folder.rename(&to)
     })
     .await?;

@@ -1,9 +1,12 @@
-//! A recovery point's folder: `database.dump.zst` and, written last, `manifest.json`, which says what is in it.
+//! A recovery point's folder: `database.dump.zst`, `readings.json` if somebody read in the snapshot, and, written last,
+//! `manifest.json`, which says what is in it.
 //!
 //! The folder is called `ID.partial` until all of it is on disk and verified; whoever gives up leaves no folder.
 
 use super::properties::DatabaseProperties;
 use crate::clock::Moment;
+use crate::engine::Readings;
+use crate::store;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,6 +18,23 @@ use std::path::{Path, PathBuf};
 pub const DUMP: &str = "database.dump.zst";
 /// The manifest's name in a point's folder.
 pub const MANIFEST: &str = "manifest.json";
+
+/// The name of the file with what was read in a point's snapshot.
+const READINGS: &str = "readings.json";
+
+/// Writes into `folder` what was read in the point's snapshot, durably; nothing if nothing was.
+pub fn write_readings(folder: &Path, readings: &Readings) -> io::Result<()> {
+    if readings.is_empty() {
+        return Ok(());
+    }
+    store::replace_durable(&folder.join(READINGS), &serde_json::to_vec(readings)?)
+}
+
+/// What was read in the snapshot of the point in `folder`; nothing if nothing can be read.
+pub fn readings(folder: &Path) -> Readings {
+    let text = fs::read(folder.join(READINGS)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
 
 /// What a point holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -9,20 +9,19 @@ mod dump;
 mod manifest;
 mod properties;
 mod restore;
+mod session;
 
 pub(super) use manifest::UnfinishedPoint;
 
-use super::{Engine, SnapshotReader};
+use super::{Engine, EngineContext, Session, SnapshotReader};
 use crate::client::Error;
-use crate::clock::Clock;
 use crate::environment::{Asset, Platform, Power, Sql};
 use crate::kind::Kind;
-use crate::model::{Finding, RecoveryPoint};
 use crate::node::read;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::path::Path;
+use session::LogicalSession;
 use std::time::Duration;
 use tokio_postgres::Client;
 
@@ -65,25 +64,9 @@ impl Engine for Builtin {
         true
     }
 
-    async fn backup(
-        &self,
-        platform: &dyn Platform,
-        repository: &Path,
-        id: &str,
-        clock: &Clock,
-        reader: Option<&dyn SnapshotReader>,
-    ) -> Result<RecoveryPoint, Error> {
+    async fn open(&self, context: EngineContext) -> Result<Box<dyn Session>, Error> {
         let Method::Logical = self.postgres;
-        let sql = platform.sql()?;
-        dump::backup(sql, repository, id, clock, reader).await
-    }
-
-    async fn restore(&self, platform: &dyn Platform, repository: &Path, point: &RecoveryPoint) -> Finding {
-        let sql = match platform.sql() {
-            Ok(sql) => sql,
-            Err(error) => return Finding::unknown(error.to_string()),
-        };
-        restore::restore(sql, &repository.join(&point.id)).await.unwrap_or_else(|t| Finding::missed(t.to_string()))
+        Ok(Box::new(LogicalSession::begin(context)))
     }
 
     async fn tidy(&self, platform: &dyn Platform) -> Vec<String> {

@@ -3,12 +3,15 @@
 use crate::notes::Notes;
 use lifeboat::check::{CHECKS, Check};
 use lifeboat::client::{Running, s3};
+use lifeboat::clock::Clock;
+use lifeboat::engine::{ENGINES, EngineContext, Session, SnapshotReader};
 use lifeboat::environment::{Environment, Objects, Platform, RunContext, Sql, local};
 use lifeboat::kind::pick;
 use lifeboat::model::{Finding, Planted};
 use lifeboat::node::parse;
 use lifeboat::workload::seed;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,6 +27,18 @@ pub struct Fixture {
     planted: Planted,
     objects: BTreeMap<String, Vec<u8>>,
     began: Instant,
+}
+
+/// Opens the built-in engine on a platform, with this folder for its points.
+pub async fn open_engine(
+    platform: Arc<dyn Platform>,
+    folder: &Path,
+    reader: Option<Arc<dyn SnapshotReader>>,
+) -> Box<dyn Session> {
+    let engine = pick("engine", ENGINES, &parse("builtin: { postgres: logical }").unwrap(), &mut vec![]).unwrap();
+    let context =
+        EngineContext { platform, repository: folder.to_owned(), clock: Clock::start(), known: vec![], reader };
+    engine.open(context).await.unwrap()
 }
 
 impl Fixture {

@@ -1,14 +1,12 @@
 //! Honest restores: none may raise an alarm, in whatever way it was done and whatever it leaves otherwise.
 
-use super::fixture::{Fixture, RUN};
+use super::fixture::{Fixture, RUN, open_engine};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use lifeboat::client::versions;
-use lifeboat::clock::Clock;
-use lifeboat::engine::ENGINES;
-use lifeboat::kind::pick;
+use lifeboat::engine::Goal;
 use lifeboat::model::{Finding, Verdict};
-use lifeboat::node::parse;
+use std::sync::Arc;
 
 /// A way to dump and to load again: its name, the arguments of `pg_dump`, and those of `pg_restore`, or nothing for `psql`.
 type Dump = (&'static str, &'static [&'static str], Option<&'static [&'static str]>);
@@ -121,11 +119,10 @@ async fn expressions(fixture: &Fixture) -> Vec<(String, Finding)> {
 }
 
 async fn restored_by_the_engine(fixture: &Fixture, number: u32) -> Finding {
-    let engine = pick("engine", ENGINES, &parse("builtin: { postgres: logical }").unwrap(), &mut vec![]).unwrap().it;
-    let (clock, id) = (Clock::start(), format!("{number:04}"));
-    let point = engine.backup(&*fixture.platform, fixture.folder.path(), &id, &clock, None).await.unwrap();
+    let session = open_engine(Arc::clone(&fixture.platform), fixture.folder.path(), None).await;
+    session.backup(&format!("{number:04}")).await.unwrap();
     fixture.database("DELETE FROM params; DELETE FROM latest_metrics").await;
-    engine.restore(&*fixture.platform, fixture.folder.path(), &point).await
+    session.restore(&session.plan(&Goal::Latest(None)).await.unwrap()).await
 }
 
 /// Dumps the database, drops it, and loads it into an empty one.

@@ -1,17 +1,14 @@
 //! A platform in use: what its users add is no difference, what they may have changed is unknown, what is gone is missed.
 //! What they had changed by the recovery point that was restored is told from a loss.
 
-use super::fixture::{Fixture, RUN};
+use super::fixture::{Fixture, RUN, open_engine};
 use async_trait::async_trait;
 use lifeboat::check::Check;
 use lifeboat::client::Error;
-use lifeboat::clock::Clock;
-use lifeboat::engine::{ENGINES, Engine, SnapshotReader};
+use lifeboat::engine::{Goal, Readings, Session, SnapshotReader};
 use lifeboat::environment::{Endpoints, Objects, Platform, Sql};
-use lifeboat::kind::pick;
-use lifeboat::model::{Finding, Planted, RecoveryPoint, Verdict};
-use lifeboat::node::parse;
-use std::sync::{Arc, Mutex};
+use lifeboat::model::{Finding, Planted, Verdict};
+use std::sync::Arc;
 
 /// The platform of the fixture, as if it stood already and others used it too.
 struct Standing(Arc<dyn Platform>);
@@ -146,50 +143,50 @@ const AFTER_THE_RESTORE: &[(&str, Verdict, &str)] = &[
 ];
 
 /// Asks the check in the snapshot of a backup, as a run does.
-struct Digests<'a> {
-    check: &'a dyn Check,
-    platform: &'a dyn Platform,
-    planted: &'a Planted,
-    found: Mutex<Option<Planted>>,
+struct Digests {
+    check: Arc<dyn Check>,
+    platform: Standing,
+    planted: Planted,
 }
 
 #[async_trait]
-impl SnapshotReader for Digests<'_> {
-    async fn read(&self, snapshot: &str) {
+impl SnapshotReader for Digests {
+    async fn read(&self, snapshot: &str) -> Readings {
         // Users go on while the backup is taken: what they do now is not in it.
         let sql = self.platform.sql().unwrap();
         let user = sql.connect(sql.database()).await.unwrap();
         user.batch_execute("UPDATE params SET value = 'meanwhile' WHERE key = 'param-03'").await.unwrap();
-        let found = self.check.at_point(self.platform, self.planted, snapshot).await.unwrap();
-        *self.found.lock().unwrap() = found;
+        let found = self.check.at_point(&self.platform, &self.planted, snapshot).await.unwrap();
+        [("contents".to_owned(), found.unwrap())].into()
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_users_changed_by_the_backup_that_is_restored_is_told_from_a_loss() {
     let fixture = Fixture::new("test-standing").await;
-    let platform = Standing(Arc::clone(&fixture.platform));
+    let platform = || Standing(Arc::clone(&fixture.platform));
     // The rows of before, so that one can come back.
     fixture.database("CREATE TABLE saved_tags AS SELECT * FROM model_version_tags").await;
     let check = fixture.check();
-    let planted = check.plant(&platform, RUN).await.unwrap();
+    let planted = check.plant(&platform(), RUN).await.unwrap();
     fixture.database(BY_THE_BACKUP).await;
-    let engine = pick("engine", ENGINES, &parse("builtin: { postgres: logical }").unwrap(), &mut vec![]).unwrap().it;
-    let digests = Digests { check: &*check, platform: &platform, planted: &planted, found: Mutex::default() };
-    let folder = fixture.folder.path();
-    let point = engine.backup(&platform, folder, "0001", &Clock::start(), Some(&digests)).await.unwrap();
-    let at_point = digests.found.lock().unwrap().take();
-    println!("kept of the point: {} bytes", serde_json::to_vec(&at_point).unwrap().len());
+    let digests = Digests { check: fixture.check(), platform: platform(), planted: planted.clone() };
+    let reader = Arc::new(digests) as Arc<dyn SnapshotReader>;
+    let session = open_engine(Arc::new(platform()), fixture.folder.path(), Some(reader)).await;
+    session.backup("0001").await.unwrap();
+    let readings = session.readings("0001").await;
+    let at_point = readings.get("contents").unwrap();
+    println!("kept of the point: {} bytes", serde_json::to_vec(at_point).unwrap().len());
     for (change, verdict, says) in AFTER_THE_RESTORE {
-        let finding = restored_then(&fixture, &*engine, &point, change, (&*check, &planted, at_point.as_ref())).await;
+        let finding = restored_then(&fixture, &*session, change, (&*check, &planted, Some(at_point))).await;
         assert_eq!(finding.verdict, *verdict, "{change}: {finding:?}");
         assert!(finding.reason.as_deref().unwrap_or_default().contains(says), "{change}: {finding:?}");
     }
-    let without = restored_then(&fixture, &*engine, &point, "SELECT 1", (&*check, &planted, None)).await;
+    let without = restored_then(&fixture, &*session, "SELECT 1", (&*check, &planted, None)).await;
     assert_eq!(without.verdict, Verdict::Missed, "of a point without digests the same is a loss: {without:?}");
     // The state of before the backup, under the name of this point.
     fixture.undo_database().await;
-    let older = check.verify(&platform, &planted, at_point.as_ref()).await;
+    let older = check.verify(&platform(), &planted, Some(at_point)).await;
     fixture.say("an older state", &older);
     let said = |says: &str| older.figures.iter().any(|(name, text)| name == "difference" && text.contains(says));
     assert!(said("rows of `public.model_version_tags` are gone: `default/new/"), "{older:?}");
@@ -199,14 +196,13 @@ async fn what_users_changed_by_the_backup_that_is_restored_is_told_from_a_loss()
 
 async fn restored_then(
     fixture: &Fixture,
-    engine: &dyn Engine,
-    point: &RecoveryPoint,
+    session: &dyn Session,
     change: &str,
     (check, planted, at_point): (&dyn Check, &Planted, Option<&Planted>),
 ) -> Finding {
     let platform = Standing(Arc::clone(&fixture.platform));
     fixture.database("DELETE FROM params; UPDATE metrics SET value = 0").await;
-    let restored = engine.restore(&platform, fixture.folder.path(), point).await;
+    let restored = session.restore(&session.plan(&Goal::Latest(None)).await.unwrap()).await;
     assert_eq!(restored.verdict, Verdict::Met, "{restored:?}");
     fixture.database(change).await;
     let finding = check.verify(&platform, planted, at_point).await;
