@@ -72,7 +72,8 @@ where
     let Err(error) = answer else { return Ok(false) };
     match error.raw_response().map(|response| response.status().as_u16()) {
         Some(401 | 403) => Ok(true),
-        // There is no such object, or it is not the one that the condition names: but it may be asked for.
+        // There is no such object or version, or it is not the one that the condition names: but it may be asked for.
+        Some(400) if error.code() == Some("InvalidArgument") => Ok(false),
         Some(404 | 412 | 416) if error.code() != Some("NoSuchBucket") => Ok(false),
         _ => Err(s3::failure(what(), &error)),
     }

@@ -40,7 +40,8 @@ impl Fixture {
             RunContext { run: format!("test-policy-{}", std::process::id()), folder: folder.path().into() };
         let platform = environment.provision(&run_context, Arc::clone(&notes) as _).await;
         let platform = platform.map_err(|e| e.to_string()).unwrap();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        // Each question connects anew: MLflow closes a connection that has been idle for some seconds.
+        let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
         let this = Self { platform, folder, notes, http };
         s3::put(this.admin(), BUCKET, &format!("artifacts/{ARTIFACT}"), b"bytes".to_vec()).await.unwrap();
         this
@@ -173,8 +174,7 @@ async fn a_policy_that_denies_reading_is_lifted_to_what_was_there(fixture: &Fixt
 
     let receipt = fixture.strike(&*broken).await;
     let answer = fixture.download().await;
-    println!("a download that is denied: {answer}");
-    assert!([403, 500].contains(&answer), "{answer}");
+    assert_eq!(answer, 500, "MLflow takes a refusal of its own for an error of the server");
     assert_eq!(fixture.upload().await, 200, "only reading is denied");
     assert!(!fixture.denied(S3Act::Write).await && !fixture.denied(S3Act::Delete).await);
     let again = broken.intend(&*fixture.platform).await.unwrap_err().to_string();
@@ -251,8 +251,7 @@ async fn a_revoked_key_is_refused_until_it_is_valid_again(fixture: &Fixture) {
 
     let receipt = fixture.strike(&*revoked).await;
     let answers = (fixture.download().await, fixture.upload().await);
-    println!("a download and an upload with a revoked key: {answers:?}");
-    assert!([403, 500].contains(&answers.0) && [403, 500].contains(&answers.1), "{answers:?}");
+    assert_eq!(answers, (401, 500), "MLflow says of a download that it is not authorised, and fails at an upload");
     assert!(revoked.intend(&*fixture.platform).await.unwrap_err().to_string().contains("refused already"));
     let components = fixture.platform.components().unwrap();
     components.kill("s3").await.unwrap();
