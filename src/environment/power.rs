@@ -189,7 +189,7 @@ pub trait MlflowKey: Send + Sync {
     fn s3(&self) -> &aws_sdk_s3::Client;
 }
 
-/// The policy of the artifacts' bucket, on a server that holds MLflow's key to it; MinIO, say, does not.
+/// The policy of the artifacts' bucket, on a server where policies bind MLflow's key. Not every server's do.
 pub trait BucketPolicies: MlflowKey {
     /// The right policy: the one that the bucket had when the platform stood; nothing if it had none.
     ///

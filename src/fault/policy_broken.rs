@@ -72,7 +72,7 @@ impl Fault for PolicyBroken {
     }
     fn targets(&self, inventory: &Inventory) -> Vec<String> {
         let denied = words(&self.deny);
-        inventory.kind("bucket").map(|it| format!("the policy of the bucket {} (no {denied})", it.name)).collect()
+        inventory.kind("bucket").map(|it| format!("the policy of the bucket {} (denies {denied})", it.name)).collect()
     }
     async fn intend(&self, platform: &dyn Platform) -> Result<Receipt, Error> {
         let (objects, policies) = (platform.objects()?, platform.policies()?);
@@ -211,9 +211,9 @@ mod tests {
             fault.ok_or_else(|| problems.iter().map(ToString::to_string).collect::<String>())
         };
         let inventory = stack::inventory();
-        assert_eq!(parsed("{}").unwrap().targets(&inventory), ["the policy of the bucket mlflow (no read)"]);
+        assert_eq!(parsed("{}").unwrap().targets(&inventory), ["the policy of the bucket mlflow (denies read)"]);
         let both = parsed("{ deny: [write, read] }").unwrap();
-        assert_eq!(both.targets(&inventory), ["the policy of the bucket mlflow (no read, write)"]);
+        assert_eq!(both.targets(&inventory), ["the policy of the bucket mlflow (denies read, write)"]);
         assert!(both.targets(&Inventory::default()).is_empty());
         assert!(parsed("{ deny: [] }").unwrap_err().contains("denies nothing"));
         assert!(parsed("{ deny: [reading] }").is_err());
