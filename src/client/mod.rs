@@ -1,9 +1,11 @@
 //! How Lifeboat talks to the world: MLflow, PostgreSQL, S3, containers, processes. No judgement here.
 
+pub mod access;
 pub mod containers;
 mod error;
 pub mod experiments;
 mod foreign_keys;
+pub mod gateway;
 pub mod kubernetes;
 pub mod log;
 pub mod mlflow;

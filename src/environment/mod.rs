@@ -11,6 +11,7 @@ pub mod images;
 mod inventory;
 pub mod kubernetes;
 pub mod local;
+mod own_key;
 mod power;
 pub mod simulated;
 pub mod stack;
@@ -20,7 +21,8 @@ pub use asset::{Asset, AssetUnder};
 pub use guard::{Act, Identity};
 pub use inventory::{Inventory, Survey, Thing};
 pub use power::{
-    Cluster, Components, Cpu, CpuUse, Disks, Exec, Memory, MemoryUse, Network, Nodes, Objects, Power, Removal, Sql,
+    BucketPolicies, Cluster, Components, Cpu, CpuUse, Disks, Exec, Memory, MemoryUse, MlflowKey, Network, Nodes,
+    Objects, Power, Removal, ServerKeys, Sql,
 };
 
 pub use crate::client::kubernetes::Permission;
@@ -183,6 +185,14 @@ pub trait Platform: Send + Sync {
     /// An administrator's S3 client.
     fn objects(&self) -> Result<&dyn Objects, Error> {
         Err(Power::Objects.lacking())
+    }
+    /// The bucket's policy, and MLflow's own key.
+    fn policies(&self) -> Result<&dyn BucketPolicies, Error> {
+        Err(Power::Policies.lacking())
+    }
+    /// Power over MLflow's own key.
+    fn keys(&self) -> Result<&dyn ServerKeys, Error> {
+        Err(Power::Keys.lacking())
     }
     /// The cluster's API.
     fn cluster(&self) -> Result<&dyn Cluster, Error> {

@@ -39,6 +39,10 @@ pub enum Power {
     Sql,
     /// An administrator's S3 client.
     Objects,
+    /// The bucket's policy, which binds MLflow's own key.
+    Policies,
+    /// Revoke MLflow's own key at the S3 server.
+    Keys,
     /// A cluster's API and a namespace in it.
     Cluster,
     /// The power switch and the cable of a node.
@@ -175,6 +179,32 @@ pub trait Objects: Send + Sync {
     fn prefix(&self) -> &str {
         stack::PREFIX
     }
+}
+
+/// MLflow's own key at the S3 server. It is not the administrator's: that one no policy binds.
+pub trait MlflowKey: Send + Sync {
+    /// Its id, by which a policy names it.
+    fn id(&self) -> &str;
+    /// A client that uses it.
+    fn s3(&self) -> &aws_sdk_s3::Client;
+}
+
+/// The policy of the artifacts' bucket, on a server where policies bind MLflow's key. Not every server's do.
+pub trait BucketPolicies: MlflowKey {
+    /// The right policy: the one that the bucket had when the platform stood; nothing if it had none.
+    ///
+    /// # Errors
+    /// If it could not be read then.
+    fn intended(&self) -> Result<Option<&str>, Error>;
+}
+
+/// Power over MLflow's key at the S3 server. Every call is idempotent.
+#[async_trait]
+pub trait ServerKeys: MlflowKey {
+    /// Revokes it: the server knows it no longer.
+    async fn revoke(&self) -> Result<(), Error>;
+    /// Makes it valid again, with the same secret.
+    async fn restore(&self) -> Result<(), Error>;
 }
 
 /// A cluster's API, as seen from the platform's namespace.

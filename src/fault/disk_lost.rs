@@ -49,6 +49,9 @@ impl Fault for DiskLost {
     fn takes(&self, inventory: &Inventory) -> Vec<AssetUnder> {
         inventory.assets(&self.component).into_iter().map(Into::into).collect()
     }
+    fn purges(&self) -> bool {
+        true
+    }
     fn permissions(&self) -> Vec<Permission> {
         LOSING_A_DISK.to_vec()
     }

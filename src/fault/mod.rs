@@ -7,9 +7,11 @@
 //! of the above, and twice, and restores only what still is as the fault left it; for a crash or a loss it does nothing.
 
 pub mod artifacts_deleted;
+pub mod bucket_lost;
 pub mod config_lost;
 pub mod database_drop;
 pub mod disk_lost;
+pub mod key_revoked;
 pub mod kill;
 pub mod namespace_removed;
 pub mod node_lost;
@@ -18,6 +20,7 @@ pub mod out_of_memory;
 pub mod partition;
 pub mod pause;
 pub mod pod_kill;
+pub mod policy_broken;
 pub mod removed;
 pub mod throttled;
 
@@ -35,6 +38,9 @@ pub const FAULTS: &[Kind<dyn Fault>] = &[
     pause::KIND,
     database_drop::KIND,
     artifacts_deleted::KIND,
+    bucket_lost::KIND,
+    policy_broken::KIND,
+    key_revoked::KIND,
     partition::KIND,
     out_of_memory::KIND,
     throttled::KIND,
@@ -69,6 +75,10 @@ pub trait Fault: Send + Sync {
     /// What a loss takes away; nothing for what a lift or a restart ends.
     fn takes(&self, _inventory: &Inventory) -> Vec<AssetUnder> {
         vec![]
+    }
+    /// Does it take old versions too, so that no step brings back without an engine what it takes?
+    fn purges(&self) -> bool {
+        false
     }
     /// Powers the environment must have; asked while planning, never while running.
     fn needs(&self) -> &'static [Power];

@@ -20,22 +20,31 @@ pub fn refusals(plan: &Plan, inventory: &Inventory, survey: &Survey) -> Vec<Stri
                  back comes after it; let it strike in the disaster"
             ));
         }
-        all.extend(taken.iter().filter_map(|lost| none_for(plan, 0, &what, lost, survey)));
+        let purged = timed.fault.purges();
+        all.extend(taken.iter().filter_map(|lost| none_for(plan, 0, &what, (lost, purged), survey)));
     }
     for (index, planned) in plan.steps.iter().enumerate() {
         let what = format!("the step `{}`", planned.id);
         let taken = planned.step.takes(inventory);
-        all.extend(taken.iter().filter_map(|lost| none_for(plan, index + 1, &what, lost, survey)));
+        // A step that takes something gives up a whole disk.
+        all.extend(taken.iter().filter_map(|lost| none_for(plan, index + 1, &what, (lost, true), survey)));
     }
     all
 }
 
-/// Why nothing from this step on brings back what is lost.
-fn none_for(plan: &Plan, from: usize, what: &str, lost: &AssetUnder, survey: &Survey) -> Option<String> {
+/// Why nothing from this step on brings back what is lost; only an engine does, if no version of it is left.
+fn none_for(
+    plan: &Plan,
+    from: usize,
+    what: &str,
+    (lost, purged): (&AssetUnder, bool),
+    survey: &Survey,
+) -> Option<String> {
     // A fallback is carried out only if something failed.
     let steps = || plan.steps.iter().skip(from).filter(|planned| planned.when != When::Failed);
     let mut reasons = vec![];
     match steps().find_map(|planned| planned.step.brings_back().filter(|back| back.holds(lost))) {
+        Some(_) if purged => reasons.push(format!("no version of the {lost} is left to undelete")),
         Some(_) if survey.no_undelete.is_none() => return None,
         Some(_) => reasons.extend(survey.no_undelete.clone()),
         None if lost.asset == Asset::Artifacts => reasons.push(format!("no step undeletes the {lost}")),
@@ -149,6 +158,17 @@ mod tests {
         );
         let survey = Survey { no_undelete: Some("the bucket keeps no versions".into()), ..Survey::default() };
         assert!(said("", "artifacts-deleted: {}", "undelete: {}", &survey).contains("the bucket keeps no versions"));
+    }
+
+    #[test]
+    fn what_was_purged_with_its_versions_is_never_undeleted() {
+        for fault in ["bucket-lost: {}", "disk-lost: { component: s3 }"] {
+            let why = refusal("", fault, "undelete: {}");
+            assert!(why.contains("no version of the artifacts is left to undelete"), "{fault}: {why}");
+        }
+        let engine =
+            "protect: { engine: { command: { backup: 'true', restore: 'true', covers: [artifacts], verify: ./v } } }";
+        assert_eq!(refusal(engine, "bucket-lost: {}", "restore: {}"), "");
     }
 
     #[test]

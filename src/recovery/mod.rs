@@ -3,6 +3,7 @@
 //! Rules of conduct. A step that did not work is a missed finding, not an error: the drill goes on to judge it.
 //! A step may be dropped in the middle, when its deadline passes, and carried out again, when it says `retry`.
 
+pub mod apply_policy;
 pub mod command;
 pub mod component;
 pub mod drain;
@@ -11,6 +12,7 @@ pub mod lift;
 pub mod new_disk;
 pub mod recreate;
 pub mod restore;
+pub mod restore_key;
 pub mod rollout;
 pub mod text;
 pub mod undelete;
@@ -33,6 +35,8 @@ pub const STEPS: &[Kind<dyn Step>] = &[
     component::RESTART,
     restore::KIND,
     undelete::KIND,
+    apply_policy::KIND,
+    restore_key::KIND,
     new_disk::KIND,
     wait_for::KIND,
     command::KIND,

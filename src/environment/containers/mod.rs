@@ -56,8 +56,8 @@ struct Containers {
 #[async_trait]
 impl Environment for Containers {
     fn powers(&self) -> Vec<Power> {
-        use Power::{Components, Cpu, Disks, Exec, Memory, Mlflow, Network, Objects, Removal, Sql};
-        vec![Components, Exec, Network, Memory, Cpu, Disks, Removal, Mlflow, Sql, Objects]
+        use Power::{Components, Cpu, Disks, Exec, Keys, Memory, Mlflow, Network, Objects, Policies, Removal, Sql};
+        vec![Components, Exec, Network, Memory, Cpu, Disks, Removal, Mlflow, Sql, Objects, Policies, Keys]
     }
 
     fn inventory(&self) -> Inventory {

@@ -5,11 +5,12 @@ use super::container_spec::{self, administrator, endpoint};
 use super::{Containers, cleanup, cpu, memory, network};
 use crate::client::containers::{ContainerEngine, exec};
 use crate::client::{Error, Running};
+use crate::environment::own_key::OwnKey;
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools::{self, Tools};
 use crate::environment::{
-    Components, Cpu, CpuUse, Disks, Endpoints, Exec, Journal, Memory, MemoryUse, Network, Objects, Platform, Removal,
-    RunContext, Sql,
+    BucketPolicies, Components, Cpu, CpuUse, Disks, Endpoints, Exec, Journal, Memory, MemoryUse, Network, Objects,
+    Platform, Removal, RunContext, ServerKeys, Sql,
 };
 use crate::model::{Finding, Receipt};
 use crate::store;
@@ -26,6 +27,7 @@ pub struct ContainersPlatform {
     secrets: Secrets,
     endpoints: Endpoints,
     s3: aws_sdk_s3::Client,
+    own_key: OwnKey,
     tools: tools::ToolFolder,
 }
 
@@ -66,10 +68,11 @@ impl ContainersPlatform {
             bucket: Some(stack::BUCKET.into()),
             passfile: Some(passfile),
         };
-        let client = administrator(s3.port, &secrets);
+        let (client, own_key) = (administrator(s3.port, &secrets), OwnKey::new(&endpoint(s3.port), &secrets));
         let components = [postgres, s3, mlflow];
         let (engine, run_context, tools) = (engine.clone(), run_context.clone(), tools::ToolFolder::default());
-        Ok(Self { engine, run_context, keep: *keep, components, secrets, endpoints, s3: client, tools })
+        let keep = *keep;
+        Ok(Self { engine, run_context, keep, components, secrets, endpoints, s3: client, own_key, tools })
     }
 
     fn component(&self, name: &str) -> Result<&ComponentContainer, Error> {
@@ -125,6 +128,14 @@ impl Platform for ContainersPlatform {
 
     fn objects(&self) -> Result<&dyn Objects, Error> {
         Ok(self)
+    }
+
+    fn policies(&self) -> Result<&dyn BucketPolicies, Error> {
+        Ok(&self.own_key)
+    }
+
+    fn keys(&self) -> Result<&dyn ServerKeys, Error> {
+        Ok(&self.own_key)
     }
 
     fn kept(&self) -> Option<String> {

@@ -58,8 +58,9 @@ pub const KIND: Kind<dyn Environment> = Kind {
 #[async_trait]
 impl Environment for Kubernetes {
     fn powers(&self) -> Vec<Power> {
-        use Power::{Cluster, Components, Disks, Exec, Mlflow, Objects, Sql};
-        let mut powers = vec![Components, Exec, Disks, Mlflow, Sql, Objects, Cluster];
+        use Power::{Cluster, Components, Disks, Exec, Mlflow, Objects, Policies, Sql};
+        // No `Keys`: the store has its users from a secret, which it cannot write.
+        let mut powers = vec![Components, Exec, Disks, Mlflow, Sql, Objects, Policies, Cluster];
         powers.extend(self.nodes.as_ref().map(|_| Power::Nodes));
         powers
     }

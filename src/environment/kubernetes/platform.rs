@@ -15,11 +15,12 @@ use super::standing::{self, StandingPlatform};
 use super::{cleanup, extra, logs, secrets};
 use crate::client::kubernetes::{NamespaceClient, WorkloadKind, cluster_uid};
 use crate::client::{Error, s3, until};
+use crate::environment::own_key::OwnKey;
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools;
 use crate::environment::{
-    Act, Cluster, Components, Disks, Endpoints, Exec, Identity, Journal, Nodes, Objects, Platform, Power, RunContext,
-    Sql,
+    Act, BucketPolicies, Cluster, Components, Disks, Endpoints, Exec, Identity, Journal, Nodes, Objects, Platform,
+    Power, RunContext, Sql,
 };
 use crate::model::Receipt;
 use async_trait::async_trait;
@@ -41,6 +42,7 @@ pub struct KubernetesPlatform {
     pub(super) components: [KubernetesComponent; 3],
     pub(super) secrets: Secrets,
     pub(super) s3: aws_sdk_s3::Client,
+    own_key: OwnKey,
     pub(super) manifests: Vec<DynamicObject>,
     pub(super) switches: Option<NodeSwitches>,
     /// The instances that have ended; the cluster may call them running for another second.
@@ -152,6 +154,7 @@ impl KubernetesPlatform {
             let found = component.wanted().await?.and_then(|wanted| u16::try_from(wanted).ok());
             component.replicas = found.unwrap_or(component.replicas);
         }
+        this.own_key.read_policy().await;
         if let Some(standing) = this.standing.take() {
             let standing = standing.used(&this.namespace.client, &run_context.run, Some(journal)).await;
             standing.found(&this.components.iter().map(|it| (it.name.to_owned(), it.replicas)).collect()).await?;
@@ -207,6 +210,7 @@ impl KubernetesPlatform {
         Self {
             components,
             s3: s3::client(&endpoint, &secrets.root.access, &secrets.root.secret),
+            own_key: OwnKey::new(&endpoint, &secrets),
             run_context: run_context.clone(),
             namespace,
             uid,
@@ -354,6 +358,10 @@ impl Platform for KubernetesPlatform {
 
     fn objects(&self) -> Result<&dyn Objects, Error> {
         Ok(self)
+    }
+
+    fn policies(&self) -> Result<&dyn BucketPolicies, Error> {
+        Ok(&self.own_key)
     }
 
     fn cluster(&self) -> Result<&dyn Cluster, Error> {

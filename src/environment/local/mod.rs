@@ -50,7 +50,8 @@ struct Local {
 #[async_trait]
 impl Environment for Local {
     fn powers(&self) -> Vec<Power> {
-        vec![Power::Components, Power::Mlflow, Power::Sql, Power::Objects]
+        use Power::{Components, Keys, Mlflow, Objects, Policies, Sql};
+        vec![Components, Mlflow, Sql, Objects, Policies, Keys]
     }
 
     fn inventory(&self) -> Inventory {

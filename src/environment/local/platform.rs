@@ -7,9 +7,12 @@ use super::setup::LocalSetup;
 use super::versitygw::{self, Versitygw, endpoint};
 use super::{MARKER, cleanup, folder, make_folder};
 use crate::client::{Error, Running};
+use crate::environment::own_key::OwnKey;
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools::Tools;
-use crate::environment::{Components, Endpoints, Journal, Objects, Platform, RunContext, Sql};
+use crate::environment::{
+    BucketPolicies, Components, Endpoints, Journal, Objects, Platform, RunContext, ServerKeys, Sql,
+};
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
 use serde_json::json;
@@ -27,6 +30,7 @@ pub struct LocalPlatform {
     database: Postgres,
     endpoints: Endpoints,
     s3: aws_sdk_s3::Client,
+    own_key: OwnKey,
 }
 
 impl LocalPlatform {
@@ -72,9 +76,9 @@ impl LocalPlatform {
             bucket: Some(stack::BUCKET.into()),
             passfile: Some(passfile),
         };
-        let client = gateway.client(s3.port());
+        let (client, own_key) = (gateway.client(s3.port()), OwnKey::new(&endpoint(s3.port()), &secrets));
         let components = [pg, s3, server];
-        Ok(Self { run: run_context.run.clone(), folder, keep, components, database, endpoints, s3: client })
+        Ok(Self { run: run_context.run.clone(), folder, keep, components, database, endpoints, s3: client, own_key })
     }
 
     fn component(&self, name: &str) -> Result<&ComponentProcess, Error> {
@@ -116,6 +120,14 @@ impl Platform for LocalPlatform {
 
     fn objects(&self) -> Result<&dyn Objects, Error> {
         Ok(self)
+    }
+
+    fn policies(&self) -> Result<&dyn BucketPolicies, Error> {
+        Ok(&self.own_key)
+    }
+
+    fn keys(&self) -> Result<&dyn ServerKeys, Error> {
+        Ok(&self.own_key)
     }
 
     fn kept(&self) -> Option<String> {
