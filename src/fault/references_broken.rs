@@ -1,10 +1,11 @@
 //! The fault that drops the foreign keys of tables and deletes their rows, as a bad clean-up by hand does.
 //!
 //! The rows that pointed at the deleted ones stay, and point at nothing: runs without their experiment, versions without
-//! their model. The receipt names each key by its oid.
+//! their model. Whoever uses the tables is disconnected, since a backup may hold them for hours. The receipt names each key
+//! by its oid.
 
 use super::relations::{
-    BoundDatabase, BoundTable, RowShare, asked, bind, key, locked, one, postgres, rejoin, still_there, tables,
+    BoundDatabase, BoundTable, RowShare, asked, bind, forced, key, one, postgres, rejoin, still_there, tables,
 };
 use super::{Fault, Nature, recall, unchanged};
 use crate::client::{Error, NamedForeignKey, named_foreign_keys};
@@ -139,7 +140,7 @@ impl Fault for ReferencesBroken {
         let client = rejoin(platform, &database).await?;
         let own = tables.iter().map(|rows| &rows.table);
         let all: BTreeMap<_, _> = own.chain(keys.iter().map(|key| &key.table)).map(|it| (it.oid, it.clone())).collect();
-        locked(&client, &all.into_values().collect::<Vec<_>>(), "ACCESS EXCLUSIVE").await?;
+        forced(&client, &all.into_values().collect::<Vec<_>>()).await?;
         let drop = |key: &BrokenKey| {
             format!("ALTER TABLE {} DROP CONSTRAINT {}; ", key.table.name, escape_identifier(&key.name))
         };

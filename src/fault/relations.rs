@@ -11,14 +11,19 @@ use postgres_protocol::escape::escape_identifier;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 /// The component that holds the database, if nothing is said.
 pub fn postgres() -> String {
     "postgres".into()
 }
 
-/// How long a lock on a table may take: clients hold theirs for a moment only.
-const LOCK: &str = "SET LOCAL lock_timeout = '10s'";
+/// How long a lock on tables may take that clients hold for a moment only.
+const LOCK: Duration = Duration::from_secs(10);
+/// How long clients may keep a table from being taken; then their sessions are ended.
+const FORCE: Duration = Duration::from_secs(1);
+/// So often is that tried: clients come again.
+const TRIES: usize = 10;
 
 /// The platform's database: its server by the system identifier, and itself by its oid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,9 +91,53 @@ pub async fn tables(client: &Client, names: &[String]) -> Result<Vec<BoundTable>
 /// # Errors
 /// If a table is gone or another, or if a client holds it too long.
 pub async fn locked(client: &Client, tables: &[BoundTable], mode: &str) -> Result<(), Error> {
+    lock(client, tables, mode, LOCK).await.map_err(|e| Error::caused_by(LOCKING, e))?;
+    proved(client, tables).await
+}
+
+/// As [`locked`], for oneself alone and against whoever uses the tables: a backup may hold them for hours. Sessions that do
+/// not let go are ended, as those are whose database is dropped.
+///
+/// # Errors
+/// If a table is gone or another, or if clients come again too often.
+pub async fn forced(client: &Client, tables: &[BoundTable]) -> Result<(), Error> {
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE granted AND relation = ANY($1) \
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()";
+    let oids: Vec<_> = tables.iter().map(|table| table.oid).collect();
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match lock(client, tables, "ACCESS EXCLUSIVE", FORCE).await {
+            Ok(()) => return proved(client, tables).await,
+            Err(error) if tries < TRIES && held(&error) => {
+                client.batch_execute("ROLLBACK").await.map_err(asked)?;
+                client.query_one(end, &[&oids]).await.map_err(asked)?;
+            }
+            Err(error) => return Err(Error::caused_by(LOCKING, error)),
+        }
+    }
+}
+
+const LOCKING: &str = "cannot lock the tables";
+
+async fn lock(
+    client: &Client,
+    tables: &[BoundTable],
+    mode: &str,
+    within: Duration,
+) -> Result<(), tokio_postgres::Error> {
     let names: Vec<_> = tables.iter().map(|table| table.name.as_str()).collect();
-    let begin = format!("BEGIN; {LOCK}; LOCK TABLE {} IN {mode} MODE", names.join(", "));
-    client.batch_execute(&begin).await.map_err(|e| Error::caused_by("cannot lock the tables", e))?;
+    let (within, names) = (within.as_millis(), names.join(", "));
+    client.batch_execute(&format!("BEGIN; SET LOCAL lock_timeout = {within}; LOCK TABLE {names} IN {mode} MODE")).await
+}
+
+/// Does somebody else hold what is to be locked?
+fn held(error: &tokio_postgres::Error) -> bool {
+    let codes = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
+    error.code().is_some_and(|code| codes.contains(code))
+}
+
+async fn proved(client: &Client, tables: &[BoundTable]) -> Result<(), Error> {
     for table in tables {
         let now = client.query_one("SELECT to_regclass($1)::oid", &[&table.name]).await.map_err(asked)?;
         if now.get::<_, Option<u32>>(0) != Some(table.oid) {

@@ -2,7 +2,7 @@
 //!
 //! The receipt names each table by its oid: a table of the same name that was made since is never mistaken for it.
 
-use super::relations::{BoundDatabase, BoundTable, bind, locked, postgres, rejoin, still_there, tables};
+use super::relations::{BoundDatabase, BoundTable, bind, forced, postgres, rejoin, still_there, tables};
 use super::{Fault, Nature, recall, unchanged};
 use crate::client::Error;
 use crate::environment::{Asset, AssetUnder, Inventory, Platform, Power};
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// `table-lost: { tables: [metrics] }`
 pub const KIND: Kind<dyn Fault> = Kind {
     name: "table-lost",
-    about: "Drops tables of the platform's database, with all that depends on them.",
+    about: "Drops tables of the platform's database, with all that depends on them, whoever uses them.",
     example: "table-lost: { tables: [metrics, latest_metrics] }",
     schema: |g| g.subschema_for::<TableLost>(),
     parse: |n, p| parse(n, p).map(|k| Box::new(k) as _),
@@ -84,7 +84,7 @@ impl Fault for TableLost {
     async fn inject(&self, platform: &dyn Platform, receipt: &Receipt) -> Result<(), Error> {
         let DroppedTables { database, tables } = recall(receipt)?;
         let client = rejoin(platform, &database).await?;
-        locked(&client, &tables, "ACCESS EXCLUSIVE").await?;
+        forced(&client, &tables).await?;
         let names: Vec<_> = tables.iter().map(|table| table.name.as_str()).collect();
         let drop = format!("DROP TABLE {} CASCADE; COMMIT", names.join(", "));
         client.batch_execute(&drop).await.map_err(|e| Error::caused_by("cannot drop the tables", e))

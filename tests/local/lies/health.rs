@@ -123,6 +123,9 @@ async fn damaged_pages(fixture: &Fixture) {
 }
 
 async fn disasters(fixture: &Fixture) {
+    // Somebody holds the tables, as a backup does.
+    let holder = fixture.sql().connect(fixture.sql().database()).await.unwrap();
+    holder.batch_execute("BEGIN; SELECT FROM metrics, experiments LIMIT 1").await.unwrap();
     let integrity = chosen("sql-integrity");
     let planted = integrity.plant(&*fixture.platform, "01RUN").await.unwrap();
     for (written, check, reason) in [
@@ -145,6 +148,7 @@ async fn disasters(fixture: &Fixture) {
         };
         fixture.say(written, &finding);
         says(&finding, Verdict::Missed, reason);
+        assert!(holder.is_closed(), "who held the tables is disconnected");
         fixture.undo_database().await;
         let restored = struck.confirm(&*fixture.platform, &receipt).await;
         says(&restored, Verdict::Unknown, "another stands there");
