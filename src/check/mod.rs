@@ -4,6 +4,7 @@
 //! and never relies on what an engine says of itself. What cannot be read is unknown, never met.
 
 pub mod contents;
+pub mod database_health;
 pub mod mlflow_smoke;
 pub mod performance;
 pub mod registry_artifacts;
@@ -16,8 +17,14 @@ use crate::model::{Finding, Planted};
 use async_trait::async_trait;
 
 /// Every check, in the order of the documentation.
-pub const CHECKS: &[Kind<dyn Check>] =
-    &[mlflow_smoke::KIND, performance::KIND, sql_integrity::KIND, registry_artifacts::KIND, contents::KIND];
+pub const CHECKS: &[Kind<dyn Check>] = &[
+    mlflow_smoke::KIND,
+    performance::KIND,
+    sql_integrity::KIND,
+    registry_artifacts::KIND,
+    contents::KIND,
+    database_health::KIND,
+];
 
 /// Something that must hold after the recovery.
 #[async_trait]

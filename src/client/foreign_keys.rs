@@ -3,6 +3,7 @@
 //! Apart because what removes rows and what groups them both follow these keys.
 
 use super::{Error, postgres};
+use postgres_protocol::escape::escape_identifier;
 use tokio_postgres::{Client, Row};
 
 /// A foreign key: these columns of the table point at those of the other.
@@ -18,18 +19,78 @@ pub struct ForeignKey {
     pub others: Vec<String>,
 }
 
+impl ForeignKey {
+    /// SQL that counts the rows whose columns are all set and point at no row. A key with an empty column points nowhere.
+    pub fn orphans(&self) -> String {
+        let set = |column: &String| format!("c.{} IS NOT NULL", escape_identifier(column));
+        let set: Vec<_> = self.columns.iter().map(set).collect();
+        let same =
+            |(own, other): (&String, &String)| format!("p.{} = c.{}", escape_identifier(other), escape_identifier(own));
+        let same: Vec<_> = self.columns.iter().zip(&self.others).map(same).collect();
+        format!(
+            "SELECT count(*) FROM {} c WHERE {} AND NOT EXISTS (SELECT FROM {} p WHERE {})",
+            self.table,
+            set.join(" AND "),
+            self.other,
+            same.join(" AND ")
+        )
+    }
+}
+
+/// A foreign key as an object of the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedForeignKey {
+    /// Its own oid: one that is dropped and made anew has another.
+    pub oid: u32,
+    /// Its plain name.
+    pub name: String,
+    /// Has the server proved that every row keeps it?
+    pub validated: bool,
+    /// What points at what.
+    pub key: ForeignKey,
+}
+
 /// Those of a partitioned table stand for those of its partitions.
 const KEYS: &str = "SELECT format('%I.%I', n.nspname, c.relname), format('%I.%I', m.nspname, d.relname), \
     ARRAY(SELECT attname::text FROM unnest(k.conkey) WITH ORDINALITY o (number, place) \
         JOIN pg_attribute ON attrelid = k.conrelid AND attnum = number ORDER BY place), \
     ARRAY(SELECT attname::text FROM unnest(k.confkey) WITH ORDINALITY o (number, place) \
-        JOIN pg_attribute ON attrelid = k.confrelid AND attnum = number ORDER BY place) \
+        JOIN pg_attribute ON attrelid = k.confrelid AND attnum = number ORDER BY place), \
+    k.oid, k.conname::text, k.convalidated \
     FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
     JOIN pg_class d ON d.oid = k.confrelid JOIN pg_namespace m ON m.oid = d.relnamespace \
     WHERE k.contype = 'f' AND k.conparentid = 0 ORDER BY 1, k.conname";
 
 /// All foreign keys of the database that the client is connected to.
 pub async fn foreign_keys(client: &Client) -> Result<Vec<ForeignKey>, Error> {
-    let key = |row: &Row| ForeignKey { table: row.get(0), other: row.get(1), columns: row.get(2), others: row.get(3) };
-    Ok(postgres::rows(client, KEYS).await?.iter().map(key).collect())
+    Ok(named_foreign_keys(client).await?.into_iter().map(|named| named.key).collect())
+}
+
+/// The same with their names and states.
+pub async fn named_foreign_keys(client: &Client) -> Result<Vec<NamedForeignKey>, Error> {
+    let named = |row: &Row| NamedForeignKey {
+        oid: row.get(4),
+        name: row.get(5),
+        validated: row.get(6),
+        key: ForeignKey { table: row.get(0), other: row.get(1), columns: row.get(2), others: row.get(3) },
+    };
+    Ok(postgres::rows(client, KEYS).await?.iter().map(named).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_without_a_value_in_a_column_of_the_key_is_no_orphan() {
+        let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        let key = ForeignKey {
+            table: "public.versions".into(),
+            columns: texts(&["workspace", "Model"]),
+            other: "public.models".into(),
+            others: texts(&["workspace", "name"]),
+        };
+        let sql = r#"SELECT count(*) FROM public.versions c WHERE c."workspace" IS NOT NULL AND c."Model" IS NOT NULL AND NOT EXISTS (SELECT FROM public.models p WHERE p."workspace" = c."workspace" AND p."name" = c."Model")"#;
+        assert_eq!(key.orphans(), sql);
+    }
 }

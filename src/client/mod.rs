@@ -20,6 +20,6 @@ mod until;
 pub mod versions;
 
 pub use error::{Error, ErrorKind, chain};
-pub use foreign_keys::{ForeignKey, foreign_keys};
+pub use foreign_keys::{ForeignKey, NamedForeignKey, foreign_keys, named_foreign_keys};
 pub use running::{Ended, Running};
 pub use until::{Overdue, until, until_none};

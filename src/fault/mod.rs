@@ -17,11 +17,16 @@ pub mod namespace_removed;
 pub mod node_lost;
 pub mod noop;
 pub mod out_of_memory;
+pub mod page_damaged;
 pub mod partition;
 pub mod pause;
 pub mod pod_kill;
 pub mod policy_broken;
+pub mod references_broken;
+mod relations;
 pub mod removed;
+pub mod rows_changed;
+pub mod table_lost;
 pub mod throttled;
 
 use crate::client::Error;
@@ -37,6 +42,10 @@ pub const FAULTS: &[Kind<dyn Fault>] = &[
     kill::KIND,
     pause::KIND,
     database_drop::KIND,
+    table_lost::KIND,
+    rows_changed::KIND,
+    references_broken::KIND,
+    page_damaged::KIND,
     artifacts_deleted::KIND,
     bucket_lost::KIND,
     policy_broken::KIND,

@@ -4,6 +4,7 @@
 
 mod fixture;
 mod harms;
+mod health;
 mod honest;
 mod shared;
 

@@ -14,6 +14,8 @@ mod postgres;
 mod services;
 #[path = "../support/skips.rs"]
 mod skips;
+#[path = "../support/strike.rs"]
+mod strike;
 
 mod artifacts;
 mod checks;

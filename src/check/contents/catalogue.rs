@@ -53,6 +53,12 @@ impl SequenceState {
     pub fn collides(&self) -> bool {
         self.highest.is_some_and(|highest| highest >= self.next)
     }
+
+    /// A collision in words.
+    pub fn told(&self, sequence: &str) -> String {
+        let (feeds, highest) = (self.feeds.as_deref().unwrap_or_default(), self.highest.unwrap_or_default());
+        format!("the sequence `{sequence}` gives {} next, and `{feeds}` has {highest} already", self.next)
+    }
 }
 
 /// The tables, by the names that SQL wants.

@@ -52,10 +52,7 @@ pub fn sequences(
     for (sequence, then) in before {
         let Some(now) = now.get(sequence) else { continue }; // the schema says so
         if now.collides() && !then.collides() {
-            let (feeds, highest) = (now.feeds.as_deref().unwrap_or_default(), now.highest.unwrap_or_default());
-            let text =
-                format!("the sequence `{sequence}` gives {} next, and `{feeds}` has {highest} already", now.next);
-            differences.push(Meaning::Harm, text);
+            differences.push(Meaning::Harm, now.told(sequence));
         } else if then.feeds.is_none() && now.next < then.next {
             let text = format!("the sequence `{sequence}` gives {} next, and gave {} before", now.next, then.next);
             differences.push(Meaning::Harm, text);

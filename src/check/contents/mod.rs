@@ -16,6 +16,10 @@ mod rows;
 mod sql;
 mod ways;
 
+pub(super) use catalogue::sequences;
+pub(super) use difference::{Differences, Meaning};
+pub(super) use sql::DatabaseSnapshot;
+
 use super::Check;
 use crate::client::{Error, foreign_keys};
 use crate::environment::{Platform, Power};
@@ -25,14 +29,12 @@ use crate::node::read;
 use async_trait::async_trait;
 use catalogue::{SchemaLines, SequenceState};
 use compare::RowComparison;
-use difference::{Differences, Meaning};
 use objects::BucketContents;
 use own::KnownExperiments;
 use point::PointContents;
 use rows::{RowScope, TableContents};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sql::DatabaseSnapshot;
 use std::collections::BTreeMap;
 use ways::TableShape;
 
