@@ -105,7 +105,7 @@ impl Fixture {
         let context = StepContext {
             platform: &*self.platform,
             disaster: Disaster::of_one(Onset::default(), now, now),
-            protection: None,
+            session: None,
             outputs: &none,
             folder: self.folder.path(),
             conditions: &NoConditions,
