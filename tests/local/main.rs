@@ -23,4 +23,5 @@ mod failures;
 mod install;
 mod lies;
 mod platform;
+mod repository;
 mod seed;
