@@ -141,7 +141,7 @@ async fn what_no_point_needs_is_marked_and_then_removed() {
     assert!(would.bytes > 200_000, "{would:?}");
     assert_eq!(fixture.bytes_of_all_files(), before, "a dry run changes nothing");
 
-    let marked = repository.prune(Duration::from_secs(3600), false).await.unwrap();
+    let marked = repository.prune(Duration::from_hours(1), false).await.unwrap();
     assert!(marked.bytes == 0 && marked.marked > 200_000, "{marked:?}");
     assert_eq!(fixture.flaws().await.iter().filter(|flaw| flaw.harms).count(), 0);
     let removed = repository.prune(Duration::ZERO, false).await.unwrap();

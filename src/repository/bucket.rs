@@ -29,8 +29,8 @@ const LAST_PAUSE: Duration = Duration::from_secs(8);
 /// The slowest link with which an attempt may still end in time.
 const BYTES_PER_SECOND: u64 = 256 * 1024;
 const ATTEMPT: Duration = Duration::from_secs(15);
-/// Files are locked for a day longer than asked, so that what one backup writes first outlives its last.
-const BEYOND: Duration = Duration::from_secs(86_400);
+/// Files are locked for more than a day longer than asked, so that what one backup writes first outlives its last.
+const BEYOND: Duration = Duration::from_hours(25);
 /// Locks that are extended at once.
 const AT_ONCE: usize = 16;
 
@@ -38,7 +38,7 @@ const AT_ONCE: usize = 16;
 pub(super) struct Bucket {
     client: Client,
     location: String,
-    bucket: String,
+    name: String,
     prefix: String,
     lock: Option<Lock>,
     patience: Duration,
@@ -84,7 +84,7 @@ impl Bucket {
     ) -> Self {
         let prefix = prefix.trim_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        Self { client, location, bucket: bucket.to_owned(), prefix, lock, patience }
+        Self { client, location, name: bucket.to_owned(), prefix, lock, patience }
     }
 
     fn key(&self, name: &str) -> String {
@@ -128,7 +128,7 @@ impl Bucket {
     }
 
     fn put(&self, name: &str, bytes: Bytes, how: Writing) -> PutObjectFluentBuilder {
-        let request = self.client.put_object().bucket(&self.bucket).key(self.key(name)).body(ByteStream::from(bytes));
+        let request = self.client.put_object().bucket(&self.name).key(self.key(name)).body(ByteStream::from(bytes));
         let request = request.checksum_algorithm(ChecksumAlgorithm::Crc32C);
         match (how, self.retention()) {
             (Writing::Kept, Some((mode, until))) => {
@@ -152,7 +152,7 @@ impl Bucket {
         let retention = ObjectLockRetention::builder().mode(mode).retain_until_date(until).build();
         let extended = self
             .patiently(0, || async {
-                let request = self.client.put_object_retention().bucket(&self.bucket).key(self.key(name));
+                let request = self.client.put_object_retention().bucket(&self.name).key(self.key(name));
                 let sent = request.retention(retention.clone()).send().await;
                 sent.map(|_| ()).map_err(|e| attempt(format!("cannot lock `{name}`"), &e))
             })
@@ -177,7 +177,7 @@ impl Place for Bucket {
         let (mut files, mut token): (Vec<PlacedFile>, Option<String>) = (vec![], None);
         loop {
             let page = self.patiently(0, || async {
-                let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.key(under));
+                let request = self.client.list_objects_v2().bucket(&self.name).prefix(self.key(under));
                 let sent = request.set_continuation_token(token.clone()).send().await;
                 sent.map_err(|e| attempt(format!("cannot list `{}`", self.location), &e))
             });
@@ -205,7 +205,7 @@ impl Place for Bucket {
         let length = range.as_ref().map_or(64 << 20, |range| range.end - range.start);
         self.patiently(length, || async {
             let what = || format!("cannot read `{name}` of `{}`", self.location);
-            let mut request = self.client.get_object().bucket(&self.bucket).key(self.key(name));
+            let mut request = self.client.get_object().bucket(&self.name).key(self.key(name));
             if let Some(range) = &range {
                 request = request.range(format!("bytes={}-{}", range.start, range.end - 1));
             }
@@ -246,7 +246,7 @@ impl Place for Bucket {
 
     async fn remove(&self, name: &str) -> Result<(), Error> {
         self.patiently(0, || async {
-            let sent = self.client.delete_object().bucket(&self.bucket).key(self.key(name)).send().await;
+            let sent = self.client.delete_object().bucket(&self.name).key(self.key(name)).send().await;
             sent.map(|_| ()).map_err(|e| attempt(format!("cannot remove `{name}` from `{}`", self.location), &e))
         })
         .await
@@ -265,7 +265,7 @@ impl Place for Bucket {
     /// Read with HEAD: not every server answers the request that asks for the retention alone.
     async fn locked_until(&self, name: &str) -> Result<Option<Timestamp>, Error> {
         let answer = self.patiently(0, || async {
-            let sent = self.client.head_object().bucket(&self.bucket).key(self.key(name)).send().await;
+            let sent = self.client.head_object().bucket(&self.name).key(self.key(name)).send().await;
             sent.map_err(|e| attempt(format!("cannot ask about `{name}` of `{}`", self.location), &e))
         });
         let until = answer.await?.object_lock_retain_until_date().map(DateTime::secs);

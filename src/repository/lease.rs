@@ -243,7 +243,7 @@ mod tests {
             .map(|_| {
                 let (place, inside) = (Arc::clone(&place), Arc::clone(&inside));
                 tokio::spawn(async move {
-                    let patience = Patience { turn: Duration::from_secs(60), ..QUICK };
+                    let patience = Patience { turn: Duration::from_mins(1), ..QUICK };
                     let lease = Lease::take(&place, "a test", patience).await.unwrap();
                     assert!(!inside.swap(true, Ordering::SeqCst), "two are inside");
                     sleep(Duration::from_millis(20)).await;

@@ -18,10 +18,10 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self {
-            request: Duration::from_secs(120),
+            request: Duration::from_mins(2),
             beat: Duration::from_secs(10),
-            dead: Duration::from_secs(60),
-            turn: Duration::from_secs(120),
+            dead: Duration::from_mins(1),
+            turn: Duration::from_mins(2),
         }
     }
 }
