@@ -1,7 +1,7 @@
 //! Lifeboat rehearses the loss of an ML platform and proves, from outside, how long it was gone and what was lost.
 //!
 //! Data flows in one direction: `spec → plan → run → measure → report`. The floors, from the ground up; imports point
-//! down only, and a test holds that: `clock node kind model outside` · `store client` · `environment measure report` ·
+//! down only, and a test holds that: `clock node kind model outside` · `store client` · `environment measure report repository` ·
 //! `fault engine workload probe check` · `recovery` · `spec plan` · `run` · `cli`. `README.md` beside this file has a
 //! glossary.
 
@@ -21,6 +21,7 @@ pub mod plan;
 pub mod probe;
 pub mod recovery;
 pub mod report;
+pub mod repository;
 pub mod run;
 pub mod spec;
 pub mod store;

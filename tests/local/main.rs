@@ -26,4 +26,5 @@ mod install;
 mod lies;
 mod platform;
 mod policy;
+mod repository;
 mod seed;

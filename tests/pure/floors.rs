@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["clock", "node", "kind", "model", "outside"],
     &["store", "client"],
-    &["environment", "measure", "report"],
+    &["environment", "measure", "report", "repository"],
     &["fault", "engine", "workload", "probe", "check"],
     &["recovery"],
     &["plan", "spec"],
