@@ -3,7 +3,7 @@
 //! A command's point has a folder of its own to write into; a command that keeps its backups elsewhere leaves it
 //! empty. Nothing is known of its snapshot but that it was taken before the command ended.
 
-use super::builtin::UnfinishedPoint;
+use super::unfinished::UnfinishedPoint;
 use super::{Engine, EngineContext, RestorePlan, Session};
 use crate::client::shell::{self, Variable};
 use crate::client::{Error, process};
@@ -101,15 +101,15 @@ impl CommandSession {
 #[async_trait]
 impl Session for CommandSession {
     async fn backup(&self, label: &str) -> Result<RecoveryPoint, Error> {
-        let repository = &self.context.repository;
-        let path = repository.join(label);
+        let points = &self.context.folder;
+        let path = points.join(label);
         let folder = UnfinishedPoint::create(path.clone())
             .map_err(|e| Error::caused_by(format!("cannot make the folder `{}`", path.display()), e))?;
         let variables = self.variables(&path);
-        shell::run(&self.engine.backup, &variables, &repository.join("backup.log")).await?;
+        shell::run(&self.engine.backup, &variables, &points.join("backup.log")).await?;
         let (snapshot, taken_at) = (self.context.clock.now(), clock::wall());
         if let Some(verify) = &self.engine.verify {
-            shell::run(verify, &variables, &repository.join("verify.log")).await?;
+            shell::run(verify, &variables, &points.join("verify.log")).await?;
         }
         folder.keep();
         let bytes = size(&path).filter(|n| *n > 0);
@@ -123,8 +123,8 @@ impl Session for CommandSession {
     }
 
     async fn restore(&self, plan: &RestorePlan) -> Finding {
-        let variables = self.variables(&self.context.repository.join(&plan.point.id));
-        match shell::run(&self.engine.restore, &variables, &self.context.repository.join("restore.log")).await {
+        let variables = self.variables(&self.context.folder.join(&plan.point.id));
+        match shell::run(&self.engine.restore, &variables, &self.context.folder.join("restore.log")).await {
             Ok(()) => Finding::met(),
             Err(error) => Finding::missed(error.to_string()),
         }
@@ -167,7 +167,7 @@ mod tests {
         let endpoints = Endpoints { mlflow: Some("http://there".into()), ..Endpoints::default() };
         let context = EngineContext {
             platform: Arc::new(Nowhere(endpoints)),
-            repository: folder.to_owned(),
+            folder: folder.to_owned(),
             clock: Clock::start(),
             known: vec![],
             reader: None,

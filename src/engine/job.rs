@@ -196,7 +196,7 @@ struct JobSession {
 #[async_trait]
 impl Session for JobSession {
     async fn backup(&self, label: &str) -> Result<RecoveryPoint, Error> {
-        let EngineContext { platform, repository, clock, .. } = &self.context;
+        let EngineContext { platform, folder, clock, .. } = &self.context;
         // Where the jobs keep their backups there may be those of other runs.
         let run = platform.cluster()?.namespace().labels.get(RUN).cloned().unwrap_or_default();
         let id = format!("{run}-{label}");
@@ -207,7 +207,7 @@ impl Session for JobSession {
             let proved = verify.run(platform.as_ref(), &id, clock).await;
             proved.map_err(|finding| Error::new("the proof of the backup", finding.reason.unwrap_or_default()))?;
         }
-        let path = record_path(repository, &id);
+        let path = record_path(folder, &id);
         let cannot = |e: &dyn fmt::Display| Error::new(format!("cannot write `{}`", path.display()), e);
         let text = serde_json::to_vec(&all).map_err(|e| cannot(&e))?;
         tokio::fs::write(&path, text).await.map_err(|e| cannot(&e))?;
@@ -221,18 +221,18 @@ impl Session for JobSession {
     }
 
     async fn restore(&self, plan: &RestorePlan) -> Finding {
-        let EngineContext { platform, repository, clock, .. } = &self.context;
+        let EngineContext { platform, folder, clock, .. } = &self.context;
         let restored = self.engine.restore.run(platform.as_ref(), &plan.point.id, clock).await;
         let finding = restored.map_or_else(|missed| missed, |_| Finding::met());
-        let all = tokio::fs::read(record_path(repository, &plan.point.id)).await.unwrap_or_default();
+        let all = tokio::fs::read(record_path(folder, &plan.point.id)).await.unwrap_or_default();
         let all: Vec<JobRun> = serde_json::from_slice(&all).unwrap_or_default(); // then nothing is said of it
         skew(&all).into_iter().fold(finding, |finding, (name, apart)| finding.figure(name, apart))
     }
 }
 
 /// The file that records when the jobs of a point ran.
-fn record_path(repository: &Path, id: &str) -> PathBuf {
-    repository.join(format!("{id}.json"))
+fn record_path(folder: &Path, id: &str) -> PathBuf {
+    folder.join(format!("{id}.json"))
 }
 
 /// How far the snapshot of each later job may lie from that of the first, from the least to the most.

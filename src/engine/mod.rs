@@ -11,6 +11,7 @@ pub mod builtin;
 pub mod command;
 mod goal;
 pub mod job;
+mod unfinished;
 
 pub use goal::{Goal, RestorePlan};
 
@@ -42,8 +43,8 @@ pub type Readings = BTreeMap<String, Planted>;
 pub struct EngineContext {
     /// The platform that is protected.
     pub platform: Arc<dyn Platform>,
-    /// The folder of the points.
-    pub repository: PathBuf,
+    /// The folder of the run's points, outside the blast radius.
+    pub folder: PathBuf,
     /// The clock that dates points.
     pub clock: Clock,
     /// The points that the repository is known to hold, oldest first.

@@ -56,7 +56,7 @@ pub async fn begin(run: &LiveRun<'_>) -> Result<Background, Error> {
         run.recorder.append_durable(Fact::Planted { check: check.name.to_owned(), planted: plant.clone() }).await?;
         planted.push(plant);
     }
-    std::fs::create_dir_all(run.repository()).map_err(|e| Error::caused_by("cannot make the backup repository", e))?;
+    std::fs::create_dir_all(run.points()).map_err(|e| Error::caused_by("cannot make the backup repository", e))?;
     let (platform, session) = (Arc::clone(&run.platform), open(run, &planted).await?);
     Ok(Background {
         probes: probes::begin(&run.recorder, questions, &(Arc::new(move || platform.tunnel_failures()) as _)),
@@ -73,7 +73,7 @@ async fn open(run: &LiveRun<'_>, planted: &[Planted]) -> Result<Option<Arc<dyn S
     let reader = PointDigests::new(&run.platform, &run.recorder, &run.plan.setup.checks, planted);
     let context = EngineContext {
         platform: Arc::clone(&run.platform),
-        repository: run.repository(),
+        folder: run.points(),
         clock: run.recorder.clock(),
         known: vec![],
         reader: reader.map(|reader| Arc::new(reader) as _),

@@ -73,7 +73,7 @@ async fn carry_out(
     let engine = engine.ok_or_else(|| Error::new("the drill", "it has no `protect` to restore with"))?;
     let context = EngineContext {
         platform: Arc::clone(platform),
-        repository: dead.context.folder.join("points"),
+        folder: dead.context.folder.join("points"),
         clock: Clock::start(),
         known: standing::points(&dead.lines),
         reader: None,

@@ -53,8 +53,8 @@ impl Deref for LiveRun<'_> {
 }
 
 impl Run {
-    /// Where backups are kept: outside the blast radius.
-    pub fn repository(&self) -> PathBuf {
+    /// The folder of the recovery points: outside the blast radius.
+    pub fn points(&self) -> PathBuf {
         self.context.folder.join("points")
     }
 
@@ -79,11 +79,11 @@ impl Run {
     async fn removed(&self, mut left: Vec<String>) -> Result<(), Error> {
         if self.plan.setup.environment.standing() {
             // They may be the only ones: a recovery point of a standing platform is never deleted.
-            self.recorder.append(Fact::Note(format!("recovery points are kept in `{}`", self.repository().display())));
-        } else if let Err(error) = std::fs::remove_dir_all(self.repository())
+            self.recorder.append(Fact::Note(format!("recovery points are kept in `{}`", self.points().display())));
+        } else if let Err(error) = std::fs::remove_dir_all(self.points())
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            left.push(format!("`{}`: {error}", self.repository().display()));
+            left.push(format!("`{}`: {error}", self.points().display()));
         }
         if left.is_empty() {
             return self.recorder.append_durable(Fact::Removed).await;

@@ -131,7 +131,7 @@ async fn there_and_back(platform: &Arc<dyn Platform>, run: &str) {
     let started = Instant::now();
     let context = EngineContext {
         platform: Arc::clone(platform),
-        repository: repository.path().into(),
+        folder: repository.path().into(),
         clock: Clock::start(),
         known: vec![],
         reader: None,

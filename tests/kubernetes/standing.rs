@@ -235,7 +235,7 @@ impl Standing {
 
 /// How many recovery points a run has kept.
 pub fn points(run: &Path) -> usize {
-    fs::read_dir(run.join("points")).map_or(0, Iterator::count)
+    fs::read_dir(run.join("points/repository/snapshots")).map_or(0, Iterator::count)
 }
 
 /// What carries a token.

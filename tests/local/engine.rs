@@ -53,17 +53,24 @@ async fn databases(server: &Server) -> Vec<String> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-async fn open(server: &Arc<Server>, repository: &Path) -> Box<dyn Session> {
-    let (platform, repository, clock) = (Arc::clone(server) as Arc<dyn Platform>, repository.into(), Clock::start());
-    engine().open(EngineContext { platform, repository, clock, known: vec![], reader: None }).await.unwrap()
+async fn open(server: &Arc<Server>, folder: &Path) -> Box<dyn Session> {
+    let (platform, folder, clock) = (Arc::clone(server) as Arc<dyn Platform>, folder.into(), Clock::start());
+    engine().open(EngineContext { platform, folder, clock, known: vec![], reader: None }).await.unwrap()
 }
 
 async fn restore(session: &dyn Session) -> Finding {
     session.restore(&session.plan(&Goal::Latest(None)).await.unwrap()).await
 }
 
-fn dump(repository: &Path, id: &str) -> PathBuf {
-    repository.join(id).join("database.dump.zst")
+/// The files of a repository that hold what was dumped.
+fn packs(folder: &Path) -> Vec<PathBuf> {
+    let inside = |folder: PathBuf| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    inside(folder.join("repository/data")).flat_map(inside).collect()
+}
+
+/// The ids of a repository's points.
+fn snapshots(folder: &Path) -> usize {
+    std::fs::read_dir(folder.join("repository/snapshots")).map_or(0, Iterator::count)
 }
 
 fn figure(finding: &Finding, name: &str) -> String {
@@ -82,10 +89,6 @@ async fn a_dropped_database_comes_back_as_it_was() {
     let point = session.backup("1").await.unwrap();
     assert!(point.taken_at >= began && point.bytes.unwrap() > 1000);
     assert_eq!(session.points().await.unwrap(), [point]);
-    let manifest: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(repository.join("1/manifest.json")).unwrap()).unwrap();
-    assert_eq!(manifest["content"]["rows"]["public.runs"], 5000);
-    assert_eq!(manifest["content"]["alembic"], "abc");
 
     let fault = database_drop();
     let receipt = fault.intend(&*server).await.unwrap();
@@ -97,7 +100,7 @@ async fn a_dropped_database_comes_back_as_it_was() {
 
     let error = session.backup("2").await.unwrap_err();
     assert!(error.to_string().contains("does not exist"), "{error}");
-    assert_eq!(std::fs::read_dir(repository).unwrap().count(), 1, "a failed backup leaves nothing");
+    assert_eq!(snapshots(repository), 1, "a failed backup leaves no point");
 
     let restored = restore(session.as_ref()).await;
     assert_eq!(restored.verdict, Verdict::Met, "{restored:?}");
@@ -112,47 +115,40 @@ async fn a_dropped_database_comes_back_as_it_was() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_dump_is_refused_before_anything_is_touched() {
+    let mut refusals = 0;
     let (server, folder) = (Arc::new(Server::start().await), tempfile::tempdir().unwrap());
     let repository = folder.path();
     seed(&server).await;
     let session = open(&server, repository).await;
     session.backup("1").await.unwrap();
-    let path = dump(repository, "1");
-    let whole = std::fs::read(&path).unwrap();
     let client = server.client("mlflow").await.unwrap();
-    let mut flipped = whole.clone();
-    flipped[whole.len() / 2] ^= 1;
-    let half = whole[..whole.len() / 2].to_vec();
-    for (damaged, said) in [(flipped, "its digest is not"), (half, "bytes instead of"), (vec![], "0 bytes instead of")]
-    {
-        std::fs::write(&path, damaged).unwrap();
-        let refused = restore(session.as_ref()).await;
-        assert_eq!(refused.verdict, Verdict::Missed);
-        let why = refused.reason.unwrap();
-        assert!(why.contains("database.dump.zst") && why.contains(said), "{why}");
+    let harms: [fn(&mut Vec<u8>); 2] = [
+        |bytes| bytes.truncate(bytes.len() / 2),
+        |bytes| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        },
+    ];
+    for harm in harms {
+        for path in packs(repository) {
+            let whole = std::fs::read(&path).unwrap();
+            let mut damaged = whole.clone();
+            harm(&mut damaged);
+            std::fs::remove_file(&path).unwrap(); // it is not to be written
+            std::fs::write(&path, damaged).unwrap();
+            let refused = restore(session.as_ref()).await;
+            assert_eq!(refused.verdict, Verdict::Missed, "{}: {refused:?}", path.display());
+            refusals += 1;
+            std::fs::write(&path, whole).unwrap();
+        }
     }
-    std::fs::write(&path, whole).unwrap();
-    std::fs::remove_file(repository.join("1/manifest.json")).unwrap();
+    assert!(refusals >= 2, "{refusals}");
+    for entry in std::fs::read_dir(repository.join("repository/snapshots")).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
     let refused = restore(session.as_ref()).await;
-    assert!(refused.reason.unwrap().contains("manifest.json"));
+    assert!(refused.reason.unwrap().contains("its repository does not have it"));
     client.batch_execute("INSERT INTO runs (name) VALUES ('still connected')").await.unwrap();
-    assert_eq!(databases(&server).await, CLEAN);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restore_that_is_not_as_the_manifest_says_leaves_the_live_database_alone() {
-    let (server, folder) = (Arc::new(Server::start().await), tempfile::tempdir().unwrap());
-    let repository = folder.path();
-    seed(&server).await;
-    let session = open(&server, repository).await;
-    session.backup("1").await.unwrap();
-    let path = repository.join("1/manifest.json");
-    let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.replace("\"public.runs\": 5000", "\"public.runs\": 5001")).unwrap();
-    let client = server.client("mlflow").await.unwrap();
-    let missed = restore(session.as_ref()).await;
-    assert_eq!(missed.reason.unwrap(), "table `public.runs` was restored with 5000 rows instead of 5001");
-    client.batch_execute("SELECT 1").await.unwrap();
     assert_eq!(databases(&server).await, CLEAN);
 }
 
@@ -199,8 +195,10 @@ async fn a_restore_that_is_dropped_at_any_moment_leaves_a_database_that_takes_co
     let session = open(&server, repository).await;
     session.backup("1").await.unwrap();
     let admin = lifeboat::environment::Sql::connect(&*server, "postgres").await.unwrap();
-    let mut met = 0;
-    for after in (0..60).map(|n| std::time::Duration::from_millis(n * 20)) {
+    let (started, mut met) = (std::time::Instant::now(), 0);
+    assert_eq!(restore(session.as_ref()).await.verdict, Verdict::Met);
+    let whole = started.elapsed();
+    for after in (0..60).map(|n| whole.mul_f64(f64::from(n) / 40.0)) {
         let clients: Vec<_> = futures::future::join_all((0..8).map(|_| server.client("mlflow"))).await;
         let dropped = tokio::time::timeout(after, restore(session.as_ref())).await;
         met += u32::from(dropped.is_ok_and(|finding| finding.verdict == Verdict::Met));
@@ -236,5 +234,5 @@ async fn a_dump_that_fails_leaves_no_point() {
     admin.batch_execute(&format!("SET allow_system_table_mods = on; {torn}")).await.unwrap();
     let error = open(&server, folder.path()).await.backup("1").await.unwrap_err();
     assert!(error.to_string().contains("pg_dump"), "{error}");
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert_eq!(snapshots(folder.path()), 0);
 }

@@ -185,10 +185,11 @@ fn a_restore_of_an_older_backup_misses_the_recovery_point_that_the_right_one_kee
 }
 
 #[test]
-fn a_corrupt_backup_is_refused_by_its_digest() {
+fn a_corrupt_backup_is_refused() {
     let drill = Drill::hopeless("corrupt-backup", BUILTIN);
-    let harm = "printf corrupt | dd of=\"$dump\" bs=1 seek=$(($(wc -c < \"$dump\") / 2)) conv=notrunc";
-    let harm = format!("set -e; for dump in {}/*/database.dump.zst; do {harm}; done", drill.points().display());
+    let harm =
+        "chmod u+w \"$pack\"; printf corrupt | dd of=\"$pack\" bs=1 seek=$(($(wc -c < \"$pack\") / 2)) conv=notrunc";
+    let harm = format!("set -e; for pack in {}/repository/data/*/*; do {harm}; done", drill.points().display());
     let report = drill.after(&harm).run();
     let step = restored(&report);
     let why = step.reason.as_deref().unwrap();
@@ -197,10 +198,10 @@ fn a_corrupt_backup_is_refused_by_its_digest() {
 }
 
 #[test]
-fn a_truncated_backup_is_refused_by_its_length() {
+fn a_truncated_backup_is_refused() {
     let drill = Drill::hopeless("truncated-backup", BUILTIN);
-    let harm = "truncate -s $(($(wc -c < \"$dump\") / 2)) \"$dump\"";
-    let harm = format!("set -e; for dump in {}/*/database.dump.zst; do {harm}; done", drill.points().display());
+    let harm = "chmod u+w \"$pack\"; truncate -s $(($(wc -c < \"$pack\") / 2)) \"$pack\"";
+    let harm = format!("set -e; for pack in {}/repository/data/*/*; do {harm}; done", drill.points().display());
     let report = drill.after(&harm).run();
     let step = restored(&report);
     let why = step.reason.as_deref().unwrap();

@@ -1,90 +1,150 @@
-//! The backup: one snapshot is counted and dumped, compressed on the way, read back in full, and only then a point.
+//! The backup: one snapshot is counted and dumped into the repository, checked on its way, and only then a point.
 //!
-//! `pg_restore --list` is content with half a dump (seen with PostgreSQL 15), so the verification reads every block.
+//! `pg_restore --list` is content with half a dump (seen with PostgreSQL 15), so every block goes through `pg_restore` while
+//! the dump is stored. The dump is not compressed: the repository does that, and finds what has not changed.
 
-use super::manifest::{self, DUMP, DatabaseContent, PointManifest, UnfinishedPoint};
+use super::manifest::{DUMP, DatabaseContent, DumpContent, DumpDigest, MANIFEST, PointManifest, READINGS};
 use super::properties::DatabaseProperties;
-use super::{SnapshotReader, blocking, connect, execute};
-use crate::client::{Ended, Error, ErrorKind, Running, chain};
-use crate::clock::{self, Clock};
-use crate::engine::Readings;
-use crate::environment::Sql;
+use super::{connect, execute};
+use crate::client::{Ended, Error, Running, chain};
+use crate::clock;
+use crate::engine::{EngineContext, Readings};
+use crate::environment::{Platform, Sql};
 use crate::model::RecoveryPoint;
+use crate::repository::{NewFile, NewPoint, OpenRepository, Turn};
+use bytes::Bytes;
+use futures::StreamExt;
+use parking_lot::Mutex;
 use postgres_protocol::escape::escape_literal;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::path::Path;
+use std::io;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::Client;
-use tokio_util::io::SyncIoBridge;
+use tokio_util::io::StreamReader;
 
-const LEVEL: i32 = 3; // a third of gzip's time at the same size
-const BUFFER: usize = 256 * 1024;
+/// How much of a dump is passed on at once.
+pub const BUFFER: usize = 256 * 1024;
+/// How many buffers wait for the repository.
+const WAITING: usize = 4;
 
-/// Takes a backup into `REPOSITORY/ID`.
-pub async fn backup(
-    sql: &dyn Sql,
-    repository: &Path,
-    id: &str,
-    clock: &Clock,
-    reader: Option<&dyn SnapshotReader>,
-) -> Result<RecoveryPoint, Error> {
+/// Takes a backup into the repository, under this name.
+pub async fn backup(context: &EngineContext, repository: &OpenRepository, name: &str) -> Result<RecoveryPoint, Error> {
+    let sql = context.platform.sql()?;
     let what = format!("backup of database `{}`", sql.database());
     let client = connect(sql, sql.database()).await?;
-    let folder =
-        UnfinishedPoint::create(repository.join(format!("{id}.partial"))).map_err(|e| Error::caused_by(&what, e))?;
     execute(&client, &what, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let name: String = value(&client, "SELECT pg_export_snapshot()").await?;
-    let (snapshot, taken_at) = (clock.now(), clock::wall());
-    let content = content(&client, sql.database()).await?;
-    let path = folder.path.join(DUMP);
+    let exported: String = value(&client, "SELECT pg_export_snapshot()").await?;
+    let (snapshot, taken_at) = (context.clock.now(), clock::wall());
+    let (content, tool) = (content(&client, sql.database()).await?, version(sql).await?);
+    let dumped: Arc<Mutex<Option<DumpContent>>> = Arc::default();
+    let mut files = vec![dump_file(&context.platform, &exported, &dumped)];
+    let (send, receive) = oneshot::channel();
+    if context.reader.is_some() {
+        files.push(readings_file(receive));
+    }
+    let manifest = move |dump| PointManifest { schema: 2, dump, content, taken_at, tool };
+    files.push(manifest_file(Arc::clone(&dumped), manifest));
+    let point = NewPoint { label: sql.database().to_owned(), tags: vec![name.to_owned()], time: taken_at };
+    let put = repository.put(point, futures::stream::iter(files).map(Ok));
     let read = async {
-        match reader {
-            Some(reader) => reader.read(&name).await,
-            None => Readings::new(),
+        if let Some(reader) = &context.reader {
+            let _ = send.send(reader.read(&exported).await); // whoever gave up wants it no more
         }
     };
-    let (dumped, readings) = tokio::join!(dump(sql, &name, &path), read);
-    let (digest, bytes) = dumped?;
+    let (stored, ()) = tokio::join!(put, read);
+    let stored = stored.map_err(|error| Error::caused_by(&what, error))?;
     execute(&client, &what, "COMMIT").await?;
-    if feed(&path, sql.tool("pg_restore", &["-f", "/dev/null"]).await?).await? != digest {
-        return Err(Error::new(what, format!("`{}` reads back otherwise than it was written", path.display())));
-    }
-    let tool = version(sql).await?;
-    let point = PointManifest { schema: 1, digest, bytes, content, snapshot, taken_at, tool };
-    let to = repository.join(id);
-    blocking(&what, move || {
-        manifest::write_readings(&folder.path, &readings)?;
-        point.write(&folder.path)?;
-        folder.rename(&to)
-    })
-    .await?;
-    Ok(RecoveryPoint { id: id.to_owned(), snapshot, taken_at, bytes: Some(bytes) })
+    Ok(RecoveryPoint { id: name.to_owned(), snapshot, taken_at, bytes: Some(stored.bytes) })
 }
 
-/// Decompresses the dump into the standard input of `tool`; answers the file's digest. The tool's refusal is the error,
-/// with the last line it said.
-pub async fn feed(dump: &Path, tool: Running) -> Result<String, Error> {
-    let what = format!("reading `{}`", dump.display());
-    let file = File::open(dump).map_err(|e| Error::caused_by(&what, e))?;
-    let Running { input, mut output, ended } = tool;
-    let pump = blocking(&what, move || {
-        let mut decoder = zstd::stream::read::Decoder::new(Digesting::new(file))?;
-        let mut input = SyncIoBridge::new(input);
-        copy(&mut decoder, &mut input)?;
-        input.shutdown()?;
-        Ok(decoder.finish().into_inner().digest())
+fn dump_file(platform: &Arc<dyn Platform>, snapshot: &str, dumped: &Arc<Mutex<Option<DumpContent>>>) -> NewFile {
+    let (platform, snapshot, dumped) = (Arc::clone(platform), snapshot.to_owned(), Arc::clone(dumped));
+    NewFile::stream(DUMP, move || async move { dump(platform, &snapshot, dumped).await })
+}
+
+/// What is read in the snapshot; the file waits for it.
+fn readings_file(readings: oneshot::Receiver<Readings>) -> NewFile {
+    NewFile::stream(READINGS, move || async move {
+        let readings = readings.await.unwrap_or_default();
+        let text = serde_json::to_vec(&readings).map_err(|e| Error::caused_by("cannot write what was read", e))?;
+        Ok(Box::new(io::Cursor::new(text)) as Box<dyn AsyncRead + Send + Unpin>)
+    })
+}
+
+/// Written when the dump has ended, since it tells of it.
+fn manifest_file(
+    dumped: Arc<Mutex<Option<DumpContent>>>,
+    manifest: impl FnOnce(DumpContent) -> PointManifest + Send + 'static,
+) -> NewFile {
+    let file = NewFile::stream(MANIFEST, move || async move {
+        let what = "cannot write the manifest";
+        let dump = dumped.lock().take().ok_or_else(|| Error::new(what, "the dump has not ended"))?;
+        let text = serde_json::to_vec_pretty(&manifest(dump)).map_err(|e| Error::caused_by(what, e))?;
+        Ok(Box::new(io::Cursor::new(text)) as Box<dyn AsyncRead + Send + Unpin>)
     });
-    let mut nothing = tokio::io::sink();
-    let (pumped, ended, _) = tokio::join!(pump, ended, tokio::io::copy(&mut output, &mut nothing));
-    let ended = ended?;
-    if ended.success() {
-        return pumped;
-    }
-    match pumped {
-        // A broken pipe is only the echo of the tool's own end.
-        Err(error) if error.kind != ErrorKind::BrokenPipe => Err(error),
-        _ => Err(refusal("`pg_restore` failed", &ended)),
+    NewFile { turn: Turn::Last, ..file }
+}
+
+/// Starts the dump: a stream that ends well only if `pg_dump` did, and if `pg_restore` could read all of it.
+async fn dump(
+    platform: Arc<dyn Platform>,
+    snapshot: &str,
+    dumped: Arc<Mutex<Option<DumpContent>>>,
+) -> Result<Box<dyn AsyncRead + Send + Unpin>, Error> {
+    let sql = platform.sql()?;
+    let what = format!("pg_dump of `{}`", sql.database());
+    let snapshot = format!("--snapshot={snapshot}");
+    // A waiting ACCESS EXCLUSIVE lock would hold the dump up, and the dump everybody behind it.
+    let args = ["-Fc", "-Z0", "--no-owner", "--lock-wait-timeout=10s", &snapshot, "-d", sql.database()];
+    let (dump, check) = (sql.tool("pg_dump", &args).await?, sql.tool("pg_restore", &["-f", "/dev/null"]).await?);
+    let (send, receive) = mpsc::channel::<io::Result<Bytes>>(WAITING);
+    tokio::spawn(async move {
+        match pass(&what, dump, check, &send).await {
+            Ok(content) => *dumped.lock() = Some(content),
+            Err(error) => drop(send.send(Err(io::Error::other(error.to_string()))).await), // nobody may be left to hear it
+        }
+    });
+    let pieces = futures::stream::unfold(receive, async |mut receive| receive.recv().await.map(|it| (it, receive)));
+    Ok(Box::new(StreamReader::new(pieces.boxed())))
+}
+
+/// Passes the dump on, to the one who stores it and to the one who checks it.
+async fn pass(
+    what: &str,
+    dump: Running,
+    check: Running,
+    to: &mpsc::Sender<io::Result<Bytes>>,
+) -> Result<DumpContent, Error> {
+    let Running { input, mut output, ended } = dump;
+    drop(input);
+    let Running { input: mut checked, output: mut nothing, ended: check_ended } = check;
+    let passed = async {
+        let mut digest = DumpDigest::default();
+        loop {
+            let mut buffer = bytes::BytesMut::with_capacity(BUFFER);
+            while buffer.len() < BUFFER && output.read_buf(&mut buffer).await? > 0 {}
+            if buffer.is_empty() {
+                break;
+            }
+            digest.add(&buffer);
+            checked.write_all(&buffer).await?;
+            let gone = |_| io::Error::other("nobody stores the dump any more");
+            to.send(Ok(buffer.freeze())).await.map_err(gone)?;
+        }
+        checked.shutdown().await?;
+        drop(checked);
+        Ok(digest.content())
+    };
+    let mut sink = tokio::io::sink();
+    let (passed, ended, check_ended, _) =
+        tokio::join!(passed, ended, check_ended, tokio::io::copy(&mut nothing, &mut sink));
+    let (ended, check_ended) = (ended?, check_ended?);
+    match passed {
+        _ if !ended.success() => Err(refusal(what, &ended)),
+        _ if !check_ended.success() => Err(refusal("`pg_restore` cannot read the dump", &check_ended)),
+        passed => passed.map_err(|e: io::Error| Error::caused_by(what, e)),
     }
 }
 
@@ -104,30 +164,8 @@ pub async fn rows(client: &Client) -> Result<BTreeMap<String, i64>, Error> {
     Ok(rows)
 }
 
-async fn dump(sql: &dyn Sql, snapshot: &str, path: &Path) -> Result<(String, u64), Error> {
-    let what = format!("pg_dump of `{}`", sql.database());
-    let snapshot = format!("--snapshot={snapshot}");
-    // A waiting ACCESS EXCLUSIVE lock would hold the dump up, and the dump everybody behind it.
-    let args = ["-Fc", "-Z0", "--no-owner", "--lock-wait-timeout=10s", &snapshot, "-d", sql.database()];
-    let Running { input, output, ended } = sql.tool("pg_dump", &args).await?;
-    drop(input);
-    let file = File::create_new(path).map_err(|e| Error::caused_by(&what, e))?;
-    let pump = blocking(&what, move || {
-        let mut encoder = zstd::stream::write::Encoder::new(Digesting::new(file), LEVEL)?;
-        encoder.include_checksum(true)?;
-        copy(&mut SyncIoBridge::new(output), &mut encoder)?;
-        let written = encoder.finish()?;
-        written.inner.sync_all()?;
-        let bytes = written.inner.metadata()?.len();
-        Ok((written.digest(), bytes))
-    });
-    let (pumped, ended) = tokio::join!(pump, ended);
-    let ended = ended?;
-    if ended.success() { pumped } else { Err(refusal(what, &ended)) }
-}
-
 /// Why a tool refused. Tools older than the server, or than the dump, are worth a hint.
-fn refusal(what: impl Into<String>, ended: &Ended) -> Error {
+pub fn refusal(what: impl Into<String>, ended: &Ended) -> Error {
     let error = Error::new(what, ended);
     let old = ["server version mismatch", "unsupported version"].iter().any(|sign| ended.said.contains(sign));
     if old { error.hint("use client tools of the server's version") } else { error }
@@ -168,52 +206,6 @@ async fn value<T: for<'a> tokio_postgres::types::FromSql<'a>>(client: &Client, q
 async fn version(sql: &dyn Sql) -> Result<String, Error> {
     let said = sql.tool("pg_dump", &["--version"]).await?.text("the version of `pg_dump`").await?;
     Ok(said.trim().to_owned())
-}
-
-fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        match from.read(&mut buffer)? {
-            0 => return Ok(()),
-            n => to.write_all(&buffer[..n])?,
-        }
-    }
-}
-
-/// Takes the digest of all that passes.
-pub struct Digesting<T> {
-    inner: T,
-    hasher: blake3::Hasher,
-}
-
-impl<T> Digesting<T> {
-    /// Around a file, at its beginning.
-    pub fn new(inner: T) -> Self {
-        Self { inner, hasher: blake3::Hasher::new() }
-    }
-    /// Of all that has passed.
-    pub fn digest(&self) -> String {
-        self.hasher.finalize().to_hex().to_string()
-    }
-}
-
-impl<R: Read> Read for Digesting<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buffer)?;
-        self.hasher.update(&buffer[..n]);
-        Ok(n)
-    }
-}
-
-impl<W: Write> Write for Digesting<W> {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let n = self.inner.write(buffer)?;
-        self.hasher.update(&buffer[..n]);
-        Ok(n)
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
 }
 
 #[cfg(test)]

@@ -1,58 +1,62 @@
-//! A recovery point's folder: `database.dump.zst`, `readings.json` if somebody read in the snapshot, and, written last,
-//! `manifest.json`, which says what is in it.
-//!
-//! The folder is called `ID.partial` until all of it is on disk and verified; whoever gives up leaves no folder.
+//! What a point is made of: `database/dump`, `database/readings.json` if somebody read in the snapshot, and, last of all,
+//! `point.json`, which says what is in it.
 
 use super::properties::DatabaseProperties;
-use crate::clock::Moment;
+use crate::client::Error;
 use crate::engine::Readings;
-use crate::store;
+use crate::repository::OpenPoint;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use tokio::io::AsyncReadExt;
 
-/// The dump's name in a point's folder.
-pub const DUMP: &str = "database.dump.zst";
-/// The manifest's name in a point's folder.
-pub const MANIFEST: &str = "manifest.json";
-
-/// The name of the file with what was read in a point's snapshot.
-const READINGS: &str = "readings.json";
-
-/// Writes into `folder` what was read in the point's snapshot, durably; nothing if nothing was.
-pub fn write_readings(folder: &Path, readings: &Readings) -> io::Result<()> {
-    if readings.is_empty() {
-        return Ok(());
-    }
-    store::replace_durable(&folder.join(READINGS), &serde_json::to_vec(readings)?)
-}
-
-/// What was read in the snapshot of the point in `folder`; nothing if nothing can be read.
-pub fn readings(folder: &Path) -> Readings {
-    let text = fs::read(folder.join(READINGS)).unwrap_or_default();
-    serde_json::from_slice(&text).unwrap_or_default()
-}
+/// The dump's name in a point.
+pub const DUMP: &str = "database/dump";
+/// The name of what was read in the point's snapshot.
+pub const READINGS: &str = "database/readings.json";
+/// The manifest's name in a point.
+pub const MANIFEST: &str = "point.json";
 
 /// What a point holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PointManifest {
     /// Version of this shape.
     pub schema: u32,
-    /// BLAKE3 of the dump's file.
-    pub digest: String,
-    /// The dump's file in bytes.
-    pub bytes: u64,
+    /// The dump.
+    pub dump: DumpContent,
     /// What the server said in the dump's snapshot.
     pub content: DatabaseContent,
-    /// The latest moment of the snapshot, on the run's clock.
-    pub snapshot: Moment,
-    /// The same in wall time.
+    /// The latest time of the snapshot.
     pub taken_at: Timestamp,
     /// What `pg_dump --version` says.
     pub tool: String,
+}
+
+/// A dump as it was when it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DumpContent {
+    /// Its bytes.
+    pub bytes: u64,
+    /// Its BLAKE3 digest.
+    pub digest: String,
+}
+
+/// Takes the digest of a dump that passes.
+#[derive(Default)]
+pub struct DumpDigest {
+    hasher: blake3::Hasher,
+}
+
+impl DumpDigest {
+    /// The next bytes.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+    }
+    /// Of all that has passed.
+    pub fn content(&self) -> DumpContent {
+        DumpContent { bytes: self.hasher.count(), digest: self.hasher.finalize().to_hex().to_string() }
+    }
 }
 
 /// What the server said of its database in one snapshot.
@@ -82,57 +86,30 @@ pub struct DatabaseContent {
 }
 
 impl PointManifest {
-    /// Reads a point's manifest; the error names the file.
-    pub fn read(folder: &Path) -> Result<Self, String> {
-        let path = folder.join(MANIFEST);
-        let text = fs::read(&path).map_err(|e| format!("the recovery point has no `{}`: {e}", path.display()))?;
-        serde_json::from_slice(&text).map_err(|e| format!("`{}` is corrupt: {e}", path.display()))
-    }
-
-    /// Writes it into `folder`, durably.
-    pub fn write(&self, folder: &Path) -> io::Result<()> {
-        let mut file = File::create(folder.join(MANIFEST))?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        file.sync_all()
-    }
-}
-
-/// A point's folder while it is being filled; dropped unfinished, it is removed.
-#[derive(Debug)]
-pub struct UnfinishedPoint {
-    /// Where to write.
-    pub path: PathBuf,
-    done: bool,
-}
-
-impl UnfinishedPoint {
-    /// Makes the folder, anew.
-    pub fn create(path: PathBuf) -> io::Result<Self> {
-        if path.exists() {
-            fs::remove_dir_all(&path)?;
-        }
-        fs::create_dir_all(&path)?;
-        Ok(Self { path, done: false })
-    }
-
-    /// Keeps it where it is.
-    pub fn keep(mut self) {
-        self.done = true;
-    }
-
-    /// Gives it its final name, durably.
-    pub fn rename(mut self, to: &Path) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()?;
-        fs::rename(&self.path, to)?;
-        self.done = true;
-        to.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
-    }
-}
-
-impl Drop for UnfinishedPoint {
-    fn drop(&mut self) {
-        if !self.done {
-            let _ = fs::remove_dir_all(&self.path); // a leftover is never listed, and the next backup removes it
+    /// The manifest of a point.
+    ///
+    /// # Errors
+    /// When it is not there, cannot be read, or is of a version that is not known.
+    pub async fn read(point: &OpenPoint) -> Result<Self, Error> {
+        let manifest: Self = json(point, MANIFEST).await?;
+        match manifest.schema {
+            2 => Ok(manifest),
+            other => Err(Error::new(format!("`{MANIFEST}`"), format!("its version is {other}, and 2 is known"))),
         }
     }
+}
+
+/// What was read in the snapshot of a point.
+///
+/// # Errors
+/// When nobody did, or it cannot be read.
+pub async fn readings(point: &OpenPoint) -> Result<Readings, Error> {
+    json(point, READINGS).await
+}
+
+async fn json<T: DeserializeOwned>(point: &OpenPoint, name: &str) -> Result<T, Error> {
+    let (file, mut text) = (point.find(name).await?, vec![]);
+    let what = format!("cannot read `{name}` of the recovery point");
+    point.read(&file).read_to_end(&mut text).await.map_err(|e| Error::caused_by(&what, e))?;
+    serde_json::from_slice(&text).map_err(|e| Error::caused_by(&what, e))
 }

@@ -7,13 +7,12 @@
 
 mod dump;
 mod manifest;
+mod own;
 mod properties;
 mod restore;
 mod session;
 
-pub(super) use manifest::UnfinishedPoint;
-
-use super::{Engine, EngineContext, Session, SnapshotReader};
+use super::{Engine, EngineContext, Session};
 use crate::client::Error;
 use crate::environment::{Asset, Platform, Power, Sql};
 use crate::kind::Kind;
@@ -66,7 +65,7 @@ impl Engine for Builtin {
 
     async fn open(&self, context: EngineContext) -> Result<Box<dyn Session>, Error> {
         let Method::Logical = self.postgres;
-        Ok(Box::new(LogicalSession::begin(context)))
+        Ok(Box::new(LogicalSession::begin(context).await?))
     }
 
     async fn tidy(&self, platform: &dyn Platform) -> Vec<String> {
@@ -84,15 +83,4 @@ async fn connect(sql: &dyn Sql, database: &str) -> Result<Client, Error> {
 /// Carries out statements that answer nothing.
 async fn execute(client: &Client, what: &str, statements: &str) -> Result<(), Error> {
     client.batch_execute(statements).await.map_err(|e| Error::caused_by(what, e))
-}
-
-/// Runs blocking work on a thread that may block.
-async fn blocking<T: Send + 'static>(
-    what: &str,
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> Result<T, Error> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done.map_err(|e| Error::caused_by(what, e)),
-        Err(e) => Err(Error::caused_by(what, e)),
-    }
 }

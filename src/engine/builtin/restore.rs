@@ -1,40 +1,33 @@
-//! The restore: verify the file, fill a database at the side, compare, swap.
+//! The restore: fill a database at the side, compare, swap. The repository tells every damaged byte while it is read.
 //!
 //! Nothing that clients see is touched before the new database is whole. A server that runs MLflow would serve
 //! partial data from a database that is still being filled (seen with MLflow 3.17), hence the side database.
 
-use super::dump::{feed, rows};
-use super::manifest::{DUMP, DatabaseContent, PointManifest};
-use super::{blocking, connect, execute};
-use crate::client::Error;
+use super::dump::{BUFFER, refusal, rows};
+use super::manifest::{DUMP, DatabaseContent, DumpContent, DumpDigest, PointManifest};
+use super::{connect, execute};
+use crate::client::{Error, Running};
 use crate::clock::Stopwatch;
 use crate::environment::Sql;
 use crate::model::Finding;
+use crate::repository::OpenPoint;
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::Path;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::Client;
 
 /// How long the renames wait for sessions to end before they are ended, and ended again.
 const END_AGAIN: Duration = Duration::from_millis(20);
 
-/// Restores the point that lies in `folder`; an error is a restore that did not work.
-pub async fn restore(sql: &dyn Sql, folder: &Path) -> Result<Finding, Error> {
-    let manifest = match PointManifest::read(folder) {
-        Ok(manifest) => manifest,
-        Err(reason) => return Ok(Finding::missed(reason)),
-    };
+/// Restores a point; an error is a restore that did not work.
+pub async fn restore(sql: &dyn Sql, point: &OpenPoint) -> Result<Finding, Error> {
+    let manifest = PointManifest::read(point).await?;
     let mut laps = Laps::start();
-    if let Some(reason) = flaw(folder, &manifest).await? {
-        return Ok(Finding::missed(reason));
-    }
-    laps.lap("verify");
     let names = RestoreNames::of(sql.database())?;
     let server = connect(sql, "postgres").await?;
     drop_database(&server, &names.side).await?;
-    let filled = match fill(sql, &server, &names, folder, &manifest, &mut laps).await {
+    let filled = match fill(sql, &server, &names, point, &manifest, &mut laps).await {
         Ok(None) => swap(sql, &server, &names).await.map(|()| None),
         other => other,
     };
@@ -50,29 +43,8 @@ pub async fn restore(sql: &dyn Sql, folder: &Path) -> Result<Finding, Error> {
         }
     }
     let total: i64 = manifest.content.rows.values().sum();
-    let finding = Finding::met().figure("rows", total).figure("bytes", manifest.bytes);
+    let finding = Finding::met().figure("rows", total).figure("bytes", manifest.dump.bytes);
     Ok(laps.done.into_iter().fold(finding, |f, (name, seconds)| f.figure(name, format!("{seconds:.3} s"))))
-}
-
-/// What is wrong with the dump's file, in one sentence.
-async fn flaw(folder: &Path, manifest: &PointManifest) -> Result<Option<String>, Error> {
-    let path = folder.join(DUMP);
-    let named = format!("`{}`", path.display());
-    let read = blocking(&named, move || {
-        let mut hasher = blake3::Hasher::new();
-        let file = File::open(path)?;
-        let length = file.metadata()?.len();
-        hasher.update_reader(file)?;
-        Ok((length, hasher.finalize().to_hex().to_string()))
-    });
-    let (bytes, digest) = match read.await {
-        Ok(read) => read,
-        Err(error) => return Ok(Some(format!("the dump {named} cannot be read: {}", error.why))),
-    };
-    if bytes != manifest.bytes {
-        return Ok(Some(format!("the dump {named} has {bytes} bytes instead of {}", manifest.bytes)));
-    }
-    Ok((digest != manifest.digest).then(|| format!("the dump {named} is corrupt: its digest is not the manifest's")))
 }
 
 /// Fills the side database and compares it; answers what differs.
@@ -80,7 +52,7 @@ async fn fill(
     sql: &dyn Sql,
     server: &Client,
     names: &RestoreNames,
-    folder: &Path,
+    point: &OpenPoint,
     manifest: &PointManifest,
     laps: &mut Laps,
 ) -> Result<Option<String>, Error> {
@@ -95,7 +67,7 @@ async fn fill(
     );
     execute(server, &format!("cannot create database `{}`", names.side), &create).await?;
     let args = ["--exit-on-error", "--no-owner", "--role", owner, "-d", &names.side];
-    feed(&folder.join(DUMP), sql.tool("pg_restore", &args).await?).await?;
+    load(point, &manifest.dump, sql.tool("pg_restore", &args).await?).await?;
     laps.lap("load");
     let side = connect(sql, &names.side).await?;
     let difference = difference(expected, &rows(&side).await?);
@@ -109,6 +81,37 @@ async fn fill(
         laps.lap("analyze");
     }
     Ok(difference)
+}
+
+/// Gives the dump to `pg_restore`. Its refusal is the error, with the last line it said.
+async fn load(point: &OpenPoint, expected: &DumpContent, tool: Running) -> Result<(), Error> {
+    let file = point.find(DUMP).await?;
+    let what = format!("cannot read `{DUMP}` of the recovery point");
+    let Running { mut input, mut output, ended } = tool;
+    let given = async {
+        let (mut dump, mut buffer, mut found) = (point.read(&file), vec![0; BUFFER], DumpDigest::default());
+        loop {
+            let n = dump.read(&mut buffer).await.map_err(|e| Error::caused_by(&what, e))?;
+            if n == 0 {
+                break;
+            }
+            found.add(&buffer[..n]);
+            // A broken pipe is only the echo of the tool's own end.
+            if input.write_all(&buffer[..n]).await.is_err() {
+                return Ok(None);
+            }
+        }
+        if found.content() != *expected {
+            return Err(Error::new(&what, "it is not what was stored: its digest is not the manifest's"));
+        }
+        let _ = input.shutdown().await; // as above
+        drop(input);
+        Ok(Some(()))
+    };
+    let mut nothing = tokio::io::sink();
+    let (given, ended, _) = tokio::join!(given, ended, tokio::io::copy(&mut output, &mut nothing));
+    let (given, ended) = (given?, ended?);
+    if given.is_some() && ended.success() { Ok(()) } else { Err(refusal("`pg_restore` failed", &ended)) }
 }
 
 /// Puts the side database in the live one's place. Both renames are one transaction on a connection of its own, whose

@@ -1,30 +1,45 @@
-//! The session of logical backups: it only remembers which points are complete.
+//! The session of logical backups: an open repository, and which of its points are complete.
 
-use super::{dump, manifest, restore};
+use super::{dump, manifest, own, restore};
 use crate::client::Error;
 use crate::engine::{EngineContext, Readings, RestorePlan, Session};
 use crate::model::{Finding, RecoveryPoint};
+use crate::repository::{OpenPoint, OpenRepository};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
 /// Logical backups of one platform's database.
 pub struct LogicalSession {
     context: EngineContext,
+    repository: OpenRepository,
     points: Mutex<Vec<RecoveryPoint>>,
 }
 
 impl LogicalSession {
-    /// With the points that are known.
-    pub fn begin(context: EngineContext) -> Self {
-        Self { points: Mutex::new(context.known.clone()), context }
+    /// Opens the run's own repository, with the points that are known.
+    pub async fn begin(context: EngineContext) -> Result<Self, Error> {
+        let repository = own::open(&context.folder).await?;
+        Ok(Self { points: Mutex::new(context.known.clone()), repository, context })
+    }
+
+    /// The contents of the point of this name.
+    async fn contents(&self, name: &str) -> Result<OpenPoint, Error> {
+        let points = self.repository.points().await?.points;
+        let stored = points.into_iter().find(|point| point.tags.iter().any(|tag| tag == name));
+        let absent = || Error::new(format!("the recovery point `{name}`"), "its repository does not have it");
+        self.repository.point(&stored.ok_or_else(absent)?.id).await
+    }
+
+    async fn restored(&self, plan: &RestorePlan) -> Result<Finding, Error> {
+        let point = self.contents(&plan.point.id).await?;
+        restore::restore(self.context.platform.sql()?, &point).await
     }
 }
 
 #[async_trait]
 impl Session for LogicalSession {
     async fn backup(&self, label: &str) -> Result<RecoveryPoint, Error> {
-        let EngineContext { platform, repository, clock, reader, .. } = &self.context;
-        let point = dump::backup(platform.sql()?, repository, label, clock, reader.as_deref()).await?;
+        let point = dump::backup(&self.context, &self.repository, label).await?;
         self.points.lock().push(point.clone());
         Ok(point)
     }
@@ -34,15 +49,11 @@ impl Session for LogicalSession {
     }
 
     async fn restore(&self, plan: &RestorePlan) -> Finding {
-        let sql = match self.context.platform.sql() {
-            Ok(sql) => sql,
-            Err(error) => return Finding::unknown(error.to_string()),
-        };
-        let restored = restore::restore(sql, &self.context.repository.join(&plan.point.id)).await;
-        restored.unwrap_or_else(|error| Finding::missed(error.to_string()))
+        self.restored(plan).await.unwrap_or_else(|error| Finding::missed(error.to_string()))
     }
 
     async fn readings(&self, point: &str) -> Readings {
-        manifest::readings(&self.context.repository.join(point))
+        let read = async { manifest::readings(&self.contents(point).await?).await };
+        read.await.unwrap_or_default()
     }
 }

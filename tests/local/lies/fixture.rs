@@ -36,8 +36,7 @@ pub async fn open_engine(
     reader: Option<Arc<dyn SnapshotReader>>,
 ) -> Box<dyn Session> {
     let engine = pick("engine", ENGINES, &parse("builtin: { postgres: logical }").unwrap(), &mut vec![]).unwrap();
-    let context =
-        EngineContext { platform, repository: folder.to_owned(), clock: Clock::start(), known: vec![], reader };
+    let context = EngineContext { platform, folder: folder.to_owned(), clock: Clock::start(), known: vec![], reader };
     engine.open(context).await.unwrap()
 }
 
