@@ -135,7 +135,7 @@ async fn what_no_point_needs_is_marked_and_then_removed() {
     let absent = vec![first.id.clone(), "0".repeat(64)];
     assert_eq!(repository.remove(&absent).await.unwrap_err().kind, ErrorKind::NotFound);
     assert_eq!(repository.points().await.unwrap().points.len(), 2, "none is removed when one is not there");
-    repository.remove(&[first.id.clone()]).await.unwrap();
+    repository.remove(std::slice::from_ref(&first.id)).await.unwrap();
     let before = fixture.bytes_of_all_files();
     let would = repository.prune(Duration::ZERO, true).await.unwrap();
     assert!(would.bytes > 200_000, "{would:?}");

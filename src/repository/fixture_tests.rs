@@ -98,6 +98,7 @@ impl Fixture {
 }
 
 /// Bytes as a file is opened.
+#[allow(clippy::unnecessary_wraps)] // as an opener answers
 pub fn opened(bytes: impl Into<Vec<u8>>) -> Result<Box<dyn AsyncRead + Send + Unpin>, Error> {
     Ok(Box::new(std::io::Cursor::new(bytes.into())))
 }

@@ -15,7 +15,10 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+type MakesFile = fn() -> NewFile;
+
 /// So many bytes, and then an error.
+#[allow(clippy::unnecessary_wraps)] // as an opener answers
 fn failing(bytes: usize) -> Result<Box<dyn AsyncRead + Send + Unpin>, Error> {
     let broken = stream::iter([Err::<bytes::Bytes, _>(std::io::Error::other("the disk is broken"))]);
     Ok(Box::new(Cursor::new(vec![7; bytes]).chain(tokio_util::io::StreamReader::new(broken))))
@@ -30,7 +33,7 @@ fn ends() -> Result<Box<dyn AsyncRead + Send + Unpin>, Error> {
 async fn a_source_that_fails_leaves_no_point() {
     let fixture = Fixture::new().await;
     let whole = fixture.put("mlflow", vec![NewFile::bytes("a", "bytes")]).await.unwrap();
-    let failures: [(&str, fn() -> NewFile); 4] = [
+    let failures: [(&str, MakesFile); 4] = [
         ("the disk is broken", || NewFile::stream("b", async || failing(3_000_000))),
         ("nobody listens", || NewFile::stream("b", async || Err(Error::new("cannot open", "nobody listens")))),
         ("shorter than it was said", || NewFile { size: Some(9), ..NewFile::bytes("b", "four") }),
@@ -129,7 +132,7 @@ async fn a_prune_beside_a_writer_waits_for_it_and_harms_nothing() {
     has_begun.await.unwrap();
     let error = fixture.repository.prune(Duration::ZERO, false).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Locked, "{error}");
-    assert_eq!(fixture.repository.remove(&[gone.id.clone()]).await.unwrap_err().kind, ErrorKind::Locked);
+    assert_eq!(fixture.repository.remove(std::slice::from_ref(&gone.id)).await.unwrap_err().kind, ErrorKind::Locked);
     fixture.repository.prune(Duration::ZERO, true).await.unwrap();
     assert_eq!(fixture.read(&gone.id, "a").await.len(), 100_000, "readers are not held up");
     go_on.send(()).unwrap();

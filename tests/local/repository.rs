@@ -4,6 +4,7 @@
 
 use crate::skips::lacking;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::DateTime;
 use futures::{StreamExt, stream};
 use lifeboat::client::{ErrorKind, s3};
 use lifeboat::clock::wall;
@@ -169,7 +170,7 @@ async fn a_repository_in_a_bucket_does_all_that_one_in_a_directory_does() {
     let contents = repository.point(&second.id).await.unwrap();
     assert_eq!(contents.list("").count().await, 65);
     assert_eq!(read(&repository, &second.id, "objects/a").await, b"a key that is a folder");
-    repository.remove(&[first.id.clone()]).await.map_err(|e| e.to_string()).unwrap();
+    repository.remove(std::slice::from_ref(&first.id)).await.map_err(|e| e.to_string()).unwrap();
     repository.prune(Duration::ZERO, false).await.map_err(|e| e.to_string()).unwrap();
     assert_eq!(repository.verify(|_, _| {}).await.unwrap().flaws, []);
     assert_eq!(read(&repository, &second.id, "database/mlflow.dump").await, b"a dump ".repeat(300_000));
@@ -203,7 +204,7 @@ async fn nothing_that_a_locked_point_needs_can_be_deleted() {
         let settings = server.settings(mode, &format!(", lock: {{ mode: {mode}, for: 30d }}"));
         let repository = OpenRepository::create(&settings, PATIENCE).await.map_err(|e| e.to_string()).unwrap();
         let stored = put(&repository).await;
-        let error = repository.remove(&[stored.id.clone()]).await.unwrap_err();
+        let error = repository.remove(std::slice::from_ref(&stored.id)).await.unwrap_err();
         assert!(error.to_string().contains("is locked until"), "{error}");
         let answers = server.delete_for_good(mode).await;
         for kind in ["config", "keys/", "index/", "snapshots/", "data/"] {
@@ -225,7 +226,7 @@ async fn what_a_newer_point_still_needs_is_locked_for_as_long_as_it() {
         let mut until = BTreeMap::new();
         for (key, _) in s3::list(&client, "extended", "").await.unwrap() {
             let head = client.head_object().bucket("extended").key(&key).send().await.unwrap();
-            until.insert(key, head.object_lock_retain_until_date().map(|it| it.secs()));
+            until.insert(key, head.object_lock_retain_until_date().map(DateTime::secs));
         }
         until
     };
