@@ -15,6 +15,7 @@ mod power;
 pub mod simulated;
 pub mod stack;
 pub mod tools;
+mod volumes;
 
 pub use asset::{Asset, AssetUnder};
 pub use guard::{Act, Identity};
@@ -22,6 +23,8 @@ pub use inventory::{Inventory, Survey, Thing};
 pub use power::{
     Cluster, Components, Cpu, CpuUse, Disks, Exec, Memory, MemoryUse, Network, Nodes, Objects, Power, Removal, Sql,
 };
+
+pub use volumes::{SidePart, VolumeState, Volumes};
 
 pub use crate::client::kubernetes::Permission;
 
@@ -171,6 +174,10 @@ pub trait Platform: Send + Sync {
     /// Power over the components' disks.
     fn disks(&self) -> Result<&dyn Disks, Error> {
         Err(Power::Disks.lacking())
+    }
+    /// Power over the data directories of components.
+    fn volumes(&self) -> Result<&dyn Volumes, Error> {
+        Err(Power::Volumes.lacking())
     }
     /// Power over the components' containers.
     fn removal(&self) -> Result<&dyn Removal, Error> {

@@ -27,6 +27,11 @@ pub const PREFIX: &str = "artifacts";
 /// How many clients the database server takes.
 pub const CONNECTIONS: &str = "max_connections=200";
 
+/// How much log a replication slot keeps at most: a receiver that is gone must not fill the disk.
+pub const SLOT_BOUND: &str = "4GB";
+/// The same, as the server's argument.
+pub const SLOTS: &str = "max_slot_wal_keep_size=4GB";
+
 /// A key of the S3 server and its secret.
 #[derive(Clone)]
 pub struct AccessKey {

@@ -22,5 +22,7 @@ mod engine;
 mod failures;
 mod install;
 mod lies;
+mod physical;
+mod physical_fixture;
 mod platform;
 mod seed;

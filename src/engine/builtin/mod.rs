@@ -7,6 +7,7 @@
 
 mod dump;
 mod manifest;
+pub mod physical;
 mod properties;
 mod restore;
 

@@ -9,8 +9,13 @@ mod mlflow;
 mod platform;
 mod postgres;
 mod setup;
+mod side;
 mod survey;
 mod versitygw;
+mod volumes;
+
+pub use side::LocalVolume;
+pub use volumes::LocalVolumes;
 
 use super::{Environment, Inventory, Journal, Permission, Platform, Power, RunContext, Survey, stack};
 use crate::client::Error;
@@ -50,7 +55,7 @@ struct Local {
 #[async_trait]
 impl Environment for Local {
     fn powers(&self) -> Vec<Power> {
-        vec![Power::Components, Power::Mlflow, Power::Sql, Power::Objects]
+        vec![Power::Components, Power::Mlflow, Power::Sql, Power::Objects, Power::Volumes]
     }
 
     fn inventory(&self) -> Inventory {

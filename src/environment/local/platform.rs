@@ -5,11 +5,12 @@ use super::mlflow::{self, MlflowServer};
 use super::postgres::{self, Postgres};
 use super::setup::LocalSetup;
 use super::versitygw::{self, Versitygw, endpoint};
+use super::volumes::LocalVolumes;
 use super::{MARKER, cleanup, folder, make_folder};
 use crate::client::{Error, Running};
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools::Tools;
-use crate::environment::{Components, Endpoints, Journal, Objects, Platform, RunContext, Sql};
+use crate::environment::{Components, Endpoints, Journal, Objects, Platform, RunContext, Sql, Volumes};
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
 use serde_json::json;
@@ -27,6 +28,7 @@ pub struct LocalPlatform {
     database: Postgres,
     endpoints: Endpoints,
     s3: aws_sdk_s3::Client,
+    volumes: LocalVolumes,
 }
 
 impl LocalPlatform {
@@ -74,7 +76,8 @@ impl LocalPlatform {
         };
         let client = gateway.client(s3.port());
         let components = [pg, s3, server];
-        Ok(Self { run: run_context.run.clone(), folder, keep, components, database, endpoints, s3: client })
+        let volumes = LocalVolumes::new(database.volume(&run_context.run), &logs, Arc::clone(&journal));
+        Ok(Self { run: run_context.run.clone(), folder, keep, components, database, endpoints, s3: client, volumes })
     }
 
     fn component(&self, name: &str) -> Result<&ComponentProcess, Error> {
@@ -116,6 +119,10 @@ impl Platform for LocalPlatform {
 
     fn objects(&self) -> Result<&dyn Objects, Error> {
         Ok(self)
+    }
+
+    fn volumes(&self) -> Result<&dyn Volumes, Error> {
+        Ok(&self.volumes)
     }
 
     fn kept(&self) -> Option<String> {
