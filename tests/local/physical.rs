@@ -7,7 +7,7 @@ use lifeboat::engine::builtin::physical::lsn::Lsn;
 use lifeboat::engine::builtin::physical::receiver::{CommitMode, ReceiverState};
 use lifeboat::engine::builtin::physical::settings;
 use lifeboat::engine::builtin::physical::target::LogTarget;
-use lifeboat::environment::Volumes;
+use lifeboat::environment::{Volumes, stack};
 use std::fs;
 use std::time::{Duration, Instant};
 use tokio_postgres::Client;
@@ -163,11 +163,13 @@ async fn what_cannot_be_reached_is_refused_with_the_nearest_that_can() {
     segments.sort();
     let victim = &segments[segments.len() - 3];
     let whole = fs::read(victim).unwrap();
-    let mut damaged = whole.clone();
-    damaged[20..60].fill(7);
-    fs::write(victim, &damaged).unwrap();
-    let said = refused(LogTarget::End).await;
-    assert!(said.contains("the log is damaged at"), "{said}");
+    for (bytes, expected) in [(60..100, "the log is damaged at"), (8..40, "is missing or damaged")] {
+        let mut damaged = whole.clone();
+        damaged[bytes].fill(7);
+        fs::write(victim, &damaged).unwrap();
+        let said = refused(LogTarget::End).await;
+        assert!(said.contains(expected), "{said}");
+    }
     fs::remove_file(victim).unwrap();
     let said = refused(LogTarget::End).await;
     assert!(said.contains("of the log is missing") && said.contains("the newest state that can be reached"), "{said}");
@@ -307,4 +309,17 @@ async fn a_swap_that_was_killed_half_way_is_put_back() {
     database.volumes.put_back(POSTGRES).await.unwrap();
     assert!(old());
     database.begin().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_that_may_not_replicate_is_let_in_once() {
+    let database = Database::start().await;
+    let hba = database.data().join("pg_hba.conf");
+    let lines = || fs::read_to_string(&hba).unwrap().lines().filter(|line| line.contains("replication")).count();
+    let before = lines();
+    let config = database.config();
+    for _ in 0..2 {
+        stack::allow_replication(&config).await.unwrap();
+        assert_eq!(lines(), before + 1);
+    }
 }

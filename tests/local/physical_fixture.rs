@@ -136,6 +136,10 @@ impl Database {
         killed
     }
 
+    pub fn config(&self) -> tokio_postgres::Config {
+        format!("host=127.0.0.1 port={} user=admin dbname=postgres", self.port).parse().unwrap()
+    }
+
     async fn connect_to(&self, database: &str) -> Result<Client, tokio_postgres::Error> {
         let settings = format!("host=127.0.0.1 port={} user=admin dbname={database}", self.port);
         let (client, connection) = tokio_postgres::connect(&settings, NoTls).await?;

@@ -42,6 +42,9 @@ impl<'a> SideLog<'a> {
             let why = format!("it goes on on timeline {later}, and the base backup is of timeline {}", base.timeline);
             return Err(Error::new(what(), why).hint(format!("take a base backup of timeline {later}")));
         }
+        if log.systems.iter().any(|system| system.to_string() != base.system) {
+            return Err(Error::new(what(), "it is of another server than the base backup").hint("each has its own log"));
+        }
         let from = Segment::holding(base.timeline, base.start, size);
         let names: Vec<&str> = log.files.range(from..).map(|(_, name)| name.as_str()).collect();
         if !names.is_empty() {
@@ -120,7 +123,7 @@ fn trouble(reach: &Reach, size: u64, end: Lsn, sure: Option<SurePoint>) -> Optio
         return Some(format!("the log is damaged at {end}"));
     }
     if let Some(missing) = &reach.gap {
-        return Some(format!("segment `{missing}` of the log is missing"));
+        return Some(format!("segment `{missing}` of the log is missing or damaged"));
     }
     let short = sure.filter(|sure| sure.lsn > readable);
     short.map(|sure| format!("the log can be read up to {end}, and had been received up to {}", sure.lsn))
@@ -149,7 +152,7 @@ mod tests {
         assert_eq!(trouble(&reach(None), MB, Lsn(5 * MB + 10), sure(5 * MB)), None);
         let said = |reach, end, sure| trouble(&reach, MB, Lsn(end), sure).unwrap_or_default();
         assert_eq!(said(reach(None), 3 * MB, None), "the log is damaged at 0/300000");
-        assert_eq!(said(reach(Some("X")), 6 * MB, None), "segment `X` of the log is missing");
+        assert_eq!(said(reach(Some("X")), 6 * MB, None), "segment `X` of the log is missing or damaged");
         assert!(said(reach(None), 5 * MB, sure(6 * MB)).ends_with("had been received up to 0/600000"));
     }
 }

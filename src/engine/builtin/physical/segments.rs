@@ -3,10 +3,12 @@
 //! Apart because a gap must be found before anything is replayed: PostgreSQL ends a recovery at the first missing segment
 //! without an error, as if the log ended there. A `.partial` file that is shorter than a segment, or whose first page is
 //! empty, holds nothing: `pg_receivewal` was ended while it made the file. Under a segment's name such a file would
-//! be a FATAL error of the recovery, and `pg_receivewal` itself refuses to go on while it is there (seen with 15).
+//! be a FATAL error of the recovery, and `pg_receivewal` itself refuses to go on while it is there (seen with 15). A file
+//! whose header is not that of its name counts as missing: `pg_waldump` reads the header of any file in the folder and
+//! gives up on all of them.
 
 use super::lsn::{Lsn, Segment};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -21,6 +23,8 @@ pub struct ReceivedLog {
     pub files: BTreeMap<Segment, String>,
     /// Files of timelines and backups, which a recovery asks for too.
     pub others: Vec<String>,
+    /// The clusters that wrote them, by their own identifiers.
+    pub systems: BTreeSet<u64>,
     size: u64,
 }
 
@@ -47,10 +51,11 @@ impl ReceivedLog {
                 continue;
             };
             let partial = whole.len() < name.len();
-            if !holds(&folder.join(&name), size)? || partial && log.files.contains_key(&segment) {
-                continue;
+            let Some(system) = writer(&folder.join(&name), segment, size)? else { continue };
+            log.systems.insert(system);
+            if !(partial && log.files.contains_key(&segment)) {
+                log.files.insert(segment, name);
             }
-            log.files.insert(segment, name);
         }
         Ok(log)
     }
@@ -83,11 +88,18 @@ impl ReceivedLog {
     }
 }
 
-/// Does the file hold a piece of log?
-fn holds(path: &Path, size: u64) -> io::Result<bool> {
+/// The cluster that wrote a segment, by the header of its first page (`XLogLongPageHeaderData`); nothing if the file is no
+/// such segment.
+fn writer(path: &Path, segment: Segment, size: u64) -> io::Result<Option<u64>> {
     let mut file = File::open(path)?;
-    let mut page = [0_u8; 64];
-    Ok(file.metadata()?.len() == size && file.read(&mut page)? == page.len() && page.iter().any(|byte| *byte != 0))
+    let mut page = [0_u8; 40];
+    if file.metadata()?.len() != size || file.read(&mut page)? < page.len() {
+        return Ok(None);
+    }
+    let long = |at: usize| u64::from_ne_bytes(page[at..at + 8].try_into().unwrap_or_default());
+    let written = u32::from_ne_bytes(page[32..36].try_into().unwrap_or_default());
+    let right = long(8) == segment.start(size).0 && u64::from(written) == size;
+    Ok(right.then(|| long(24)))
 }
 
 /// Removes the partial segments that are too short to hold anything: `pg_receivewal` would refuse to go on. Answers which.
@@ -112,12 +124,12 @@ mod tests {
 
     const SIZE: u64 = 1 << 20;
 
-    fn put(folder: &Path, name: &str, length: u64, first: u8) {
+    fn put(folder: &Path, number: u64, suffix: &str, length: u64) {
         let mut bytes = vec![0; usize::try_from(length).unwrap()];
-        if let Some(byte) = bytes.first_mut() {
-            *byte = first;
-        }
-        fs::write(folder.join(name), bytes).unwrap();
+        bytes[8..16].copy_from_slice(&(number * SIZE).to_ne_bytes());
+        bytes[24] = 7;
+        bytes[32..36].copy_from_slice(&u32::try_from(SIZE).unwrap().to_ne_bytes());
+        fs::write(folder.join(name(number) + suffix), bytes).unwrap();
     }
 
     fn name(number: u64) -> String {
@@ -128,15 +140,20 @@ mod tests {
     fn a_gap_is_named_and_what_holds_nothing_is_no_segment() {
         let folder = tempfile::tempdir().unwrap();
         for number in [3, 4, 6] {
-            put(folder.path(), &name(number), SIZE, 1);
+            put(folder.path(), number, "", SIZE);
         }
-        put(folder.path(), &format!("{}.partial", name(7)), SIZE, 1);
-        put(folder.path(), &format!("{}.partial", name(8)), SIZE, 0);
-        put(folder.path(), &format!("{}.partial", name(9)), SIZE / 2, 1);
-        put(folder.path(), "00000002.history", 3, 1);
+        put(folder.path(), 7, PARTIAL, SIZE);
+        fs::write(folder.path().join(name(8) + PARTIAL), vec![0; usize::try_from(SIZE).unwrap()]).unwrap();
+        put(folder.path(), 9, PARTIAL, SIZE / 2);
+        put(folder.path(), 11, "", SIZE);
+        fs::rename(folder.path().join(name(11)), folder.path().join(name(10))).unwrap();
+        fs::write(folder.path().join("00000002.history"), "1").unwrap();
         let log = ReceivedLog::read(folder.path(), SIZE).unwrap();
         assert_eq!(log.files.keys().map(|s| s.number).collect::<Vec<_>>(), [3, 4, 6, 7]);
-        assert_eq!(log.others, ["00000002.history"]);
+        assert_eq!(
+            (log.others.as_slice(), log.systems.iter().collect::<Vec<_>>()),
+            (&["00000002.history".to_owned()][..], vec![&7])
+        );
         let reach = log.reach(1, Lsn(3 * SIZE + 5)).unwrap();
         assert_eq!((reach.last.number, reach.gap), (4, Some(name(5))));
         assert_eq!(log.reach(1, Lsn(6 * SIZE)).unwrap().gap, None);
@@ -148,8 +165,8 @@ mod tests {
     #[test]
     fn a_whole_segment_wins_over_a_partial_one() {
         let folder = tempfile::tempdir().unwrap();
-        put(folder.path(), &format!("{}.partial", name(3)), SIZE, 1);
-        put(folder.path(), &name(3), SIZE, 1);
+        put(folder.path(), 3, PARTIAL, SIZE);
+        put(folder.path(), 3, "", SIZE);
         let log = ReceivedLog::read(folder.path(), SIZE).unwrap();
         assert_eq!(log.files.into_values().collect::<Vec<_>>(), [name(3)]);
     }

@@ -131,10 +131,40 @@ impl Receiver {
             said: None,
         };
         let ((told, health), (stop, stopped)) = (channel(starting), channel(false));
-        let task = tokio::spawn(supervise(platform, settings.clone(), server, told, stopped));
+        let task = tokio::spawn(supervise(Arc::clone(&platform), settings.clone(), server, told, stopped));
         let receiver = Self { settings, health, stop, task, segment_size };
-        receiver.streaming(deadline).await?;
-        Ok(receiver)
+        match receiver.ready(deadline).await {
+            Ok(()) => Ok(receiver),
+            Err(error) => {
+                receiver.task.abort();
+                receiver.release(&*platform).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn ready(&self, deadline: Deadline) -> Result<(), Error> {
+        self.streaming(deadline).await?;
+        self.writes(deadline).await
+    }
+
+    /// No commit may wait for one that was never at work. Whoever cannot be asked serves no commits.
+    async fn release(&self, platform: &dyn Platform) {
+        let release =
+            async { synchronous::clear(&connect(platform.sql()?, "postgres").await?, &self.settings.slot).await };
+        let _ = bounded(Deadline::within(PAUSES.1), "let commits go", release).await;
+    }
+
+    /// The first segment must appear in the folder: a tool that ran beside the server would write into the blast radius.
+    async fn writes(&self, deadline: Deadline) -> Result<(), Error> {
+        let folder = &self.settings.folder;
+        let look = async || {
+            let files = std::fs::read_dir(folder).map_err(|e| e.to_string())?;
+            if files.count() > 0 { Ok(()) } else { Err(format!("nothing is written into `{}`", folder.display())) }
+        };
+        let hint = "the server's client tools must be on this machine, of its major version";
+        let seen = until(deadline.left().min(PAUSES.1), EVERY / 5, look).await;
+        seen.map_err(|late| Error::new("cannot receive the log", late).hint(hint))
     }
 
     /// How it is.

@@ -162,9 +162,9 @@ impl<'a> Watch<'a> {
             _ if runs => Some(format!("no sign of life for {} s", silent.as_secs())),
             _ => None,
         };
-        if let Some(acted) = self.wait_or_release(streams, named, silent).await {
-            said = Some(acted);
-        }
+        let released = self.wait_or_release(streams, named, silent).await;
+        let waits = synchronous && named && released.is_none();
+        said = released.or(said);
         self.told.send_modify(|health| {
             health.state = match (streams, self.streamed) {
                 _ if !runs => health.state,
@@ -175,7 +175,7 @@ impl<'a> Watch<'a> {
             health.received = received.or(health.received).max(health.received);
             health.behind = health.received.map_or(0, |received| written.0.saturating_sub(received.0));
             health.sure = sure.or(health.sure);
-            health.synchronous = synchronous && named;
+            health.synchronous = waits;
             health.said = said.or_else(|| health.said.take().filter(|_| !streams));
         });
     }
