@@ -25,6 +25,7 @@ pub enum SidePart {
 
 /// What lies on a component's volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools)] // what lies there, each for itself
 pub struct VolumeState {
     /// The major version of the server that the data directory is for; none if there is none, or it is empty.
     pub major: Option<u32>,

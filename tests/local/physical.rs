@@ -5,8 +5,8 @@ use crate::physical_fixture::{Database, POSTGRES, commit_steadily, median, rows,
 use lifeboat::client::ErrorKind;
 use lifeboat::engine::builtin::physical::lsn::Lsn;
 use lifeboat::engine::builtin::physical::receiver::{CommitMode, ReceiverState};
-use lifeboat::engine::builtin::physical::settings;
 use lifeboat::engine::builtin::physical::target::LogTarget;
+use lifeboat::engine::builtin::physical::{settings, soundness};
 use lifeboat::environment::{Volumes, stack};
 use std::fs;
 use std::time::{Duration, Instant};
@@ -322,4 +322,53 @@ async fn an_administrator_that_may_not_replicate_is_let_in_once() {
         stack::allow_replication(&config).await.unwrap();
         assert_eq!(lines(), before + 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_are_not_as_they_must_be_are_named() {
+    let database = Database::start().await;
+    database.end();
+    database.begin_with(&["wal_level=minimal", "max_wal_senders=0", "max_slot_wal_keep_size=-1"]).await;
+    let unmet = settings::unmet(&*database).await.unwrap();
+    for name in ["wal_level", "max_wal_senders", "max_slot_wal_keep_size"] {
+        assert!(unmet.iter().any(|said| said.starts_with(&format!("`{name}` is "))), "{unmet:?}");
+    }
+    assert_eq!(unmet.len(), 3, "{unmet:?}");
+}
+
+/// The file of the table, in a data directory.
+async fn file_of_table(database: &Database) -> String {
+    let client = database.client().await;
+    client.batch_execute("INSERT INTO t SELECT generate_series(1, 2000); CHECKPOINT").await.unwrap();
+    client.query_one("SELECT pg_relation_filepath('t')", &[]).await.unwrap().get(0)
+}
+
+/// Flips a byte in the middle of its first page.
+fn damage(path: &std::path::Path) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[5000] ^= 0x55;
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &bytes[5000..5001], 5000).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_page_fails_the_backup_and_is_found_in_a_copy() {
+    let database = Database::start().await;
+    let file = file_of_table(&database).await;
+    let base = database.base().await;
+    database.restore(&base, &database.data().join("pg_wal"), None, &LogTarget::Base).await.unwrap();
+    damage(&database.folder.path().join("data.side/data").join(&file));
+    let copy = database.volumes.start_side(POSTGRES, &[], Duration::from_secs(60)).await.unwrap();
+    let error = soundness::relations(&*copy, soon()).await.unwrap_err();
+    assert!(error.what.contains("`pg_amcheck` found damage in database `postgres`"), "{error}");
+    database.volumes.stop_side(POSTGRES).await.unwrap();
+    let error = soundness::checksums(&database.volumes, POSTGRES, &base.0, soon()).await.unwrap_err();
+    assert!(error.what.contains("`pg_checksums` found damage"), "{error}");
+    database.volumes.remove_side(POSTGRES).await.unwrap();
+
+    database.end();
+    damage(&database.data().join(&file));
+    database.begin().await;
+    let error = database.try_base().await.unwrap_err();
+    assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("a page of the live database is damaged")), "{error}");
 }

@@ -45,7 +45,8 @@ impl Database {
     pub async fn start() -> Arc<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let run = format!("physical-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::SeqCst));
-        let (bin, folder) = (newest(), tempfile::tempdir().unwrap());
+        let named = std::env::var_os("LIFEBOAT_PG_BIN").map(PathBuf::from);
+        let (bin, folder) = (named.unwrap_or_else(newest), tempfile::tempdir().unwrap());
         let user = rustix::process::geteuid().is_root().then(|| {
             let ids = Command::new("sh").args(["-c", "id -u postgres; id -g postgres"]).output().unwrap().stdout;
             let ids: Vec<u32> = String::from_utf8_lossy(&ids).lines().map(|id| id.parse().unwrap()).collect();
@@ -95,6 +96,11 @@ impl Database {
 
     /// Starts the server on its data directory.
     pub async fn begin(&self) {
+        self.begin_with(&[]).await;
+    }
+
+    /// The same, with settings over those that it must have.
+    pub async fn begin_with(&self, settings: &[&str]) {
         use std::os::unix::fs::MetadataExt;
         let owner = fs::metadata(self.data()).unwrap();
         let mut command = self.program("postgres", Some((owner.uid(), owner.gid())));
@@ -102,6 +108,9 @@ impl Database {
         command.args(["-c", "listen_addresses=127.0.0.1", "-k", self.folder.path().to_str().unwrap()]);
         for setting in SETTINGS {
             command.arg("-c").arg(format!("{}={}", setting.name, setting.value));
+        }
+        for setting in settings {
+            command.args(["-c", setting]);
         }
         command.env(RUN, &self.run).env(COMPONENT, POSTGRES);
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log")).unwrap();
@@ -172,12 +181,16 @@ impl Database {
     }
 
     pub async fn base(&self) -> (BaseRecord, PathBuf) {
+        self.try_base().await.unwrap()
+    }
+
+    pub async fn try_base(&self) -> Result<(BaseRecord, PathBuf), Error> {
         let path = self.folder.path().join("base.tar");
-        let mut backup = BaseBackup::begin(self, "test", soon()).await.unwrap();
+        let mut backup = BaseBackup::begin(self, "test", soon()).await?;
         let mut file = tokio::fs::File::create(&path).await.unwrap();
         tokio::io::copy(&mut backup.stream, &mut file).await.unwrap();
         file.sync_all().await.unwrap();
-        (backup.finish(self, soon()).await.unwrap().0, path)
+        Ok((backup.finish(self, soon()).await?.0, path))
     }
 
     /// Restores beside the live directory.

@@ -6,9 +6,10 @@
 
 use super::base::BaseRecord;
 use super::lsn::{Lsn, Segment};
+use super::resolve::ResolvedTarget;
 use super::scan::Scan;
 use super::segments::{PARTIAL, Reach, ReceivedLog};
-use super::target::{LogTarget, ResolvedTarget, SurePoint};
+use super::target::{LogTarget, SurePoint};
 use crate::client::{Error, ErrorKind, Running, process};
 use crate::environment::{SidePart, Volumes};
 use std::path::Path;

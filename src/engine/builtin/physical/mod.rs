@@ -13,15 +13,18 @@ pub mod base;
 mod log;
 pub mod lsn;
 pub mod receiver;
+mod resolve;
 pub mod restore;
 mod scan;
 pub mod segments;
 pub mod settings;
 mod side;
-mod soundness;
+pub mod soundness;
 mod synchronous;
 mod tar;
 pub mod target;
+
+pub use scan::TransactionEnd;
 
 use crate::client::{Error, ErrorKind};
 use crate::clock::Deadline;

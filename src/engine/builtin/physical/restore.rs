@@ -7,8 +7,9 @@
 use super::base::BaseRecord;
 use super::log::SideLog;
 use super::lsn::Lsn;
+use super::resolve::ResolvedTarget;
 use super::scan::TransactionEnd;
-use super::target::{LogTarget, ResolvedTarget, SurePoint};
+use super::target::{LogTarget, SurePoint};
 use super::{bounded, side, soundness};
 use crate::client::Error;
 use crate::clock::{Deadline, Stopwatch};

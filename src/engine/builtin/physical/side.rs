@@ -5,8 +5,8 @@
 //! copy that carried its original's `archive_command` would write into the original's archive.
 
 use super::lsn::Lsn;
+use super::resolve::ResolvedTarget;
 use super::scan::TransactionEnd;
-use super::target::ResolvedTarget;
 use super::{bounded, connect, micros, timestamp};
 use crate::client::{Error, postgres, until};
 use crate::clock::Deadline;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::{Receiver as Watched, Sender, channel};
 use tokio::task::JoinHandle;
-use watch::Watch;
+use watch::ReceiverWatch;
 
 /// How often the server is asked how far the receiver is.
 const EVERY: Duration = Duration::from_millis(250);
@@ -286,7 +286,7 @@ async fn supervise(
     told: Sender<ReceiverHealth>,
     mut stopped: Watched<bool>,
 ) {
-    let mut watch = Watch::new(&*platform, &settings, &told);
+    let mut watch = ReceiverWatch::new(&*platform, &settings, &told);
     let work = async {
         let mut pause = PAUSES.0;
         loop {

@@ -24,7 +24,7 @@ const ANSWER: Duration = Duration::from_secs(2);
 const SAMPLES: usize = 1000;
 
 /// The watch over `pg_receivewal`, one after the other.
-pub struct Watch<'a> {
+pub struct ReceiverWatch<'a> {
     platform: &'a dyn Platform,
     settings: &'a ReceiverSettings,
     told: &'a Sender<ReceiverHealth>,
@@ -39,7 +39,7 @@ pub struct Watch<'a> {
 }
 
 /// What the server says.
-struct Progress {
+struct ReceiverProgress {
     written: Lsn,
     now: Timestamp,
     received: Option<Lsn>,
@@ -49,7 +49,7 @@ struct Progress {
     lost: bool,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> ReceiverWatch<'a> {
     /// Of a receiver that was just started.
     pub fn new(platform: &'a dyn Platform, settings: &'a ReceiverSettings, told: &'a Sender<ReceiverHealth>) -> Self {
         let (client, reply, samples, streamed) = Default::default();
@@ -111,7 +111,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    async fn ask(&mut self) -> Result<Progress, Error> {
+    async fn ask(&mut self) -> Result<ReceiverProgress, Error> {
         if self.client.is_none() {
             self.client = Some(connect(self.platform.sql()?, "postgres").await?);
         }
@@ -128,7 +128,7 @@ impl<'a> Watch<'a> {
         let named = synchronous::whose(row.get(6), &self.settings.slot) == synchronous::Waiting::Ours;
         let status: Option<String> = row.get(5);
         let state: Option<String> = row.get(4);
-        Ok(Progress {
+        Ok(ReceiverProgress {
             written: row.get::<_, String>(0).parse()?,
             now: timestamp(row.get(1))?,
             received: row.get::<_, Option<String>>(2).map(|lsn| lsn.parse()).transpose()?,
@@ -139,8 +139,8 @@ impl<'a> Watch<'a> {
         })
     }
 
-    async fn judge(&mut self, progress: Progress, runs: bool) {
-        let Progress { written, now, received, reply, synchronous, named, lost } = progress;
+    async fn judge(&mut self, progress: ReceiverProgress, runs: bool) {
+        let ReceiverProgress { written, now, received, reply, synchronous, named, lost } = progress;
         if reply.is_some() && reply != self.reply {
             (self.reply, self.silent) = (reply, Stopwatch::start());
         }
