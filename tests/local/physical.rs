@@ -358,7 +358,7 @@ async fn a_damaged_page_fails_the_backup_and_is_found_in_a_copy() {
     let base = database.base().await;
     database.restore(&base, &database.data().join("pg_wal"), None, &LogTarget::Base).await.unwrap();
     damage(&database.folder.path().join("data.side/data").join(&file));
-    let copy = database.volumes.start_side(POSTGRES, &[], Duration::from_secs(60)).await.unwrap();
+    let copy = database.volumes.start_side(POSTGRES, &[], Duration::from_mins(1)).await.unwrap();
     let error = soundness::relations(&*copy, soon()).await.unwrap_err();
     assert!(error.what.contains("`pg_amcheck` found damage in database `postgres`"), "{error}");
     database.volumes.stop_side(POSTGRES).await.unwrap();

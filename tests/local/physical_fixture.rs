@@ -26,7 +26,7 @@ pub const POSTGRES: &str = "postgres";
 
 /// Enough for a machine that has other things to do.
 pub fn soon() -> Deadline {
-    Deadline::within(Duration::from_secs(120))
+    Deadline::within(Duration::from_mins(2))
 }
 
 /// A server in a temporary folder, and what was made of it.
@@ -117,7 +117,7 @@ impl Database {
         *self.child.lock().unwrap() = Some(command.stderr(log).spawn().unwrap());
         let begun = Instant::now();
         while self.connect_to("postgres").await.is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "{}", self.log());
+            assert!(begun.elapsed() < Duration::from_mins(1), "{}", self.log());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -209,7 +209,7 @@ impl Database {
 
     /// The rows of the restored copy, asked of a private server of its own.
     pub async fn rows_at_side(&self) -> Vec<i32> {
-        let copy = self.volumes.start_side(POSTGRES, &[], Duration::from_secs(60)).await.unwrap();
+        let copy = self.volumes.start_side(POSTGRES, &[], Duration::from_mins(1)).await.unwrap();
         let rows = rows(&copy.connect("postgres").await.unwrap()).await;
         self.volumes.stop_side(POSTGRES).await.unwrap();
         rows
