@@ -154,9 +154,9 @@ mod tests {
         rmgr: Transaction len (rec/tot):     34/    34, tx:          0, lsn: 0/03018300, prev 0/03018200, \
         desc: COMMIT_PREPARED 740: 2026-11-28 01:09:32.500000 UTC\n";
 
-    fn scan(target: LogTarget) -> Scan {
+    fn scan(target: &LogTarget) -> Scan {
         let mut scan = Scan::default();
-        LOG.lines().for_each(|line| scan.take(line, &target, Lsn(0x301_7000)));
+        LOG.lines().for_each(|line| scan.take(line, target, Lsn(0x301_7000)));
         scan
     }
 
@@ -167,18 +167,18 @@ mod tests {
     #[test]
     fn both_sides_of_a_target_are_found() {
         let time = |text: &str, inclusive| LogTarget::Time { at: text.parse().unwrap(), inclusive };
-        assert_eq!(sides(&scan(LogTarget::End)), (Some(740), None));
-        assert_eq!(sides(&scan(time("2026-11-28T01:09:31Z", true))), (Some(729), Some(740)));
-        assert_eq!(sides(&scan(time("2026-11-28T01:09:31Z", false))), (Some(726), Some(729)));
-        assert_eq!(sides(&scan(time("2026-11-28T01:00:00Z", true))), (None, Some(724)));
-        assert_eq!(sides(&scan(time("2026-11-28T02:00:00Z", true))), (Some(740), None));
-        assert_eq!(sides(&scan(LogTarget::Name("np".into()))), (Some(724), Some(726)));
-        assert_eq!(sides(&scan(LogTarget::Lsn(Lsn(0x301_8200)))), (Some(726), Some(729)));
+        assert_eq!(sides(&scan(&LogTarget::End)), (Some(740), None));
+        assert_eq!(sides(&scan(&time("2026-11-28T01:09:31Z", true))), (Some(729), Some(740)));
+        assert_eq!(sides(&scan(&time("2026-11-28T01:09:31Z", false))), (Some(726), Some(729)));
+        assert_eq!(sides(&scan(&time("2026-11-28T01:00:00Z", true))), (None, Some(724)));
+        assert_eq!(sides(&scan(&time("2026-11-28T02:00:00Z", true))), (Some(740), None));
+        assert_eq!(sides(&scan(&LogTarget::Name("np".into()))), (Some(724), Some(726)));
+        assert_eq!(sides(&scan(&LogTarget::Lsn(Lsn(0x301_8200)))), (Some(726), Some(729)));
     }
 
     #[test]
     fn a_transaction_is_found_by_its_parts_too_and_one_that_is_not_there_has_neighbours() {
-        let of = |xid, inclusive| scan(LogTarget::Transaction { xid, inclusive });
+        let of = |xid, inclusive| scan(&LogTarget::Transaction { xid, inclusive });
         let found = of(731, false);
         assert_eq!((sides(&found), found.parent), ((Some(726), Some(729)), Some(729)));
         assert_eq!(sides(&of(729, true)), (Some(729), Some(740)));
