@@ -16,6 +16,7 @@ mod power;
 pub mod simulated;
 pub mod stack;
 pub mod tools;
+mod volumes;
 
 pub use asset::{Asset, AssetUnder};
 pub use guard::{Act, Identity};
@@ -24,6 +25,8 @@ pub use power::{
     BucketPolicies, Cluster, Components, Cpu, CpuUse, Disks, Exec, Memory, MemoryUse, MlflowKey, Network, Nodes,
     Objects, Power, Removal, ServerKeys, Sql,
 };
+
+pub use volumes::{SidePart, VolumeState, Volumes};
 
 pub use crate::client::kubernetes::Permission;
 
@@ -173,6 +176,10 @@ pub trait Platform: Send + Sync {
     /// Power over the components' disks.
     fn disks(&self) -> Result<&dyn Disks, Error> {
         Err(Power::Disks.lacking())
+    }
+    /// Power over the data directories of components.
+    fn volumes(&self) -> Result<&dyn Volumes, Error> {
+        Err(Power::Volumes.lacking())
     }
     /// Power over the components' containers.
     fn removal(&self) -> Result<&dyn Removal, Error> {

@@ -31,6 +31,8 @@ pub enum Power {
     Cpu,
     /// Take the disks of a component away.
     Disks,
+    /// Put a new data directory beside that of a component, and swap the two.
+    Volumes,
     /// Remove the container of a component.
     Removal,
     /// MLflow's endpoint, as clients use it.

@@ -10,6 +10,7 @@ use crate::client::{Error, chain, postgres, s3};
 use crate::outside;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
+use postgres_protocol::escape::{escape_identifier, escape_literal};
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use serde_json::json;
@@ -26,6 +27,11 @@ pub const BUCKET: &str = "mlflow";
 pub const PREFIX: &str = "artifacts";
 /// How many clients the database server takes.
 pub const CONNECTIONS: &str = "max_connections=200";
+
+/// How much log a replication slot keeps at most: a receiver that is gone must not fill the disk.
+pub const SLOT_BOUND: &str = "4GB";
+/// The same, as the server's argument.
+pub const SLOTS: &str = "max_slot_wal_keep_size=4GB";
 
 /// A key of the S3 server and its secret.
 #[derive(Clone)]
@@ -170,4 +176,25 @@ pub async fn create_database(config: &Config) -> Result<(), Error> {
     let client = postgres::connect(config).await?;
     let made = client.batch_execute(&format!("create database {DATABASE}")).await;
     made.map_err(|e| Error::caused_by(format!("cannot create the database `{DATABASE}`"), e))
+}
+
+/// Lets the superuser receive the log and take base backups from wherever it may connect: what images write into
+/// `pg_hba.conf` for all addresses covers databases only. Idempotent.
+pub async fn allow_replication(config: &Config) -> Result<(), Error> {
+    let client = postgres::connect(config).await?;
+    let query = "SELECT EXISTS (SELECT FROM pg_hba_file_rules WHERE type LIKE 'host%' AND address = 'all' \
+         AND 'replication' = ANY (database)), current_setting('hba_file'), current_user::text";
+    let row = postgres::one(&client, query).await?;
+    if row.get(0) {
+        return Ok(());
+    }
+    let (file, user): (String, String) = (row.get(1), row.get(2));
+    let line = escape_literal(&format!("host replication {} all scram-sha-256", escape_identifier(&user)));
+    let program = escape_literal(&format!("cat >> '{}'", file.replace('\'', r"'\''")));
+    let write = format!("COPY (SELECT {line}) TO PROGRAM {program}");
+    for statement in [write.as_str(), "SELECT pg_reload_conf()"] {
+        let done = client.batch_execute(statement).await;
+        done.map_err(|e| Error::caused_by("cannot let the administrator replicate", e))?;
+    }
+    Ok(())
 }

@@ -110,7 +110,8 @@ async fn of(major: u32) -> Option<PathBuf> {
     None
 }
 
-async fn version(bin: &Path) -> Option<u32> {
+/// The major version of the programs in a folder.
+pub async fn version(bin: &Path) -> Option<u32> {
     let said = tokio::process::Command::new(bin.join("pg_dump")).arg("--version").output().await.ok()?;
     major(&String::from_utf8_lossy(&said.stdout))
 }

@@ -24,6 +24,8 @@ mod engine;
 mod failures;
 mod install;
 mod lies;
+mod physical;
+mod physical_fixture;
 mod platform;
 mod policy;
 mod repository;

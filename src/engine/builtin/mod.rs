@@ -8,6 +8,7 @@
 mod dump;
 mod manifest;
 mod own;
+pub mod physical;
 mod properties;
 mod restore;
 mod session;

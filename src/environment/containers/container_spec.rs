@@ -69,7 +69,7 @@ pub fn postgres(images: &Images, restart: Restart, secrets: &Secrets) -> Contain
             ("POSTGRES_INITDB_ARGS", "-E UTF8 --locale=C -N -k".into()),
             ("POSTGRES_HOST_AUTH_METHOD", "scram-sha-256".into()),
         ],
-        arguments: ["postgres", "-c", stack::CONNECTIONS].map(str::to_owned).to_vec(),
+        arguments: ["postgres", "-c", stack::CONNECTIONS, "-c", stack::SLOTS].map(str::to_owned).to_vec(),
         // For all to read, because some images read it when they no longer are root.
         file: (SECRET, secrets.database.clone(), 0o444),
         volumes: volumes("postgres"),

@@ -58,7 +58,11 @@ impl ContainersPlatform {
             stack::create_bucket(&endpoint(s3.port), &secrets).await.map(|()| s3)
         };
         // All at once: when MLflow's interpreter has come to ask for the database, that has long been made.
-        let postgres = component(container_spec::postgres(images, *restart, &secrets));
+        let postgres = async {
+            let postgres = component(container_spec::postgres(images, *restart, &secrets)).await?;
+            let config = secrets.config("127.0.0.1", postgres.port, stack::DATABASE);
+            stack::allow_replication(&config).await.map(|()| postgres)
+        };
         let mlflow = component(container_spec::mlflow(images, *restart, &secrets));
         let (postgres, s3, mlflow) = tokio::try_join!(postgres, bucket, mlflow)?;
         let endpoints = Endpoints {

@@ -167,7 +167,8 @@ mod tests {
             }
         }
         let postgres = of(&objects, "StatefulSet", "postgres");
-        assert_eq!(postgres["spec"]["template"]["spec"]["containers"][0]["args"], json!(["-c", stack::CONNECTIONS]));
+        let told = json!(["-c", stack::CONNECTIONS, "-c", stack::SLOTS]);
+        assert_eq!(postgres["spec"]["template"]["spec"]["containers"][0]["args"], told);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Apart because it must work when the process that made all this is dead. Gone already is success.
 
 use super::MARKER;
+use super::side::SIDE;
 use crate::client::process::{self, COMPONENT, ProcessIdentity, RUN};
 use crate::model::Receipt;
 use rustix::process::Signal;
@@ -40,7 +41,7 @@ async fn end(run: &str, receipts: &[Receipt]) -> Vec<String> {
     let all = process::tree(&pids);
     for (identity, component) in &roots {
         // PostgreSQL killed at once leaves shared memory behind, and its children its SIGTERM would end one by one.
-        let postgres = component.as_deref() == Some("postgres");
+        let postgres = matches!(component.as_deref(), Some("postgres" | SIDE));
         identity.signal(if postgres { Signal::INT } else { Signal::TERM });
     }
     all.iter().for_each(|identity| identity.signal(Signal::CONT)); // a frozen one hears nothing else

@@ -184,6 +184,11 @@ impl ComponentProcess {
         }
     }
 
+    /// The last lines of its log.
+    pub fn said(&self) -> String {
+        self.tail(0)
+    }
+
     async fn spawn(&self) -> Result<ProcessIdentity, Error> {
         let what = || format!("cannot start `{}`", self.name());
         self.journal.creating(Receipt(json!({ "spawning": self.name() }))).await?;

@@ -9,8 +9,13 @@ mod mlflow;
 mod platform;
 mod postgres;
 mod setup;
+mod side;
 mod survey;
 mod versitygw;
+mod volumes;
+
+pub use side::LocalVolume;
+pub use volumes::LocalVolumes;
 
 use super::{Environment, Inventory, Journal, Permission, Platform, Power, RunContext, Survey, stack};
 use crate::client::Error;
@@ -50,8 +55,8 @@ struct Local {
 #[async_trait]
 impl Environment for Local {
     fn powers(&self) -> Vec<Power> {
-        use Power::{Components, Keys, Mlflow, Objects, Policies, Sql};
-        vec![Components, Mlflow, Sql, Objects, Policies, Keys]
+        use Power::{Components, Keys, Mlflow, Objects, Policies, Sql, Volumes};
+        vec![Components, Mlflow, Sql, Objects, Policies, Keys, Volumes]
     }
 
     fn inventory(&self) -> Inventory {

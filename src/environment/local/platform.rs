@@ -5,13 +5,14 @@ use super::mlflow::{self, MlflowServer};
 use super::postgres::{self, Postgres};
 use super::setup::LocalSetup;
 use super::versitygw::{self, Versitygw, endpoint};
+use super::volumes::LocalVolumes;
 use super::{MARKER, cleanup, folder, make_folder};
 use crate::client::{Error, Running};
 use crate::environment::own_key::OwnKey;
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools::Tools;
 use crate::environment::{
-    BucketPolicies, Components, Endpoints, Journal, Objects, Platform, RunContext, ServerKeys, Sql,
+    BucketPolicies, Components, Endpoints, Journal, Objects, Platform, RunContext, ServerKeys, Sql, Volumes,
 };
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
@@ -31,6 +32,7 @@ pub struct LocalPlatform {
     endpoints: Endpoints,
     s3: aws_sdk_s3::Client,
     own_key: OwnKey,
+    volumes: LocalVolumes,
 }
 
 impl LocalPlatform {
@@ -78,7 +80,9 @@ impl LocalPlatform {
         };
         let (client, own_key) = (gateway.client(s3.port()), OwnKey::new(&endpoint(s3.port()), &secrets));
         let components = [pg, s3, server];
-        Ok(Self { run: run_context.run.clone(), folder, keep, components, database, endpoints, s3: client, own_key })
+        let volumes = LocalVolumes::new(database.volume(&run_context.run), &logs, Arc::clone(&journal));
+        let run = run_context.run.clone();
+        Ok(Self { run, folder, keep, components, database, endpoints, s3: client, own_key, volumes })
     }
 
     fn component(&self, name: &str) -> Result<&ComponentProcess, Error> {
@@ -128,6 +132,10 @@ impl Platform for LocalPlatform {
 
     fn keys(&self) -> Result<&dyn ServerKeys, Error> {
         Ok(&self.own_key)
+    }
+
+    fn volumes(&self) -> Result<&dyn Volumes, Error> {
+        Ok(&self.volumes)
     }
 
     fn kept(&self) -> Option<String> {

@@ -5,6 +5,7 @@
 
 use super::component::Program;
 use super::setup::{LocalSetup, Wheels};
+use super::side::LocalVolume;
 use crate::client::Error;
 use crate::environment::stack::{self, DATABASE, Secrets};
 use crate::environment::tools::{self, ToolChoice, scrub};
@@ -74,6 +75,12 @@ impl Postgres {
         &self.bin
     }
 
+    /// The volume with its data directory.
+    pub fn volume(&self, run: &str) -> LocalVolume {
+        let (bin, data, user, run) = (self.bin.clone(), self.data.clone(), self.user, run.to_owned());
+        LocalVolume { component: "postgres", bin, data, user, administrator: DATABASE, run }
+    }
+
     fn disguise(&self, command: &mut Command) {
         use std::os::unix::process::CommandExt;
         scrub(command);
@@ -99,6 +106,7 @@ impl Program for Postgres {
             "unix_socket_directories=",
             "dynamic_shared_memory_type=mmap",
             stack::CONNECTIONS,
+            stack::SLOTS,
         ] {
             command.args(["-c", setting]);
         }

@@ -1,0 +1,60 @@
+//! The target of a recovery: up to where the log is replayed.
+//!
+//! Apart from whether the log reaches it, because whoever asks for one has not looked into the log.
+
+use super::lsn::Lsn;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Up to where the log is replayed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogTarget {
+    /// All of it: the newest state.
+    End,
+    /// No further than makes the base backup consistent.
+    Base,
+    /// The newest state at this time of the server's clock, or before it if not inclusive.
+    Time {
+        /// The time.
+        at: Timestamp,
+        /// With what was committed at this very microsecond?
+        inclusive: bool,
+    },
+    /// Up to the commit of a transaction, which may be named by one of its parts, as a row's `xmin` does.
+    Transaction {
+        /// Its number, without the epoch.
+        xid: u32,
+        /// With the commit itself?
+        inclusive: bool,
+    },
+    /// The state before the record at this position or the first one after it, as `pg_current_wal_lsn()` answers it.
+    Lsn(Lsn),
+    /// The point that `pg_create_restore_point` has named so.
+    Name(String),
+}
+
+impl fmt::Display for LogTarget {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::End => f.write_str("the end of the log"),
+            Self::Base => f.write_str("the base backup"),
+            Self::Time { at, inclusive: true } => write!(f, "the newest state at {at}"),
+            Self::Time { at, inclusive: false } => write!(f, "the newest state before {at}"),
+            Self::Transaction { xid, inclusive: true } => write!(f, "the state after transaction {xid}"),
+            Self::Transaction { xid, inclusive: false } => write!(f, "the state before transaction {xid}"),
+            Self::Lsn(lsn) => write!(f, "the state at position {lsn}"),
+            Self::Name(name) => write!(f, "the point `{name}`"),
+        }
+    }
+}
+
+/// How far a received log is known to be complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SurePoint {
+    /// The log was on the receiver's disk up to here.
+    pub lsn: Lsn,
+    /// All that was committed by this time of the server's clock is in it.
+    pub at: Timestamp,
+}
