@@ -7,9 +7,11 @@
 //! of the above, and twice, and restores only what still is as the fault left it; for a crash or a loss it does nothing.
 
 pub mod artifacts_deleted;
+pub mod artifacts_overwritten;
 pub mod config_lost;
 pub mod database_drop;
 pub mod disk_lost;
+mod drawn_artifacts;
 pub mod kill;
 pub mod namespace_removed;
 pub mod node_lost;
@@ -35,6 +37,7 @@ pub const FAULTS: &[Kind<dyn Fault>] = &[
     pause::KIND,
     database_drop::KIND,
     artifacts_deleted::KIND,
+    artifacts_overwritten::KIND,
     partition::KIND,
     out_of_memory::KIND,
     throttled::KIND,

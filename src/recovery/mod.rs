@@ -11,6 +11,7 @@ pub mod lift;
 pub mod new_disk;
 pub mod recreate;
 pub mod restore;
+pub mod roll_back_bucket;
 pub mod rollout;
 pub mod text;
 pub mod undelete;
@@ -34,6 +35,7 @@ pub const STEPS: &[Kind<dyn Step>] = &[
     component::RESTART,
     restore::KIND,
     undelete::KIND,
+    roll_back_bucket::KIND,
     new_disk::KIND,
     wait_for::KIND,
     command::KIND,
