@@ -110,7 +110,8 @@ async fn changed(platform: &dyn Platform, receipt: &Receipt) -> Result<Finding, 
                 hasher.update(&bytes);
             }
             // Another version of this length with other bytes is not what was put; of another length it is a client's.
-            let damaged = hasher.finalize() != blake3::hash(&wanted) && answer.content_length == i64::try_from(BYTES).ok();
+            let damaged =
+                hasher.finalize() != blake3::hash(&wanted) && answer.content_length == i64::try_from(BYTES).ok();
             Ok::<_, Error>(damaged.then_some(key))
         }
     };

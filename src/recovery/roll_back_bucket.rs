@@ -126,11 +126,11 @@ impl RollBackBucket {
         if all == 0 {
             return Ok(Finding::missed(format!("nothing under `{prefix}` is another than it was then")));
         }
-        let act = format!(
-            "roll back: remove {} markers, copy {} objects of {} bytes by the server, hide {}",
+        let what = format!(
+            "under `{prefix}`: {} markers removed, {} objects of {} bytes copied by the server, {} hidden",
             counts.markers, counts.copies, counts.bytes, counts.hidden
         );
-        context.record(&act, &bucket, (!prefix.is_empty()).then(|| prefix.clone())).await?;
+        context.record("roll-back-bucket", &bucket, Some(what)).await?;
         let outcome = planned.carry_out().await?;
         let failed = outcome.refused.count + outcome.different.count + outcome.counts.gone;
         let finding = match failures(&outcome) {
@@ -196,7 +196,9 @@ mod tests {
 
     #[test]
     fn a_time_that_is_none_is_a_problem() {
-        assert!(parsed("{ to: yesterday }").unwrap_err().contains("`yesterday` is neither `before-disaster` nor a time"));
+        assert!(
+            parsed("{ to: yesterday }").unwrap_err().contains("`yesterday` is neither `before-disaster` nor a time")
+        );
         assert!(parsed("{ to: '2026-03-01T12:00:00' }").is_err(), "without a zone");
         assert!(parsed("{ to: '2026-03-01T12:00:00+02:00' }").is_ok());
     }

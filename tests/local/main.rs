@@ -8,6 +8,8 @@ mod binary;
 mod killed;
 #[path = "../support/notes.rs"]
 mod notes;
+#[path = "../support/object_store.rs"]
+mod object_store;
 #[path = "../support/postgres.rs"]
 mod postgres;
 #[path = "../support/services.rs"]
@@ -23,4 +25,5 @@ mod failures;
 mod install;
 mod lies;
 mod platform;
+mod rollback;
 mod seed;

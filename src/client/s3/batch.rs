@@ -23,7 +23,8 @@ pub async fn delete_batch(
     let what = || format!("cannot delete objects in `{bucket}`");
     let (begun, deadline) = (store.now(), store.deadline());
     let mut refused = vec![];
-    for attempt in 0.. {
+    let mut attempt = 0;
+    loop {
         let delete = batch(&objects).map_err(|e| RequestFailure { error: Error::caused_by(what(), e), all: false })?;
         let request = || store.client.delete_objects().bucket(bucket).delete(delete.clone()).send();
         let answer = store.send(what, ANSWER, request).await?;
@@ -57,6 +58,7 @@ pub async fn delete_batch(
             break;
         }
         objects = again.into_iter().map(|(object, _)| object).collect();
+        attempt += 1;
     }
     Ok(refused)
 }

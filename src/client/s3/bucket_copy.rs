@@ -4,10 +4,10 @@
 //! holds a few pages, and only what is not there yet is copied: a copy that was interrupted goes on by being begun again.
 //! Not here: versions other than the current ones, and deleting what the target has besides.
 
-use super::pace::{ANSWER, PacedStore, PaceFigures, RequestFailure};
-use super::rollback_proof::Differences;
-use super::server_copy::{CopyLimits, CopySource, CopyTarget};
 use super::ListedObject;
+use super::pace::{ANSWER, PaceFigures, PacedStore, RequestFailure};
+use super::rollback_proof::FailedKeys;
+use super::server_copy::{CopyLimits, CopySource, CopyTarget};
 use crate::client::Error;
 use crate::clock::Stopwatch;
 use futures::stream::FuturesUnordered;
@@ -35,9 +35,9 @@ pub struct BucketCopyOutcome {
     /// Objects whose entity tags cannot be compared, because they were uploaded in parts: their sizes were.
     pub by_size: u64,
     /// Objects that were refused.
-    pub refused: Differences,
+    pub refused: FailedKeys,
     /// Objects that the target does not have, or has with another content.
-    pub different: Differences,
+    pub different: FailedKeys,
     /// What the store was asked.
     pub pace: PaceFigures,
     /// How long the copies took, without the comparison.
@@ -66,7 +66,7 @@ pub async fn copy_bucket(
         return Err(Error::new(what, "the target lies in the source, or the source in it"));
     }
     let stopwatch = Stopwatch::start();
-    let (mut refused, mut copied, mut bytes) = (Differences::default(), 0, 0);
+    let (mut refused, mut copied, mut bytes) = (FailedKeys::default(), 0, 0);
     {
         let missing = pairs(store, from, to);
         pin_mut!(missing);
@@ -89,7 +89,7 @@ pub async fn copy_bucket(
         }
     }
     let seconds = stopwatch.seconds();
-    let (mut different, mut objects, mut by_size) = (Differences::default(), 0, 0);
+    let (mut different, mut objects, mut by_size) = (FailedKeys::default(), 0, 0);
     let compared = pairs(store, from, to);
     pin_mut!(compared);
     while let Some(pair) = compared.try_next().await? {

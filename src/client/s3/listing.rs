@@ -26,8 +26,8 @@ const RANGES: usize = 32;
 const MOST_LOOKED_AT: usize = 2_000;
 const DEEPEST: usize = 4;
 
-/// The keys of a page that can be given out.
-type Listed = Result<Vec<S3History>, Error>;
+/// The keys of a page that can be given out; nothing at the end of a part, so that one that broke off is seen.
+type ListedPage = Result<Option<Vec<S3History>>, Error>;
 
 /// Lists everything under a prefix, in the order of the keys; the key space is split at its folders, whose parts are
 /// listed at the same time.
@@ -35,14 +35,15 @@ pub fn histories(store: &Arc<PacedStore>, bucket: &str, prefix: &str) -> impl St
     let (store, bucket, prefix) = (Arc::clone(store), bucket.to_owned(), prefix.to_owned());
     let parts = async move {
         let parts = split(&store, &bucket, prefix).await?;
-        let running = Parts { store, bucket, waiting: parts.into(), running: VecDeque::new(), tasks: JoinSet::new() };
+        let running =
+            RunningParts { store, bucket, waiting: parts.into(), running: VecDeque::new(), tasks: JoinSet::new() };
         Ok(stream::try_unfold(running, |mut parts| async move { Ok(parts.next().await?.map(|page| (page, parts))) }))
     };
     stream::once(parts).try_flatten().map_ok(|page| stream::iter(page).map(Ok)).try_flatten()
 }
 
 /// A part of the key space.
-enum Part {
+enum KeyPart {
     /// It is known already.
     Known(Vec<S3History>),
     /// The keys of a range.
@@ -78,15 +79,15 @@ impl KeyRange {
 }
 
 /// The parts of a listing: some wait, some are being read.
-struct Parts {
+struct RunningParts {
     store: Arc<PacedStore>,
     bucket: String,
-    waiting: VecDeque<Part>,
-    running: VecDeque<mpsc::Receiver<Listed>>,
+    waiting: VecDeque<KeyPart>,
+    running: VecDeque<mpsc::Receiver<ListedPage>>,
     tasks: JoinSet<()>,
 }
 
-impl Parts {
+impl RunningParts {
     async fn next(&mut self) -> Result<Option<Vec<S3History>>, Error> {
         loop {
             while self.running.len() < AT_ONCE
@@ -96,53 +97,55 @@ impl Parts {
             }
             let Some(first) = self.running.front_mut() else { return Ok(None) };
             match first.recv().await {
-                Some(page) => return page.map(Some),
-                None => drop(self.running.pop_front()),
+                Some(Ok(None)) => drop(self.running.pop_front()),
+                Some(page) => return page,
+                None => return Err(Error::new("cannot list the versions", "the listing of a part broke off")),
             }
             while self.tasks.try_join_next().is_some() {}
         }
     }
 
-    fn begin(&mut self, part: Part) {
+    fn begin(&mut self, part: KeyPart) {
         let (sender, receiver) = mpsc::channel(AHEAD);
         self.running.push_back(receiver);
         let (store, bucket) = (Arc::clone(&self.store), self.bucket.clone());
         self.tasks.spawn(async move {
             match part {
-                Part::Known(page) => drop(sender.send(Ok(page)).await),
-                Part::Range(range) => {
+                KeyPart::Known(page) => drop(sender.send(Ok(Some(page))).await),
+                KeyPart::Range(range) => {
                     let mut pages = Pages::new(&store, &bucket, range, None);
                     while let Some(page) = pages.next().await.transpose() {
-                        let page = page.map(|page| page.histories);
+                        let page = page.map(|page| Some(page.histories));
                         let ends = page.is_err();
                         if sender.send(page).await.is_err() || ends {
-                            break; // nobody reads any more
+                            return; // nobody reads any more
                         }
                     }
                 }
             }
+            sender.send(Ok(None)).await.ok();
         });
     }
 }
 
 /// Splits the key space at its folders, one level after the other, until there are enough parts to list at once. What
 /// fits on one page is not split.
-async fn split(store: &PacedStore, bucket: &str, prefix: String) -> Result<Vec<Part>, Error> {
+async fn split(store: &PacedStore, bucket: &str, prefix: String) -> Result<Vec<KeyPart>, Error> {
     let mut pages = Pages::new(store, bucket, KeyRange::under(prefix.clone()), None);
     let page = pages.next().await?.map(|page| page.histories).unwrap_or_default();
     if pages.ended {
-        return Ok(vec![Part::Known(page)]);
+        return Ok(vec![KeyPart::Known(page)]);
     }
-    let mut parts = vec![Part::Range(KeyRange::under(prefix))];
+    let mut parts = vec![KeyPart::Range(KeyRange::under(prefix))];
     for _ in 0..DEEPEST {
-        let ranges = parts.iter().filter(|part| matches!(part, Part::Range(_))).count();
+        let ranges = parts.iter().filter(|part| matches!(part, KeyPart::Range(_))).count();
         if ranges == 0 || ranges >= AT_ONCE {
             break;
         }
         let mut finer = vec![];
         for part in parts {
             match part {
-                Part::Range(range) if range.from.is_none() && range.before.is_none() => {
+                KeyPart::Range(range) if range.from.is_none() && range.before.is_none() => {
                     finer.extend(level(store, bucket, range.prefix).await?);
                 }
                 other => finer.push(other),
@@ -154,12 +157,12 @@ async fn split(store: &PacedStore, bucket: &str, prefix: String) -> Result<Vec<P
 }
 
 /// What is right under a prefix, as parts: its keys and folders, or ranges between some of the folders if those are many.
-async fn level(store: &PacedStore, bucket: &str, prefix: String) -> Result<Vec<Part>, Error> {
+async fn level(store: &PacedStore, bucket: &str, prefix: String) -> Result<Vec<KeyPart>, Error> {
     let mut pages = Pages::new(store, bucket, KeyRange::under(prefix.clone()), Some("/"));
     let (mut folders, mut keys) = (vec![], BTreeMap::new());
     while let Some(page) = pages.next().await? {
         folders.extend(page.folders);
-        keys.extend(page.histories.into_iter().map(|it| (it.key.clone(), Part::Known(vec![it]))));
+        keys.extend(page.histories.into_iter().map(|it| (it.key.clone(), KeyPart::Known(vec![it]))));
         if folders.len() + keys.len() > MOST_LOOKED_AT {
             break;
         }
@@ -167,10 +170,10 @@ async fn level(store: &PacedStore, bucket: &str, prefix: String) -> Result<Vec<P
     folders.sort();
     folders.dedup();
     if pages.ended && folders.len() <= MOST_FOLDERS {
-        keys.extend(folders.into_iter().map(|folder| (folder.clone(), Part::Range(KeyRange::under(folder)))));
+        keys.extend(folders.into_iter().map(|folder| (folder.clone(), KeyPart::Range(KeyRange::under(folder)))));
         return Ok(keys.into_values().collect());
     }
-    Ok(ranges(&prefix, &folders).into_iter().map(Part::Range).collect())
+    Ok(ranges(&prefix, &folders).into_iter().map(KeyPart::Range).collect())
 }
 
 /// All keys under a prefix as ranges between some of its folders.
@@ -220,7 +223,8 @@ impl<'a> Pages<'a> {
             let next = page.next_key_marker.filter(|key| !key.is_empty());
             let next = next.map(|key| (key, page.next_version_id_marker.filter(|id| !id.is_empty())));
             let advances = next.as_ref().is_some_and(|next| self.after.as_ref() != Some(next));
-            let next = next.filter(|_| advances).ok_or_else(|| Error::new(what(), "the server's pages do not go on"))?;
+            let next =
+                next.filter(|_| advances).ok_or_else(|| Error::new(what(), "the server's pages do not go on"))?;
             let upto = next.0.clone();
             self.ended = range.is_before(&upto);
             self.after = Some(next);
@@ -315,7 +319,8 @@ mod tests {
         let folders: Vec<_> = (0..100).map(|n| format!("p/{n:03}/")).collect();
         let ranges = ranges("p/", &folders);
         assert_eq!(ranges.len(), 25);
-        for key in ["p/", "p/000/a", "p/003/z", "p/004", "p/004-x", "p/004/", "p/004/a", "p/050/a", "p/099/zz", "p/zz"] {
+        for key in ["p/", "p/000/a", "p/003/z", "p/004", "p/004-x", "p/004/", "p/004/a", "p/050/a", "p/099/zz", "p/zz"]
+        {
             assert_eq!(ranges.iter().filter(|range| range.holds(key)).count(), 1, "{key}");
             let range = ranges.iter().find(|range| range.holds(key)).unwrap();
             assert!(range.marker().is_none_or(|marker| marker.as_str() < key), "{key} is listed");

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 /// So many requests are under way at first, and at most. More gain nothing: 64 copies at once reach the requests per
 /// second that AWS serves for one prefix (3,500 a second).
 const FIRST: f64 = 16.0;
-const MOST: f64 = 64.0;
+const MOST: usize = 64;
 /// The number is halved once in this time, as answers to requests of before come in for a while.
 const CUT_EVERY: f64 = 0.2;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -67,7 +67,7 @@ impl PaceFigures {
     /// Which limit was hit, in words.
     pub fn limit(&self) -> String {
         match self.refusals {
-            0 => format!("the store's own pace, up to {MOST:.0} requests at once"),
+            0 => format!("the store's own pace, up to {MOST} requests at once"),
             refusals => format!("{refusals} answers of 503 or none, down to {} requests at once", self.lowest),
         }
     }
@@ -103,7 +103,7 @@ impl PacedStore {
     pub fn with_patience(client: &Client, patience: Duration) -> Self {
         let config = client.config().to_builder().retry_config(RetryConfig::disabled());
         let config = config.timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(5)).build());
-        let (limit, lowest) = (FIRST, MOST);
+        let (limit, lowest) = (FIRST, FIRST);
         let state = PaceState { limit, lowest, in_flight: 0, requests: 0, refusals: 0, cut: None, served: None };
         let client = Client::from_conf(config.build());
         Self { client, patience, clock: Clock::start(), state: Mutex::new(state), freed: Notify::new() }
@@ -111,7 +111,7 @@ impl PacedStore {
 
     /// So many requests make sense to have ready.
     pub const fn at_once() -> usize {
-        MOST as usize
+        MOST
     }
 
     /// What was asked so far.
@@ -135,7 +135,8 @@ impl PacedStore {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let (begun, deadline) = (self.clock.now(), Deadline::within(self.patience));
-        for attempt in 0.. {
+        let mut attempt = 0;
+        loop {
             let turn = self.turn().await;
             let answer = tokio::time::timeout(within, request()).await;
             drop(turn);
@@ -155,8 +156,8 @@ impl PacedStore {
             if let Some(error) = self.pause(attempt, deadline, error).await {
                 return Err(RequestFailure { error, all: !self.served_since(begun) });
             }
+            attempt += 1;
         }
-        unreachable!("attempts never end by themselves")
     }
 
     /// Waits before the next attempt; the error if there is no time for one.
@@ -207,7 +208,9 @@ impl PacedStore {
         let mut state = self.state.lock();
         state.served = Some(self.clock.now());
         let before = state.limit;
-        state.limit = (before + 1.0 / before).min(MOST);
+        #[allow(clippy::cast_precision_loss)] // 64
+        let most = MOST as f64;
+        state.limit = (before + 1.0 / before).min(most);
         if state.limit.floor() > before.floor() {
             self.freed.notify_one();
         }

@@ -7,7 +7,7 @@
 use super::batch::{BATCH, ObjectToDelete, delete_batch};
 use super::history::S3History;
 use super::listing::histories;
-use super::pace::{PaceFigures, PacedStore, RequestFailure};
+use super::pace::{ANSWER, PaceFigures, PacedStore, RequestFailure};
 use super::rollback_journal::{DoneActs, RollbackJournal};
 use super::rollback_plan::{self, KeyPlan, RollbackAct};
 use super::rollback_proof::{self, NAMED};
@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 pub use super::rollback_journal::{RollbackCounts, RollbackSubject};
 pub use super::rollback_plan::{RecordedObject, RollbackGoal};
-pub use super::rollback_proof::Differences;
+pub use super::rollback_proof::FailedKeys;
 
 /// So many keys does a failure name.
 const SAID: usize = 3;
@@ -62,7 +62,9 @@ pub struct PlannedRollback<'a> {
     rollback: Rollback<'a>,
     /// How much is to be done.
     pub counts: RollbackCounts,
-    /// What was done when this one went on.
+    /// Was it begun by another, which did not end?
+    goes_on: bool,
+    /// What that one noted as done.
     done: DoneActs,
     journal: Mutex<RollbackJournal>,
 }
@@ -75,9 +77,9 @@ pub struct RollbackOutcome {
     /// Keys that were done before this one went on.
     pub resumed: u64,
     /// Keys that were refused, counted, and some of them with their reasons.
-    pub refused: Differences,
+    pub refused: FailedKeys,
     /// Keys that are not as they should be now, by a fresh listing.
-    pub different: Differences,
+    pub different: FailedKeys,
     /// What the store was asked.
     pub pace: PaceFigures,
     /// How long the acts took, without plan and proof.
@@ -104,6 +106,7 @@ impl<'a> Rollback<'a> {
     /// Plans every key into the journal, or goes on with the plan that the journal holds. Nothing is changed.
     pub async fn plan(self, journal: &Path) -> Result<PlannedRollback<'a>, Error> {
         let (mut journal, found) = RollbackJournal::open(journal, &self.subject)?;
+        let goes_on = found.is_some();
         let (counts, done) = match found {
             Some(found) => found,
             None => {
@@ -114,10 +117,13 @@ impl<'a> Rollback<'a> {
                 })
                 .await?;
                 journal.planned(&counts)?;
+                if counts.acts() == 0 {
+                    journal.ended()?; // so that one that is begun again looks again
+                }
                 (counts, DoneActs::default())
             }
         };
-        Ok(PlannedRollback { rollback: self, counts, done, journal: Mutex::new(journal) })
+        Ok(PlannedRollback { rollback: self, counts, goes_on, done, journal: Mutex::new(journal) })
     }
 
     async fn each(&self, mut act: impl FnMut(String, KeyPlan) -> Result<(), Error>) -> Result<(), Error> {
@@ -203,7 +209,7 @@ impl PlannedRollback<'_> {
             abort(&store, &self.rollback.subject.bucket, &key, &id).await?;
         }
         let stopwatch = Stopwatch::start();
-        let mut refused = Differences::default();
+        let mut refused = FailedKeys::default();
         let (copies, acts) = (Mutex::new(self.done.copies.clone()), self.journal.lock().acts()?);
         {
             let mut settle = |settled: Settled| self.note(settled, &mut refused, &copies);
@@ -221,7 +227,7 @@ impl PlannedRollback<'_> {
         let (goal, copies) = (&self.rollback.subject.goal, copies.into_inner());
         let mut different = rollback_proof::compare(all, acts, goal, &copies, plan).await?;
         different.forget(&refused);
-        if refused.count == 0 && different.count == 0 {
+        if refused.count == 0 {
             self.journal.lock().ended()?;
         }
         let (counts, resumed, pace) = (self.counts, self.done.before, store.figures());
@@ -245,8 +251,8 @@ impl PlannedRollback<'_> {
             match act {
                 RollbackAct::Remove { key, markers, .. } => batch.add(number, &key, markers.into_iter().map(Some)),
                 RollbackAct::Hide { key } => batch.add(number, &key, [None]),
-                RollbackAct::Copy { key, id, size, .. } => {
-                    requests.push(futures::future::Either::Left(self.copy(store, number, key, id, size)));
+                RollbackAct::Copy { key, id, size, etag } => {
+                    requests.push(futures::future::Either::Left(self.copy(store, number, (key, id), (size, etag))));
                 }
             }
             if batch.objects.len() >= size {
@@ -282,12 +288,14 @@ impl PlannedRollback<'_> {
         &self,
         store: &PacedStore,
         number: u64,
-        key: String,
-        id: String,
-        size: u64,
+        (key, id): (String, String),
+        (size, etag): (u64, String),
     ) -> Result<Settled, Error> {
         let bucket = &self.rollback.subject.bucket;
         let begun = |upload: &str| self.journal.lock().upload(&key, upload);
+        if self.goes_on && self.is_there(store, &key, size, &etag).await? {
+            return Ok(Settled { done: vec![number], copied: None, refused: vec![] });
+        }
         let target = CopyTarget { store, bucket, key: &key, limits: self.rollback.limits, begun: &begun };
         let copied = target.copy(&CopySource { bucket, key: &key, version: Some(&id), size }).await;
         match copied {
@@ -299,10 +307,25 @@ impl PlannedRollback<'_> {
         }
     }
 
+    /// Was it done, and not noted, when the one before was killed? Asking costs less than another copy.
+    async fn is_there(&self, store: &PacedStore, key: &str, size: u64, etag: &str) -> Result<bool, Error> {
+        let bucket = &self.rollback.subject.bucket;
+        let request = || store.client.head_object().bucket(bucket).key(key).send();
+        let asked = store.send(|| format!("cannot look at `{bucket}/{key}`"), ANSWER, request).await;
+        match asked {
+            Ok(head) => {
+                let same = head.e_tag.is_some_and(|seen| !etag.is_empty() && seen.trim_matches('"') == etag);
+                Ok(same && head.content_length.and_then(|length| u64::try_from(length).ok()) == Some(size))
+            }
+            Err(RequestFailure { error, all: true }) => Err(named(error, [key])),
+            Err(_) => Ok(false), // it is deleted, say
+        }
+    }
+
     fn note(
         &self,
         settled: Settled,
-        refused: &mut Differences,
+        refused: &mut FailedKeys,
         copies: &Mutex<BTreeMap<u64, String>>,
     ) -> Result<(), Error> {
         let mut journal = self.journal.lock();

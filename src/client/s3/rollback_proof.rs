@@ -15,14 +15,14 @@ pub const NAMED: usize = 100;
 
 /// Keys that are not as they should be: how many, and some of them with the reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Differences {
+pub struct FailedKeys {
     /// How many.
     pub count: u64,
     /// Some of them.
     pub named: BTreeMap<String, String>,
 }
 
-impl Differences {
+impl FailedKeys {
     /// One more.
     pub fn add(&mut self, key: String, why: String) {
         self.count += 1;
@@ -47,14 +47,16 @@ pub async fn compare(
     goal: &RollbackGoal,
     copies: &BTreeMap<u64, String>,
     mut plan: impl FnMut(&S3History) -> Result<KeyPlan, Error>,
-) -> Result<Differences, Error> {
-    let mut different = Differences::default();
+) -> Result<FailedKeys, Error> {
+    let mut different = FailedKeys::default();
     let mut acts = acts.peekable();
     pin_mut!(listing);
     while let Some(history) = listing.try_next().await? {
         let fresh = plan(&history)?;
         let mut of_key = None;
-        let up_to = |next: &Result<(u64, RollbackAct), Error>| next.as_ref().map_or(true, |(_, it)| it.key() <= history.key.as_str());
+        let up_to = |next: &Result<(u64, RollbackAct), Error>| {
+            next.as_ref().map_or(true, |(_, it)| it.key() <= history.key.as_str())
+        };
         while let Some(next) = acts.next_if(up_to) {
             let (number, act) = next?;
             if act.key() == history.key {
@@ -76,7 +78,7 @@ pub async fn compare(
 }
 
 /// Nothing is left of a key that had an act. To be hidden, it need not be there.
-fn unlisted(different: &mut Differences, act: &RollbackAct) {
+fn unlisted(different: &mut FailedKeys, act: &RollbackAct) {
     if !matches!(act, RollbackAct::Hide { .. }) {
         different.add(act.key().to_owned(), "it is not listed".into());
     }

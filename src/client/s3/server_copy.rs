@@ -113,9 +113,7 @@ impl CopyTarget<'_> {
     async fn begin(&self, source: &CopySource<'_>) -> Result<String, RequestFailure> {
         let client = &self.store.client;
         let version = source.version.map(str::to_owned);
-        let head = || {
-            client.head_object().bucket(source.bucket).key(source.key).set_version_id(version.clone()).send()
-        };
+        let head = || client.head_object().bucket(source.bucket).key(source.key).set_version_id(version.clone()).send();
         let head: HeadObjectOutput = self.store.send(|| self.what(), ANSWER, head).await?;
         let tagging = self.tagging(source).await?;
         let create = || {
@@ -145,7 +143,8 @@ impl CopyTarget<'_> {
     async fn parts(&self, source: &CopySource<'_>, upload: &str) -> Result<ServerCopy, RequestFailure> {
         let size = self.limits.part.max(source.size.div_ceil(PARTS));
         let ranges = (0..source.size.div_ceil(size)).map(|n| (n * size, ((n + 1) * size).min(source.size) - 1));
-        let numbered: Vec<_> = (1..).zip(ranges).map(|(number, range)| self.part(source, upload, number, range)).collect();
+        let numbered: Vec<_> =
+            (1..).zip(ranges).map(|(number, range)| self.part(source, upload, number, range)).collect();
         let parts: Vec<_> = stream::iter(numbered).buffered(PARTS_AT_ONCE).try_collect().await?;
         let done = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let request = || {
