@@ -10,7 +10,8 @@ use super::history::{S3History, S3Version};
 use super::pace::{ANSWER, PacedStore};
 use crate::client::Error;
 use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -31,7 +32,7 @@ type ListedPage = Result<Option<Vec<S3History>>, Error>;
 
 /// Lists everything under a prefix, in the order of the keys; the key space is split at its folders, whose parts are
 /// listed at the same time.
-pub fn histories(store: &Arc<PacedStore>, bucket: &str, prefix: &str) -> impl Stream<Item = Result<S3History, Error>> {
+pub fn histories(store: &Arc<PacedStore>, bucket: &str, prefix: &str) -> BoxStream<'static, Result<S3History, Error>> {
     let (store, bucket, prefix) = (Arc::clone(store), bucket.to_owned(), prefix.to_owned());
     let parts = async move {
         let parts = split(&store, &bucket, prefix).await?;
@@ -39,7 +40,8 @@ pub fn histories(store: &Arc<PacedStore>, bucket: &str, prefix: &str) -> impl St
             RunningParts { store, bucket, waiting: parts.into(), running: VecDeque::new(), tasks: JoinSet::new() };
         Ok(stream::try_unfold(running, |mut parts| async move { Ok(parts.next().await?.map(|page| (page, parts))) }))
     };
-    stream::once(parts).try_flatten().map_ok(|page| stream::iter(page).map(Ok)).try_flatten()
+    // In a box, as futures of futures make a type that the compiler gives up on.
+    stream::once(parts).try_flatten().map_ok(|page| stream::iter(page).map(Ok)).try_flatten().boxed()
 }
 
 /// A part of the key space.
@@ -146,7 +148,7 @@ async fn split(store: &PacedStore, bucket: &str, prefix: String) -> Result<Vec<K
         for part in parts {
             match part {
                 KeyPart::Range(range) if range.from.is_none() && range.before.is_none() => {
-                    finer.extend(level(store, bucket, range.prefix).await?);
+                    finer.extend(level(store, bucket, &range.prefix).await?);
                 }
                 other => finer.push(other),
             }
@@ -157,8 +159,8 @@ async fn split(store: &PacedStore, bucket: &str, prefix: String) -> Result<Vec<K
 }
 
 /// What is right under a prefix, as parts: its keys and folders, or ranges between some of the folders if those are many.
-async fn level(store: &PacedStore, bucket: &str, prefix: String) -> Result<Vec<KeyPart>, Error> {
-    let mut pages = Pages::new(store, bucket, KeyRange::under(prefix.clone()), Some("/"));
+async fn level(store: &PacedStore, bucket: &str, prefix: &str) -> Result<Vec<KeyPart>, Error> {
+    let mut pages = Pages::new(store, bucket, KeyRange::under(prefix.to_owned()), Some("/"));
     let (mut folders, mut keys) = (vec![], BTreeMap::new());
     while let Some(page) = pages.next().await? {
         folders.extend(page.folders);
@@ -173,7 +175,7 @@ async fn level(store: &PacedStore, bucket: &str, prefix: String) -> Result<Vec<K
         keys.extend(folders.into_iter().map(|folder| (folder.clone(), KeyPart::Range(KeyRange::under(folder)))));
         return Ok(keys.into_values().collect());
     }
-    Ok(ranges(&prefix, &folders).into_iter().map(KeyPart::Range).collect())
+    Ok(ranges(prefix, &folders).into_iter().map(KeyPart::Range).collect())
 }
 
 /// All keys under a prefix as ranges between some of its folders.

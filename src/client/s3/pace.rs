@@ -243,7 +243,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// Is this a code of too many requests? MinIO says `SlowDownRead` and `SlowDownWrite` too.
+/// Is this a code of too many requests? `MinIO` says `SlowDownRead` and `SlowDownWrite` too.
 pub fn says_too_many(code: &str) -> bool {
     code.starts_with("SlowDown") || matches!(code, "ServiceUnavailable" | "TooManyRequests" | "RequestLimitExceeded")
 }

@@ -16,7 +16,7 @@ use super::versions;
 use crate::client::Error;
 use crate::clock::Stopwatch;
 use futures::stream::FuturesUnordered;
-use futures::{StreamExt, TryStreamExt, pin_mut};
+use futures::{FutureExt, StreamExt, TryStreamExt, pin_mut};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::iter::Peekable;
@@ -213,7 +213,7 @@ impl PlannedRollback<'_> {
         let (copies, acts) = (Mutex::new(self.done.copies.clone()), self.journal.lock().acts()?);
         {
             let mut settle = |settled: Settled| self.note(settled, &mut refused, &copies);
-            self.act(&store, acts, &mut settle).await?;
+            self.act(&store, acts, &mut settle).boxed().await?;
         }
         let seconds = stopwatch.seconds();
         let all = histories(&store, &self.rollback.subject.bucket, &self.rollback.subject.prefix);
@@ -238,8 +238,8 @@ impl PlannedRollback<'_> {
     async fn act(
         &self,
         store: &PacedStore,
-        acts: impl Iterator<Item = Result<(u64, RollbackAct), Error>>,
-        settle: &mut impl FnMut(Settled) -> Result<(), Error>,
+        acts: impl Iterator<Item = Result<(u64, RollbackAct), Error>> + Send,
+        settle: &mut (impl FnMut(Settled) -> Result<(), Error> + Send),
     ) -> Result<(), Error> {
         let mut requests = FuturesUnordered::new();
         let (mut batch, mut size) = (Batch::default(), BATCH / 10);
@@ -252,19 +252,19 @@ impl PlannedRollback<'_> {
                 RollbackAct::Remove { key, markers, .. } => batch.add(number, &key, markers.into_iter().map(Some)),
                 RollbackAct::Hide { key } => batch.add(number, &key, [None]),
                 RollbackAct::Copy { key, id, size, etag } => {
-                    requests.push(futures::future::Either::Left(self.copy(store, number, (key, id), (size, etag))));
+                    requests.push(self.copy(store, number, (key, id), (size, etag)).boxed());
                 }
             }
             if batch.objects.len() >= size {
                 // The first are small, so that all who can work have something to do.
-                requests.push(futures::future::Either::Right(self.delete(store, std::mem::take(&mut batch))));
+                requests.push(self.delete(store, std::mem::take(&mut batch)).boxed());
                 size = (size + BATCH / 20).min(BATCH);
             }
             while requests.len() >= PacedStore::at_once() {
                 settle_next(&mut requests, settle).await?;
             }
         }
-        requests.push(futures::future::Either::Right(self.delete(store, batch)));
+        requests.push(self.delete(store, batch).boxed());
         while !requests.is_empty() {
             settle_next(&mut requests, settle).await?;
         }

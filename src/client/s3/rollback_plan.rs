@@ -160,11 +160,10 @@ fn at_moment(
     let only_markers = entries.iter().all(|it| it.marker);
     let wanted = match then {
         Some(version) if !version.marker => WantedState::Version(version),
-        Some(_) => WantedState::Absent,
         // It was deleted after the moment, and nothing is below the marker: a version was purged.
         None if only_markers => WantedState::Gone(NO_VERSION.into()),
         None if keep_created => WantedState::AsItIs,
-        None => WantedState::Absent,
+        _ => WantedState::Absent,
     };
     (wanted, ambiguous)
 }

@@ -11,7 +11,7 @@ use crate::client::Error;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::types::{BucketVersioningStatus, ExpirationStatus};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use std::sync::Arc;
 
 pub use super::batch::ObjectToDelete;
@@ -60,7 +60,7 @@ pub async fn delete(client: &Client, bucket: &str, objects: &[ObjectToDelete]) -
     let store = PacedStore::new(client);
     // Few objects make small batches, so that all who can work have something to do.
     let size = objects.len().div_ceil(AT_ONCE).clamp(BATCH / 10, BATCH);
-    let batches = objects.chunks(size).map(|batch| delete_batch(&store, bucket, batch.to_vec()));
+    let batches = objects.chunks(size).map(|batch| delete_batch(&store, bucket, batch.to_vec()).boxed());
     let batches: Vec<_> = batches.collect();
     let refused: Vec<_> = stream::iter(batches).buffer_unordered(AT_ONCE).try_collect().await.map_err(|e| e.error)?;
     Ok(refused.into_iter().flatten().map(|((key, _), why)| (key, why)).collect())
