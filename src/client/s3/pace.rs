@@ -26,9 +26,9 @@ const CUT_EVERY: f64 = 0.2;
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// So long does a request try to be served.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 /// So long may the answer to a listing or a batch take.
-pub const ANSWER: Duration = Duration::from_secs(60);
+pub const ANSWER: Duration = Duration::from_mins(1);
 
 /// A store's client with its pace.
 #[derive(Debug)]
@@ -102,7 +102,10 @@ impl PacedStore {
     /// The same, with the time that a request tries to be served.
     pub fn with_patience(client: &Client, patience: Duration) -> Self {
         let config = client.config().to_builder().retry_config(RetryConfig::disabled());
-        let config = config.timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(5)).build());
+        // Said one by one: what is left out is taken from the client's own limits, which a batch is too long for.
+        let limits = TimeoutConfig::builder().connect_timeout(Duration::from_secs(5)).disable_read_timeout();
+        let limits = limits.disable_operation_timeout().disable_operation_attempt_timeout().build();
+        let config = config.timeout_config(limits);
         let (limit, lowest) = (FIRST, FIRST);
         let state = PaceState { limit, lowest, in_flight: 0, requests: 0, refusals: 0, cut: None, served: None };
         let client = Client::from_conf(config.build());

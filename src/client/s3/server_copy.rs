@@ -20,7 +20,7 @@ const PART: u64 = 512 << 20;
 const PARTS: u64 = 10_000;
 const PARTS_AT_ONCE: usize = 8;
 /// So long may a server copy 5 GB.
-const COPY: Duration = Duration::from_secs(600);
+const COPY: Duration = Duration::from_mins(10);
 /// What stands in a source or a tag as it is.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 

@@ -58,9 +58,8 @@ pub async fn list(client: &Client, bucket: &str, prefix: &str) -> Result<Vec<S3V
 /// Deletes objects, many at once; answers those that the server refused, each with its reason.
 pub async fn delete(client: &Client, bucket: &str, objects: &[ObjectToDelete]) -> Result<Vec<(String, String)>, Error> {
     let store = PacedStore::new(client);
-    // Few objects make small batches, so that all who can work have something to do.
-    let size = objects.len().div_ceil(AT_ONCE).clamp(BATCH / 10, BATCH);
-    let batches = objects.chunks(size).map(|batch| delete_batch(&store, bucket, batch.to_vec()).boxed());
+    // Small batches: one that is not answered in time is sent again, and would put a second marker on each of its keys.
+    let batches = objects.chunks(BATCH / 10).map(|batch| delete_batch(&store, bucket, batch.to_vec()).boxed());
     let batches: Vec<_> = batches.collect();
     let refused: Vec<_> = stream::iter(batches).buffer_unordered(AT_ONCE).try_collect().await.map_err(|e| e.error)?;
     Ok(refused.into_iter().flatten().map(|((key, _), why)| (key, why)).collect())
