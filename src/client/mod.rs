@@ -17,9 +17,9 @@ pub mod s3;
 pub mod shell;
 pub mod tasks;
 mod until;
-pub mod versions;
 
 pub use error::{Error, ErrorKind, chain};
 pub use foreign_keys::{ForeignKey, NamedForeignKey, foreign_keys, named_foreign_keys};
 pub use running::{Ended, Running};
+pub use s3::versions;
 pub use until::{Overdue, until, until_none};

@@ -7,10 +7,12 @@
 //! of the above, and twice, and restores only what still is as the fault left it; for a crash or a loss it does nothing.
 
 pub mod artifacts_deleted;
+pub mod artifacts_overwritten;
 pub mod bucket_lost;
 pub mod config_lost;
 pub mod database_drop;
 pub mod disk_lost;
+mod drawn_artifacts;
 pub mod key_revoked;
 pub mod kill;
 pub mod namespace_removed;
@@ -47,6 +49,7 @@ pub const FAULTS: &[Kind<dyn Fault>] = &[
     references_broken::KIND,
     page_damaged::KIND,
     artifacts_deleted::KIND,
+    artifacts_overwritten::KIND,
     bucket_lost::KIND,
     policy_broken::KIND,
     key_revoked::KIND,

@@ -13,6 +13,7 @@ pub mod new_disk;
 pub mod recreate;
 pub mod restore;
 pub mod restore_key;
+pub mod roll_back_bucket;
 pub mod rollout;
 pub mod text;
 pub mod undelete;
@@ -35,6 +36,7 @@ pub const STEPS: &[Kind<dyn Step>] = &[
     component::RESTART,
     restore::KIND,
     undelete::KIND,
+    roll_back_bucket::KIND,
     apply_policy::KIND,
     restore_key::KIND,
     new_disk::KIND,

@@ -219,6 +219,48 @@ async fn what_could_not_be_undeleted_or_is_not_there_is_never_deleted(fixture: &
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_overwritten_comes_back_and_what_users_wrote_stays() {
+    let fixture = Fixture::new("test-overwritten").await;
+    fixture.put((0..40).map(|n| format!("1/{n:02}"))).await;
+    fixture.put(["2/other".to_owned()]).await;
+    tokio::time::sleep(A_WHILE).await;
+    let half = fault("artifacts-overwritten: { percent: 50, prefix: 1/ }");
+    let (receipt, window) = fixture.strike(&*half).await;
+    let changed = fixture.versions().await.into_iter().filter(|it| it.latest && it.size == 4096).count();
+    assert_eq!(changed, 20, "half of those under the prefix have other bytes");
+    half.lift(&*fixture.platform, &receipt).await.unwrap();
+    tokio::time::sleep(A_WHILE).await;
+    fixture.put(["1/new".to_owned()]).await;
+
+    let step = |text: &str| pick("step", STEPS, &parse(text).unwrap(), &mut vec![]).unwrap().it;
+    let elsewhere = fixture.carry_out(&*step("roll-back-bucket: { prefix: 2/ }"), window).await;
+    assert_eq!(elsewhere.verdict, Verdict::Missed, "{elsewhere:?}");
+    let finding = fixture.carry_out(&*step("roll-back-bucket"), window).await;
+    println!("{finding:?}");
+    assert_eq!(finding.verdict, Verdict::Met, "{finding:?}");
+    assert_eq!(
+        (finding.get("copied"), finding.get("hidden"), finding.get("failed")),
+        (Some("20"), Some("0"), Some("0"))
+    );
+    assert_eq!(finding.get("bytes through the client"), Some("0"));
+    let objects = fixture.objects();
+    for path in fixture.paths().await {
+        let bytes = s3::get(objects.s3(), objects.bucket(), &s3::key(objects.prefix(), &path)).await.unwrap();
+        assert_eq!(bytes, b"bytes", "{path}");
+    }
+    assert_eq!(fixture.paths().await.len(), 42, "what was made since stays");
+    let again = fixture.carry_out(&*step("roll-back-bucket"), window).await;
+    assert_eq!(again.verdict, Verdict::Missed, "there is nothing left to do: {again:?}");
+
+    let off = VersioningConfiguration::builder().status(BucketVersioningStatus::Suspended).build();
+    let request = objects.s3().put_bucket_versioning().bucket(objects.bucket()).versioning_configuration(off);
+    request.send().await.unwrap();
+    let refused = fixture.carry_out(&*step("roll-back-bucket"), window).await;
+    assert!(refused.reason.unwrap().contains("keeps no versions"));
+    fixture.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement: cargo test --test local -- --ignored --nocapture"]
 async fn ten_thousand_objects_are_deleted_and_undeleted() {
     let fixture = Fixture::new("test-speed").await;
@@ -244,6 +286,7 @@ async fn ten_thousand_objects_are_deleted_and_undeleted() {
     let (began, window) = (Instant::now(), (begun_at, wall()));
     let finding = fixture.carry_out(&*undelete("undelete"), window).await;
     lap("undelete", began);
+    println!("{finding:?}");
     assert_eq!(counts(&finding), ["10000", "10000", "0"], "{finding:?}");
     fixture.end().await;
 }

@@ -8,6 +8,8 @@ mod binary;
 mod killed;
 #[path = "../support/notes.rs"]
 mod notes;
+#[path = "../support/object_store.rs"]
+mod object_store;
 #[path = "../support/postgres.rs"]
 mod postgres;
 #[path = "../support/services.rs"]
@@ -29,4 +31,5 @@ mod physical_fixture;
 mod platform;
 mod policy;
 mod repository;
+mod rollback;
 mod seed;

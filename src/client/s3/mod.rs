@@ -2,6 +2,23 @@
 //!
 //! The time limits are here because the crate has none for an answer: a frozen server would hang it for good.
 
+mod batch;
+pub mod bucket_copy;
+mod history;
+mod listing;
+mod pace;
+pub mod rollback;
+mod rollback_journal;
+mod rollback_plan;
+mod rollback_proof;
+mod server_copy;
+pub mod versions;
+
+pub use history::{S3History, S3Version};
+pub use listing::histories;
+pub use pace::{PaceFigures, PacedStore};
+pub use server_copy::CopyLimits;
+
 use super::{Error, chain};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -74,6 +91,15 @@ pub struct ListedObject {
     pub etag: Option<String>,
 }
 
+impl ListedObject {
+    /// From a page of a listing; nothing if the server left out its key.
+    fn of(object: aws_sdk_s3::types::Object) -> Option<Self> {
+        let size = object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+        let etag = object.e_tag.map(|etag| etag.trim_matches('"').to_owned()).filter(|etag| !etag.is_empty());
+        Some(Self { key: object.key?, size, etag })
+    }
+}
+
 /// All keys under a prefix with their sizes, in the order of the server.
 pub async fn list(client: &Client, bucket: &str, prefix: &str) -> Result<Vec<(String, u64)>, Error> {
     Ok(objects(client, bucket, prefix).await?.into_iter().map(|object| (object.key, object.size)).collect())
@@ -86,11 +112,7 @@ pub async fn objects(client: &Client, bucket: &str, prefix: &str) -> Result<Vec<
     while let Some(page) = pages.next().await {
         let page = page.map_err(|e| failure(format!("cannot list `{bucket}/{prefix}`"), &e))?;
         let found = page.contents.unwrap_or_default().into_iter();
-        objects.extend(found.filter_map(|object| {
-            let size = object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
-            let etag = object.e_tag.map(|etag| etag.trim_matches('"').to_owned()).filter(|etag| !etag.is_empty());
-            Some(ListedObject { key: object.key?, size, etag })
-        }));
+        objects.extend(found.filter_map(ListedObject::of));
     }
     Ok(objects)
 }
