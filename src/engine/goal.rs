@@ -78,30 +78,30 @@ mod tests {
         RecoveryPoint { id: id.into(), snapshot, taken_at, bytes: None }
     }
 
-    fn chosen(points: &[RecoveryPoint], goal: Goal) -> Result<String, String> {
-        let plan = RestorePlan::of_points(points, &goal);
+    fn chosen(points: &[RecoveryPoint], goal: &Goal) -> Result<String, String> {
+        let plan = RestorePlan::of_points(points, goal);
         plan.map(|plan| plan.point.id).map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_backup_of_the_ruins_is_never_the_latest() {
         let points = [point("1", 5), point("2", 10), point("after the onset", 15)];
-        let before = |seconds| chosen(&points, Goal::Latest(Some(Moment::at(seconds))));
+        let before = |seconds| chosen(&points, &Goal::Latest(Some(Moment::at(seconds))));
         assert_eq!(before(12.0).unwrap(), "2");
         assert_eq!(before(10.0).unwrap(), "1", "strictly before the onset");
         assert!(before(5.0).unwrap_err().contains("known: 1 of 1970-01-01T00:16:45Z, 2 of"), "{:?}", before(5.0));
-        assert_eq!(chosen(&points, Goal::Latest(None)).unwrap(), "after the onset");
+        assert_eq!(chosen(&points, &Goal::Latest(None)).unwrap(), "after the onset");
     }
 
     #[test]
     fn a_point_is_found_by_its_name_and_the_newest_at_a_time_by_that() {
         let points = [point("2", 10), point("1", 5)];
-        assert_eq!(chosen(&points, Goal::Point("1".into())).unwrap(), "1");
-        assert!(chosen(&points, Goal::Point("3".into())).unwrap_err().starts_with("the recovery point `3`"));
-        let at = |second| chosen(&points, Goal::At(Timestamp::from_second(second).unwrap()));
+        assert_eq!(chosen(&points, &Goal::Point("1".into())).unwrap(), "1");
+        assert!(chosen(&points, &Goal::Point("3".into())).unwrap_err().starts_with("the recovery point `3`"));
+        let at = |second| chosen(&points, &Goal::At(Timestamp::from_second(second).unwrap()));
         assert_eq!(at(1010).unwrap(), "2");
         assert_eq!(at(1009).unwrap(), "1");
         assert!(at(1004).is_err(), "never one that is too new");
-        assert!(chosen(&[], Goal::Latest(None)).unwrap_err().contains("there is no recovery point"));
+        assert!(chosen(&[], &Goal::Latest(None)).unwrap_err().contains("there is no recovery point"));
     }
 }

@@ -19,6 +19,18 @@ pub enum Asset {
     Resources,
 }
 
+/// How what is lost was lost: what brings it back depends on it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, strum::EnumIter)]
+pub enum LossKind {
+    /// It is gone; where versions are kept, those of before are there.
+    #[default]
+    Removed,
+    /// It holds something else; where versions are kept, those of before are there.
+    Overwritten,
+    /// It is gone with all its versions.
+    Purged,
+}
+
 /// An asset, or of the artifacts those under a prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssetUnder {

@@ -18,7 +18,7 @@ pub mod stack;
 pub mod tools;
 mod volumes;
 
-pub use asset::{Asset, AssetUnder};
+pub use asset::{Asset, AssetUnder, LossKind};
 pub use guard::{Act, Identity};
 pub use inventory::{Inventory, Survey, Thing};
 pub use power::{

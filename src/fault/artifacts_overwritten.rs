@@ -7,7 +7,7 @@
 use super::drawn_artifacts::{ArtifactShare, DrawnArtifacts, parse};
 use super::{CONFIRM, Fault, Nature, recall};
 use crate::client::{Error, s3};
-use crate::environment::{AssetUnder, Inventory, Platform, Power};
+use crate::environment::{AssetUnder, Inventory, LossKind, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
@@ -61,6 +61,9 @@ impl Fault for ArtifactsOverwritten {
     }
     fn takes(&self, _: &Inventory) -> Vec<AssetUnder> {
         self.0.takes()
+    }
+    fn loss(&self) -> LossKind {
+        LossKind::Overwritten
     }
     fn needs(&self) -> &'static [Power] {
         &[Power::Objects]

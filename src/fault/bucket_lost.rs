@@ -5,7 +5,7 @@
 
 use super::{Fault, Nature, recall};
 use crate::client::{Error, s3, versions};
-use crate::environment::{Asset, AssetUnder, Inventory, Platform, Power};
+use crate::environment::{Asset, AssetUnder, Inventory, LossKind, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::read;
@@ -50,8 +50,8 @@ impl Fault for BucketLost {
     fn takes(&self, _: &Inventory) -> Vec<AssetUnder> {
         vec![Asset::Artifacts.into()]
     }
-    fn purges(&self) -> bool {
-        true
+    fn loss(&self) -> LossKind {
+        LossKind::Purged
     }
     fn needs(&self) -> &'static [Power] {
         &[Power::Objects]

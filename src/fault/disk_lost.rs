@@ -6,7 +6,7 @@
 use super::{Fault, Nature, recall, unchanged};
 use crate::client::Error;
 use crate::client::kubernetes::permission::LOSING_A_DISK;
-use crate::environment::{AssetUnder, Inventory, Permission, Platform, Power};
+use crate::environment::{AssetUnder, Inventory, LossKind, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use crate::node::read;
@@ -49,8 +49,8 @@ impl Fault for DiskLost {
     fn takes(&self, inventory: &Inventory) -> Vec<AssetUnder> {
         inventory.assets(&self.component).into_iter().map(Into::into).collect()
     }
-    fn purges(&self) -> bool {
-        true
+    fn loss(&self) -> LossKind {
+        LossKind::Purged
     }
     fn permissions(&self) -> Vec<Permission> {
         LOSING_A_DISK.to_vec()

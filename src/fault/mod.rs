@@ -32,7 +32,7 @@ pub mod table_lost;
 pub mod throttled;
 
 use crate::client::Error;
-use crate::environment::{AssetUnder, Inventory, Permission, Platform, Power};
+use crate::environment::{AssetUnder, Inventory, LossKind, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
@@ -88,9 +88,9 @@ pub trait Fault: Send + Sync {
     fn takes(&self, _inventory: &Inventory) -> Vec<AssetUnder> {
         vec![]
     }
-    /// Does it take old versions too, so that no step brings back without an engine what it takes?
-    fn purges(&self) -> bool {
-        false
+    /// How it takes what it takes.
+    fn loss(&self) -> LossKind {
+        LossKind::Removed
     }
     /// Powers the environment must have; asked while planning, never while running.
     fn needs(&self) -> &'static [Power];

@@ -4,7 +4,7 @@
 //! possible while planning; or an engine that covers it, whose points are proved, and a step that restores.
 
 use super::Plan;
-use crate::environment::{Asset, AssetUnder, Inventory, Survey};
+use crate::environment::{Asset, AssetUnder, Inventory, LossKind, Survey};
 use crate::model::Phase;
 use crate::model::When;
 
@@ -20,34 +20,37 @@ pub fn refusals(plan: &Plan, inventory: &Inventory, survey: &Survey) -> Vec<Stri
                  back comes after it; let it strike in the disaster"
             ));
         }
-        let purged = timed.fault.purges();
-        all.extend(taken.iter().filter_map(|lost| none_for(plan, 0, &what, (lost, purged), survey)));
+        let how = timed.fault.loss();
+        all.extend(taken.iter().filter_map(|lost| none_for(plan, 0, &what, (lost, how), survey)));
     }
     for (index, planned) in plan.steps.iter().enumerate() {
         let what = format!("the step `{}`", planned.id);
         let taken = planned.step.takes(inventory);
         // A step that takes something gives up a whole disk.
-        all.extend(taken.iter().filter_map(|lost| none_for(plan, index + 1, &what, (lost, true), survey)));
+        all.extend(taken.iter().filter_map(|lost| none_for(plan, index + 1, &what, (lost, LossKind::Purged), survey)));
     }
     all
 }
 
-/// Why nothing from this step on brings back what is lost; only an engine does, if no version of it is left.
+/// Why nothing from this step on brings back what is lost in this way.
 fn none_for(
     plan: &Plan,
     from: usize,
     what: &str,
-    (lost, purged): (&AssetUnder, bool),
+    (lost, how): (&AssetUnder, LossKind),
     survey: &Survey,
 ) -> Option<String> {
     // A fallback is carried out only if something failed.
     let steps = || plan.steps.iter().skip(from).filter(|planned| planned.when != When::Failed);
     let mut reasons = vec![];
-    match steps().find_map(|planned| planned.step.brings_back().filter(|back| back.holds(lost))) {
-        Some(_) if purged => reasons.push(format!("no version of the {lost} is left to undelete")),
+    match steps().find_map(|planned| planned.step.brings_back(how).filter(|back| back.holds(lost))) {
         Some(_) if survey.no_undelete.is_none() => return None,
         Some(_) => reasons.extend(survey.no_undelete.clone()),
-        None if lost.asset == Asset::Artifacts => reasons.push(format!("no step undeletes the {lost}")),
+        None if lost.asset == Asset::Artifacts => reasons.push(match how {
+            LossKind::Removed => format!("no step undeletes the {lost}"),
+            LossKind::Overwritten => format!("no step rolls the {lost} back to `before-disaster`"),
+            LossKind::Purged => format!("no version of the {lost} is left in the bucket"),
+        }),
         None => {}
     }
     match &plan.setup.protect {
@@ -161,10 +164,23 @@ mod tests {
     }
 
     #[test]
+    fn overwritten_artifacts_come_back_by_a_rollback_to_before_the_disaster_only() {
+        let fault = "artifacts-overwritten: {}";
+        assert_eq!(refusal("", fault, "roll-back-bucket: {}"), "");
+        let later = "roll-back-bucket: { to: 2026-03-01T12:00:00Z }";
+        for step in ["undelete: {}", later, "roll-back-bucket: { prefix: 1/ }"] {
+            let why = refusal("", fault, step);
+            assert!(why.contains("no step rolls the artifacts back to `before-disaster`"), "{step}: {why}");
+        }
+        assert_eq!(refusal("", "artifacts-deleted: {}", "roll-back-bucket: {}"), "");
+        assert!(refusal("", "artifacts-deleted: {}", later).contains("no step undeletes the artifacts"));
+    }
+
+    #[test]
     fn what_was_purged_with_its_versions_is_never_undeleted() {
         for fault in ["bucket-lost: {}", "disk-lost: { component: s3 }"] {
             let why = refusal("", fault, "undelete: {}");
-            assert!(why.contains("no version of the artifacts is left to undelete"), "{fault}: {why}");
+            assert!(why.contains("no version of the artifacts is left in the bucket"), "{fault}: {why}");
         }
         let engine =
             "protect: { engine: { command: { backup: 'true', restore: 'true', covers: [artifacts], verify: ./v } } }";

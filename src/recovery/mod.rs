@@ -21,7 +21,7 @@ pub mod wait_for;
 
 use crate::client::Error;
 use crate::engine::Session;
-use crate::environment::{AssetUnder, Inventory, Journal, Permission, Platform, Power};
+use crate::environment::{AssetUnder, Inventory, Journal, LossKind, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Disaster, Finding, Receipt};
 use async_trait::async_trait;
@@ -110,8 +110,8 @@ pub trait Step: Send + Sync {
     fn takes(&self, _inventory: &Inventory) -> Vec<AssetUnder> {
         vec![]
     }
-    /// What it brings back without an engine.
-    fn brings_back(&self) -> Option<AssetUnder> {
+    /// What it brings back without an engine, of what was lost in this way.
+    fn brings_back(&self, _loss: LossKind) -> Option<AssetUnder> {
         None
     }
     /// The figures of its finding that later steps may refer to.

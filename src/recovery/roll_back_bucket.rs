@@ -10,7 +10,7 @@ use super::{Step, StepContext};
 use crate::client::Error;
 use crate::client::s3::rollback::{Rollback, RollbackGoal, RollbackOutcome, RollbackSubject, refusal};
 use crate::client::s3::{self, PacedStore};
-use crate::environment::{Asset, AssetUnder, Power};
+use crate::environment::{Asset, AssetUnder, LossKind, Power};
 use crate::kind::Kind;
 use crate::model::{Disaster, Finding};
 use crate::node::{Node, Problem, read};
@@ -85,8 +85,10 @@ impl Step for RollBackBucket {
     fn needs(&self) -> &'static [Power] {
         &[Power::Objects]
     }
-    fn brings_back(&self) -> Option<AssetUnder> {
-        Some(AssetUnder { asset: Asset::Artifacts, prefix: self.prefix.clone() })
+    fn brings_back(&self, loss: LossKind) -> Option<AssetUnder> {
+        // Whether a time is before the disaster is not known while planning.
+        let brings = self.to == BEFORE_DISASTER && loss != LossKind::Purged;
+        brings.then(|| AssetUnder { asset: Asset::Artifacts, prefix: self.prefix.clone() })
     }
     fn outputs(&self) -> &'static [&'static str] {
         &["planned", "undeleted", "copied", "hidden", "failed"]

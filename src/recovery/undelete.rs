@@ -9,7 +9,7 @@ use super::{Step, StepContext};
 use crate::client::Error;
 use crate::client::s3::rollback::{Rollback, RollbackGoal, RollbackSubject};
 use crate::client::s3::{self, PacedStore};
-use crate::environment::{Asset, AssetUnder, Power};
+use crate::environment::{Asset, AssetUnder, LossKind, Power};
 use crate::kind::Kind;
 use crate::model::Finding;
 use crate::node::read;
@@ -42,8 +42,8 @@ impl Step for Undelete {
     fn needs(&self) -> &'static [Power] {
         &[Power::Objects]
     }
-    fn brings_back(&self) -> Option<AssetUnder> {
-        Some(AssetUnder { asset: Asset::Artifacts, prefix: self.prefix.clone() })
+    fn brings_back(&self, loss: LossKind) -> Option<AssetUnder> {
+        (loss == LossKind::Removed).then(|| AssetUnder { asset: Asset::Artifacts, prefix: self.prefix.clone() })
     }
     fn outputs(&self) -> &'static [&'static str] {
         &["planned", "undeleted", "failed"]

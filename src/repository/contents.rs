@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::Stream;
 use jiff::Timestamp;
 use rustic_core::repofile::{Node, SnapshotFile, SnapshotId};
-use rustic_core::{IndexedFullStatus, LsOptions, Repository as Rustic};
+use rustic_core::{IndexedFullStatus, LsOptions, Repository as Rustic, RusticError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -96,7 +96,7 @@ impl OpenPoint {
         let folder = if under.is_empty() { PathBuf::from("/") } else { names::path(under) };
         let root = match self.rustic.node_from_path(self.snapshot.tree, &folder) {
             Ok(node) => node,
-            Err(_) if !under.is_empty() => return Ok(()), // nothing is under it
+            Err(error) if absent(&error) => return Ok(()), // nothing is under it
             Err(error) => return Err(failed(error)),
         };
         if !root.is_dir() {
@@ -140,6 +140,7 @@ impl OpenPoint {
             for path in [path, beside] {
                 match contents.rustic.node_from_path(contents.snapshot.tree, &path) {
                     Ok(node) if node.is_file() => return contents.file(&path, node).map(Some),
+                    Err(error) if !absent(&error) => return Err(native(&contents.what, &error)),
                     _ => {}
                 }
             }
@@ -166,6 +167,12 @@ impl OpenPoint {
         });
         StreamReader::new(Box::pin(until_its_end(receive)))
     }
+}
+
+/// Is nothing of that name there? rustic gives this no kind of its own; its text is that of the pinned version.
+fn absent(error: &RusticError) -> bool {
+    let text = error.to_string();
+    ["not found in tree", "is not a directory"].iter().any(|why| text.contains(why))
 }
 
 /// The pieces up to the empty one; without it the file was cut short.

@@ -101,7 +101,7 @@ impl Place for Directory {
                 Some(range) => {
                     file.seek(SeekFrom::Start(range.start))?;
                     bytes.resize(usize::try_from(range.end - range.start).map_err(io::Error::other)?, 0);
-                    file.read_exact(&mut bytes)?;
+                    file.read_exact(&mut bytes).map_err(cut_short)?;
                 }
             }
             Ok(bytes.into())
@@ -137,6 +137,13 @@ impl Place for Directory {
             _ => Ok(()),
         };
         self.work(format!("cannot remove `{UNFINISHED}`"), tidy).await
+    }
+}
+
+fn cut_short(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "the file is cut short"),
+        _ => error,
     }
 }
 

@@ -200,7 +200,14 @@ pub(super) fn native(what: &str, error: &RusticError) -> Error {
     if why.starts_with("Config version") {
         return Error::new(what, why).hint("it was made by a newer program; use that one");
     }
-    Error::new(what, why)
+    // What follows says the same again in the library's words.
+    match why.split_once(" (kind: related to ") {
+        Some((why, rest)) if rest.starts_with("cryptographic operations") => {
+            Error::new(what, format!("what is stored is damaged: {why}")).hint("take an older point")
+        }
+        Some((why, _)) => Error::new(what, why),
+        None => Error::new(what, why),
+    }
 }
 
 /// Does what blocks on a thread of its own. Dropping the future closes the gate, so that nothing is completed unseen.

@@ -4,24 +4,27 @@
 //! it back has ended well after it.
 
 use crate::engine::Engine;
-use crate::environment::{AssetUnder, Inventory};
+use crate::environment::{AssetUnder, Inventory, LossKind};
 use crate::fault::Fault;
 use crate::model::{Fact, Line, Verdict};
 use crate::plan::Plan;
 use crate::recovery::Step;
 use std::collections::BTreeMap;
+use strum::IntoEnumIterator;
 
 /// What the faults and steps of a plan take and bring back.
 #[derive(Debug, Default)]
 pub struct Losses {
-    faults: Vec<Vec<AssetUnder>>,
+    faults: Vec<Vec<Lost>>,
     steps: BTreeMap<String, StepAssets>,
 }
 
+type Lost = (AssetUnder, LossKind);
+
 #[derive(Debug, Default)]
 struct StepAssets {
-    takes: Vec<AssetUnder>,
-    brings_back: Vec<AssetUnder>,
+    takes: Vec<Lost>,
+    brings_back: Vec<Lost>,
 }
 
 /// Something that was lost, and what took it.
@@ -29,6 +32,8 @@ struct StepAssets {
 pub struct OpenLoss {
     /// What is lost.
     pub lost: AssetUnder,
+    /// How.
+    pub how: LossKind,
     /// The fault's kind or the step's id.
     pub by: String,
 }
@@ -46,21 +51,26 @@ impl Losses {
 
     /// Adds the next fault.
     pub fn add_fault(&mut self, fault: &dyn Fault, inventory: &Inventory) {
-        self.faults.push(fault.takes(inventory));
+        self.faults.push(fault.takes(inventory).into_iter().map(|lost| (lost, fault.loss())).collect());
     }
 
     /// Adds a step.
     pub fn add_step(&mut self, id: &str, step: &dyn Step, engine: Option<&dyn Engine>, inventory: &Inventory) {
         let covered = engine.filter(|_| step.restores()).map(Engine::covers).unwrap_or_default();
-        let brings_back = covered.into_iter().map(AssetUnder::from).chain(step.brings_back()).collect();
-        self.steps.insert(id.to_owned(), StepAssets { takes: step.takes(inventory), brings_back });
+        let covered: Vec<AssetUnder> = covered.into_iter().map(AssetUnder::from).collect();
+        let back = |how| covered.iter().cloned().chain(step.brings_back(how)).map(move |back| (back, how));
+        let brings_back = LossKind::iter().flat_map(back).collect();
+        // A step that takes something gives up a whole disk.
+        let takes = step.takes(inventory).into_iter().map(|lost| (lost, LossKind::Purged)).collect();
+        self.steps.insert(id.to_owned(), StepAssets { takes, brings_back });
     }
 
     /// What was taken and not brought back.
     pub fn open(&self, lines: &[Line]) -> Vec<OpenLoss> {
         let mut open: Vec<OpenLoss> = vec![];
-        let take = |open: &mut Vec<OpenLoss>, taken: &[AssetUnder], by: &str| {
-            open.extend(taken.iter().map(|lost| OpenLoss { lost: lost.clone(), by: by.to_owned() }));
+        let take = |open: &mut Vec<OpenLoss>, taken: &[Lost], by: &str| {
+            let lost = taken.iter().cloned().map(|(lost, how)| OpenLoss { lost, how, by: by.to_owned() });
+            open.extend(lost);
         };
         for line in lines {
             match &line.fact {
@@ -72,7 +82,7 @@ impl Losses {
                 }
                 Fact::StepEnded { id, finding } if finding.verdict == Verdict::Met => {
                     let back = self.steps.get(id).map(|step| step.brings_back.as_slice()).unwrap_or_default();
-                    open.retain(|loss| !back.iter().any(|back| back.holds(&loss.lost)));
+                    open.retain(|loss| !back.iter().any(|(back, how)| *how == loss.how && back.holds(&loss.lost)));
                 }
                 _ => {}
             }
@@ -89,13 +99,20 @@ mod tests {
     use crate::model::{Finding, Receipt};
 
     fn losses() -> Losses {
-        let back = |assets: &[Asset]| StepAssets {
-            takes: vec![],
-            brings_back: assets.iter().copied().map(Into::into).collect(),
-        };
-        let steps = [("restore", back(&[Asset::Database])), ("undelete", back(&[Asset::Artifacts]))];
+        let lost = |asset: Asset, how: LossKind| vec![(asset.into(), how)];
+        let back = |asset, how| StepAssets { takes: vec![], brings_back: lost(asset, how) };
+        let steps = [
+            ("restore", back(Asset::Database, LossKind::Removed)),
+            ("undelete", back(Asset::Artifacts, LossKind::Removed)),
+            ("roll-back-bucket", back(Asset::Artifacts, LossKind::Overwritten)),
+        ];
+        let faults = [(Asset::Database, LossKind::Removed), (Asset::Artifacts, LossKind::Removed)];
         Losses {
-            faults: vec![vec![Asset::Database.into()], vec![Asset::Artifacts.into()], vec![]],
+            faults: faults
+                .map(|(asset, how)| lost(asset, how))
+                .into_iter()
+                .chain([vec![], lost(Asset::Artifacts, LossKind::Overwritten)])
+                .collect(),
             steps: steps.map(|(id, assets)| (id.to_owned(), assets)).into(),
         }
     }
@@ -122,6 +139,12 @@ mod tests {
         assert_eq!(open(&[struck(0), ended("undelete", Finding::met())]), ["database"]);
         assert_eq!(open(&[struck(0), struck(1), ended("restore", Finding::met())]), ["artifacts"]);
         assert_eq!(open(&[struck(0), ended("restore", Finding::met())]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_was_overwritten_is_not_brought_back_by_removing_markers() {
+        assert_eq!(open(&[struck(3), ended("undelete", Finding::met())]), ["artifacts"]);
+        assert_eq!(open(&[struck(3), ended("roll-back-bucket", Finding::met())]), Vec::<String>::new());
     }
 
     #[test]

@@ -192,7 +192,7 @@ impl PacedStore {
         self.state.lock().served.is_some_and(|served| served > begun)
     }
 
-    async fn turn(&self) -> Turn<'_> {
+    async fn turn(&self) -> PaceSlot<'_> {
         loop {
             let freed = self.freed.notified();
             {
@@ -200,7 +200,7 @@ impl PacedStore {
                 if f64::from(state.in_flight) + 1.0 <= state.limit {
                     state.in_flight += 1;
                     state.requests += 1;
-                    return Turn(self);
+                    return PaceSlot(self);
                 }
             }
             freed.await;
@@ -237,9 +237,9 @@ impl PacedStore {
 }
 
 /// The right to have one request under way.
-struct Turn<'a>(&'a PacedStore);
+struct PaceSlot<'a>(&'a PacedStore);
 
-impl Drop for Turn<'_> {
+impl Drop for PaceSlot<'_> {
     fn drop(&mut self) {
         self.0.state.lock().in_flight -= 1;
         self.0.freed.notify_one();
