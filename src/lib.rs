@@ -2,7 +2,7 @@
 //!
 //! Data flows in one direction: `spec → plan → run → measure → report`. The floors, from the ground up; imports point
 //! down only, and a test holds that: `clock node kind model outside` · `store client` · `environment measure report repository` ·
-//! `fault engine workload probe check` · `recovery` · `spec plan` · `run` · `cli`. `README.md` beside this file has a
+//! `fault engine workload probe check` · `recovery` · `spec plan protect` · `run` · `cli`. `README.md` beside this file has a
 //! glossary.
 
 pub mod check;
@@ -19,6 +19,7 @@ pub mod node;
 pub mod outside;
 pub mod plan;
 pub mod probe;
+pub mod protect;
 pub mod recovery;
 pub mod report;
 pub mod repository;

@@ -110,14 +110,44 @@ Exit codes:
   0 all is gone, 2 there is no such run or it still goes on, 5 Lifeboat failed,
   6 something was left behind";
 
+pub(super) const BACKUP: &str = "\
+A repository is made only with --create, so that a wrong path is no new repository.
+
+Examples:
+  lifeboat backup protect/mlflow.yaml --create
+  lifeboat backup --json protect/mlflow.yaml
+
+Exit codes:
+  0 a point is in every repository, 2 wrong file or usage, 5 one has none";
+
+pub(super) const POINTS: &str = "\
+Examples:
+  lifeboat points protect/mlflow.yaml
+  lifeboat points --json protect/mlflow.yaml
+
+Exit codes:
+  0 all could be read, 2 wrong file or usage, 5 a repository or point could not";
+
+pub(super) const VERIFY: &str = "\
+Examples:
+  lifeboat verify protect/mlflow.yaml
+
+Exit codes:
+  0 every byte is as it was written, 2 wrong file or usage, 3 something is wrong,
+  5 a repository could not be read";
+
 pub(super) const RESTORE: &str = "\
 Examples:
+  lifeboat restore protect/mlflow.yaml --to latest --into mlflow_looked_at
+  lifeboat restore protect/mlflow.yaml --to 2026-03-01T12:00:00Z --dry-run
+  lifeboat restore protect/mlflow.yaml --to latest --replace
   lifeboat restore database-drop/latest
   lifeboat restore database-drop/latest 0003
   lifeboat restore database-drop/latest --done
 
 Exit codes:
-  0 restored, 2 there is no such run, 5 it could not be restored, 6 something was left behind";
+  0 restored, 2 there is no such file or run, 3 a point was not restored, 5 it could not be
+  tried, 6 something was left behind";
 
 pub(super) const COMPLETIONS: &str = "\
 Examples:

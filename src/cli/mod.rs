@@ -1,6 +1,7 @@
 //! The commands: one file each. Here: the command line, and what a plan's survey says against a drill.
 
 mod acts;
+mod backup;
 mod check;
 mod cleanup;
 mod completions;
@@ -14,9 +15,11 @@ mod man;
 mod new;
 mod plan;
 mod pointers;
+mod points;
 mod progress;
 mod report;
 mod restore;
+mod restore_protection;
 mod run;
 mod runs;
 mod schema;
@@ -24,6 +27,7 @@ mod series;
 mod settings;
 mod talk;
 mod talk_writer;
+mod verify;
 
 use crate::client::Error;
 use crate::environment::Survey;
@@ -105,7 +109,16 @@ enum Command {
     /// Remove what dead runs left behind
     #[command(after_help = help::CLEANUP)]
     Cleanup(cleanup::Args),
-    /// Restore a standing platform that a run left broken
+    /// Take a backup into each repository of a protection
+    #[command(after_help = help::BACKUP)]
+    Backup(backup::Args),
+    /// List the recovery points of a protection
+    #[command(after_help = help::POINTS)]
+    Points(points::Args),
+    /// Read every byte of the repositories of a protection
+    #[command(after_help = help::VERIFY)]
+    Verify(verify::Args),
+    /// Restore a point of a protection, or a standing platform that a run left broken
     #[command(after_help = help::RESTORE)]
     Restore(restore::Args),
     /// Print a shell's completions
@@ -162,6 +175,9 @@ async fn command(command: Command) -> CommandResult {
         Command::Report(args) => report::main(&args),
         Command::Runs(args) => runs::main(&args),
         Command::Cleanup(args) => cleanup::main(&args).await,
+        Command::Backup(args) => backup::main(&args).await,
+        Command::Points(args) => points::main(&args).await,
+        Command::Verify(args) => verify::main(&args).await,
         Command::Restore(args) => restore::main(&args).await,
         Command::Completions(args) => completions::main(&args),
         Command::Man(args) => man::main(&args),

@@ -10,7 +10,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("ls", "`lifeboat runs` lists the runs, `lifeboat kinds` what files may name"),
     ("validate", "`lifeboat check FILE` checks drill and scenario files"),
     ("lint", "`lifeboat check FILE` checks drill and scenario files"),
-    ("verify", "`lifeboat check FILE` checks files, `lifeboat run DRILL` carries out a drill"),
     ("start", "`lifeboat run DRILL` carries out a drill"),
     ("exec", "`lifeboat run DRILL` carries out a drill"),
     ("apply", "`lifeboat run DRILL` carries out a drill"),

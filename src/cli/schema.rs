@@ -9,7 +9,7 @@ use serde_json::json;
 /// What `schema` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Of what; without it one object holds the schemas of drill, scenario and report
+    /// Of what; without it one object holds the schemas of drill, scenario, protection and report
     of: Option<Of>,
 }
 
@@ -17,6 +17,7 @@ pub(super) struct Args {
 enum Of {
     Drill,
     Scenario,
+    Protection,
     Report,
     Kinds,
 }
@@ -25,9 +26,11 @@ pub(super) fn main(args: &Args) -> CommandResult {
     let value = match args.of {
         Some(Of::Drill) => schema::drill().to_value(),
         Some(Of::Scenario) => schema::scenario().to_value(),
+        Some(Of::Protection) => schema::protection().to_value(),
         Some(Of::Report) => schema::report().to_value(),
         Some(Of::Kinds) => schema::kinds(),
-        None => json!({ "drill": schema::drill(), "scenario": schema::scenario(), "report": schema::report() }),
+        None => json!({ "drill": schema::drill(), "scenario": schema::scenario(), "protection": schema::protection(),
+            "report": schema::report() }),
     };
     out(serde_json::to_string_pretty(&value).map_err(|e| Error::caused_by("cannot write the schema", e))?)?;
     Ok(exit::MET)

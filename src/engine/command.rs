@@ -171,6 +171,7 @@ mod tests {
             clock: Clock::start(),
             known: vec![],
             reader: None,
+            repository: None,
         };
         engine.open(context).await.unwrap()
     }

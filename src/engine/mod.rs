@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::environment::{Asset, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Planted, RecoveryPoint};
+use crate::repository::OpenRepository;
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -51,6 +52,17 @@ pub struct EngineContext {
     pub known: Vec<RecoveryPoint>,
     /// Who reads in the snapshots of backups, if anybody.
     pub reader: Option<Arc<dyn SnapshotReader>>,
+    /// Where a protection keeps its points. Without one, an engine keeps them in the folder.
+    pub repository: Option<NamedRepository>,
+}
+
+/// The repository that a protection names, and under which name its points are there: others may keep theirs beside them.
+#[derive(Clone)]
+pub struct NamedRepository {
+    /// The repository.
+    pub repository: OpenRepository,
+    /// The protection.
+    pub protection: String,
 }
 
 /// Takes backups and restores them.
@@ -60,6 +72,10 @@ pub trait Engine: Send + Sync {
     fn needs(&self) -> &'static [Power];
     /// What a point of it brings back. What an engine of the user's own covers is what its file says; nothing is assumed.
     fn covers(&self) -> Vec<Asset>;
+    /// Can it keep its points in a repository that it is given?
+    fn uses_repositories(&self) -> bool {
+        false
+    }
     /// Is each of its points proved before it counts?
     fn verifies(&self) -> bool;
     /// What the platform must allow, where permissions are asked for.

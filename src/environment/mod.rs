@@ -13,6 +13,7 @@ pub mod kubernetes;
 pub mod local;
 mod own_key;
 mod power;
+mod server;
 pub mod simulated;
 pub mod stack;
 pub mod tools;
@@ -26,6 +27,7 @@ pub use power::{
     Objects, Power, Removal, ServerKeys, Sql,
 };
 
+pub use server::{ServerAddress, ServerPlatform};
 pub use volumes::{SidePart, VolumeState, Volumes};
 
 pub use crate::client::kubernetes::Permission;

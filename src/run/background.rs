@@ -77,6 +77,7 @@ async fn open(run: &LiveRun<'_>, planted: &[Planted]) -> Result<Option<Arc<dyn S
         clock: run.recorder.clock(),
         known: vec![],
         reader: reader.map(|reader| Arc::new(reader) as _),
+        repository: None,
     };
     Ok(Some(Arc::from(protect.engine.open(context).await?)))
 }

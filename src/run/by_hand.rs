@@ -77,6 +77,7 @@ async fn carry_out(
         clock: Clock::start(),
         known: standing::points(&dead.lines),
         reader: None,
+        repository: None,
     };
     let session = engine.open(context).await?;
     let plan = session.plan(&goal).await?;

@@ -2,6 +2,7 @@
 
 use super::catalogue::catalogue;
 use super::drill::DrillFile;
+use super::protection::ProtectionFile;
 use super::scenario::ScenarioFile;
 use crate::model::report::Report;
 use schemars::generate::SchemaSettings;
@@ -16,6 +17,11 @@ pub fn drill() -> Schema {
 /// The schema of a scenario file.
 pub fn scenario() -> Schema {
     root::<ScenarioFile>()
+}
+
+/// The schema of a protection file.
+pub fn protection() -> Schema {
+    root::<ProtectionFile>()
 }
 
 /// The schema of `report.json`.

@@ -213,7 +213,14 @@ async fn an_engine_of_jobs_tells_each_job_its_point_and_dates_it_at_the_end() {
     let open = async |text: &str| {
         let engine = pick("engine", ENGINES, &parse(text).unwrap(), &mut vec![]).unwrap();
         let platform = Arc::clone(&bare) as Arc<dyn Platform>;
-        let context = EngineContext { platform, folder: repository.clone(), clock, known: vec![], reader: None };
+        let context = EngineContext {
+            platform,
+            folder: repository.clone(),
+            clock,
+            known: vec![],
+            reader: None,
+            repository: None,
+        };
         engine.open(context).await.unwrap()
     };
     let two = "job: { backup: [{ cron_job: dump }, { cron_job: tar, delay: 2s }], restore: { cron_job: back } }";

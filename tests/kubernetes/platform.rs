@@ -135,6 +135,7 @@ async fn there_and_back(platform: &Arc<dyn Platform>, run: &str) {
         clock: Clock::start(),
         known: vec![],
         reader: None,
+        repository: None,
     };
     let session = engine.open(context).await.unwrap();
     session.backup("one").await.unwrap();

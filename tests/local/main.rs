@@ -30,6 +30,7 @@ mod physical;
 mod physical_fixture;
 mod platform;
 mod policy;
+mod protection;
 mod repository;
 mod rollback;
 mod seed;

@@ -13,13 +13,14 @@ const FLOORS: &[&[&str]] = &[
     &["environment", "measure", "report", "repository"],
     &["fault", "engine", "workload", "probe", "check"],
     &["recovery"],
-    &["plan", "spec"],
+    &["plan", "spec", "protect"],
     &["run"],
     &["cli", "main"],
 ];
 
-/// The ground's own order, and plan, which decides what spec has read.
-const WITHIN: &[(&str, &str)] = &[("kind", "node"), ("model", "clock"), ("model", "outside"), ("plan", "spec")];
+/// The ground's own order, and plan and protect, which decide and carry out what spec has read.
+const WITHIN: &[(&str, &str)] =
+    &[("kind", "node"), ("model", "clock"), ("model", "outside"), ("plan", "spec"), ("protect", "spec")];
 
 const LINES: usize = 400;
 

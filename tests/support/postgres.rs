@@ -51,6 +51,12 @@ impl Server {
         server
     }
 
+    /// Where it listens.
+    #[allow(dead_code)] // not every group asks
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Connects as a client of the platform does.
     pub async fn client(&self, database: &str) -> Result<Client, tokio_postgres::Error> {
         self.connect_as("mlflow", database).await

@@ -23,14 +23,20 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::Client;
 use tokio_util::io::StreamReader;
+use tokio_util::sync::CancellationToken;
 
 /// How much of a dump is passed on at once.
 pub const BUFFER: usize = 256 * 1024;
 /// How many buffers wait for the repository.
 const WAITING: usize = 4;
 
-/// Takes a backup into the repository, under this name.
-pub async fn backup(context: &EngineContext, repository: &OpenRepository, name: &str) -> Result<RecoveryPoint, Error> {
+/// Takes a backup of `subject` into the repository, under this name.
+pub async fn backup(
+    context: &EngineContext,
+    repository: &OpenRepository,
+    subject: &str,
+    name: &str,
+) -> Result<RecoveryPoint, Error> {
     let sql = context.platform.sql()?;
     let what = format!("backup of database `{}`", sql.database());
     let client = connect(sql, sql.database()).await?;
@@ -39,14 +45,17 @@ pub async fn backup(context: &EngineContext, repository: &OpenRepository, name: 
     let (snapshot, taken_at) = (context.clock.now(), clock::wall());
     let (content, tool) = (content(&client, sql.database()).await?, version(sql).await?);
     let dumped: Arc<Mutex<Option<DumpContent>>> = Arc::default();
-    let mut files = vec![dump_file(&context.platform, &exported, &dumped)];
+    // The tools end with this future, however it ends. Those who read the dump may be held up and notice later.
+    let stop = CancellationToken::new();
+    let _stop = stop.clone().drop_guard();
+    let mut files = vec![dump_file(&context.platform, &exported, &dumped, &stop)];
     let (send, receive) = oneshot::channel();
     if context.reader.is_some() {
         files.push(readings_file(receive));
     }
     let manifest = move |dump| PointManifest { schema: 2, dump, content, taken_at, tool };
     files.push(manifest_file(Arc::clone(&dumped), manifest));
-    let point = NewPoint { label: sql.database().to_owned(), tags: vec![name.to_owned()], time: taken_at };
+    let point = NewPoint { label: subject.to_owned(), tags: vec![name.to_owned()], time: taken_at };
     let put = repository.put(point, futures::stream::iter(files).map(Ok));
     let read = async {
         if let Some(reader) = &context.reader {
@@ -59,9 +68,15 @@ pub async fn backup(context: &EngineContext, repository: &OpenRepository, name: 
     Ok(RecoveryPoint { id: name.to_owned(), snapshot, taken_at, bytes: Some(stored.bytes) })
 }
 
-fn dump_file(platform: &Arc<dyn Platform>, snapshot: &str, dumped: &Arc<Mutex<Option<DumpContent>>>) -> NewFile {
+fn dump_file(
+    platform: &Arc<dyn Platform>,
+    snapshot: &str,
+    dumped: &Arc<Mutex<Option<DumpContent>>>,
+    stop: &CancellationToken,
+) -> NewFile {
     let (platform, snapshot, dumped) = (Arc::clone(platform), snapshot.to_owned(), Arc::clone(dumped));
-    NewFile::stream(DUMP, move || async move { dump(platform, &snapshot, dumped).await })
+    let stop = stop.clone();
+    NewFile::stream(DUMP, move || async move { dump(platform, &snapshot, dumped, stop).await })
 }
 
 /// What is read in the snapshot; the file waits for it.
@@ -92,6 +107,7 @@ async fn dump(
     platform: Arc<dyn Platform>,
     snapshot: &str,
     dumped: Arc<Mutex<Option<DumpContent>>>,
+    stop: CancellationToken,
 ) -> Result<Box<dyn AsyncRead + Send + Unpin>, Error> {
     let sql = platform.sql()?;
     let what = format!("pg_dump of `{}`", sql.database());
@@ -101,9 +117,10 @@ async fn dump(
     let (dump, check) = (sql.tool("pg_dump", &args).await?, sql.tool("pg_restore", &["-f", "/dev/null"]).await?);
     let (send, receive) = mpsc::channel::<io::Result<Bytes>>(WAITING);
     tokio::spawn(async move {
-        match pass(&what, dump, check, &send).await {
-            Ok(content) => *dumped.lock() = Some(content),
-            Err(error) => drop(send.send(Err(io::Error::other(error.to_string()))).await), // nobody may be left to hear it
+        match stop.run_until_cancelled(pass(&what, dump, check, &send)).await {
+            Some(Ok(content)) => *dumped.lock() = Some(content),
+            Some(Err(error)) => drop(send.send(Err(io::Error::other(error.to_string()))).await), // nobody may hear it
+            None => drop(send.try_send(Err(io::Error::other("the backup was given up")))),
         }
     });
     let pieces = futures::stream::unfold(receive, async |mut receive| receive.recv().await.map(|it| (it, receive)));

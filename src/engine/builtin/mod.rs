@@ -64,6 +64,10 @@ impl Engine for Builtin {
         true
     }
 
+    fn uses_repositories(&self) -> bool {
+        true
+    }
+
     async fn open(&self, context: EngineContext) -> Result<Box<dyn Session>, Error> {
         let Method::Logical = self.postgres;
         Ok(Box::new(LogicalSession::begin(context).await?))

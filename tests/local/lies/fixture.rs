@@ -36,7 +36,14 @@ pub async fn open_engine(
     reader: Option<Arc<dyn SnapshotReader>>,
 ) -> Box<dyn Session> {
     let engine = pick("engine", ENGINES, &parse("builtin: { postgres: logical }").unwrap(), &mut vec![]).unwrap();
-    let context = EngineContext { platform, folder: folder.to_owned(), clock: Clock::start(), known: vec![], reader };
+    let context = EngineContext {
+        platform,
+        folder: folder.to_owned(),
+        clock: Clock::start(),
+        known: vec![],
+        reader,
+        repository: None,
+    };
     engine.open(context).await.unwrap()
 }
 

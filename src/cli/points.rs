@@ -1,0 +1,81 @@
+//! `lifeboat points`: the recovery points of a protection, repository by repository.
+
+use super::console::{out, say, width};
+use super::{CommandResult, exit};
+use crate::client::Error;
+use crate::protect::{self, KeptPoints};
+use crate::report::columns::table;
+use crate::report::words;
+use crate::spec::load_protection;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// What `points` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The protection's file
+    file: PathBuf,
+    /// Print the points as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn main(args: &Args) -> CommandResult {
+    let protection = load_protection(&args.file)?;
+    let all = protect::points(&protection).await;
+    if args.json {
+        let told: Vec<_> = all.iter().map(value).collect();
+        out(serde_json::to_string_pretty(&told).map_err(|e| Error::caused_by("cannot write the points", e))?)?;
+    } else {
+        tell(&all)?;
+    }
+    let whole = all.iter().all(|kept| kept.points.as_ref().is_ok_and(|list| list.unreadable.is_empty()));
+    Ok(if whole { exit::MET } else { exit::FAILED })
+}
+
+fn tell(all: &[KeptPoints]) -> Result<(), Error> {
+    let mut rows = vec![];
+    for kept in all {
+        let name = &kept.repository.name;
+        match &kept.points {
+            Ok(list) => {
+                rows.extend(list.points.iter().map(|point| {
+                    let (size, added) = (words::bytes(point.bytes), words::bytes(point.added));
+                    vec![
+                        protect::name(point).to_owned(),
+                        name.clone(),
+                        point.time.strftime("%F %T").to_string(),
+                        size,
+                        added,
+                    ]
+                }));
+                list.unreadable.iter().for_each(|(file, why)| say(format!("error: {name}: {file}: {why}")));
+            }
+            Err(error) => say(format!("error: {name}: {error}")),
+        }
+    }
+    if rows.is_empty() {
+        say("there are no points");
+        return Ok(());
+    }
+    out(table(&["point", "repository", "taken (UTC)", "size", "added"], rows, width()))
+}
+
+fn value(kept: &KeptPoints) -> Value {
+    let (points, error) = (kept.points.as_ref().ok(), kept.points.as_ref().err().map(ToString::to_string));
+    let told = points.map(|list| {
+        let told = list.points.iter().map(|point| {
+            json!({
+                "point": protect::name(point), "snapshot": point.id, "taken_at": point.time,
+                "files": point.files, "bytes": point.bytes, "added": point.added,
+            })
+        });
+        told.collect::<Vec<_>>()
+    });
+    let why = |(file, why): &(String, Error)| format!("{file}: {why}");
+    let unreadable = points.map(|list| list.unreadable.iter().map(why).collect::<Vec<_>>());
+    json!({
+        "repository": kept.repository.name, "location": kept.repository.kind.location(),
+        "points": told, "unreadable": unreadable, "error": error,
+    })
+}

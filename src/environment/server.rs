@@ -1,0 +1,101 @@
+//! A PostgreSQL server that is reached by its address alone, for commands that take backups of it and restore into it:
+//! nothing of it can be stopped, killed or looked at from the side.
+//!
+//! Not here: TLS. A server that insists on it is refused by the client, and `pg_dump` is never asked.
+
+use super::tools::{ToolFolder, Tools};
+use super::{Endpoints, Platform, Sql};
+use crate::client::{Error, Running, postgres};
+use crate::store;
+use async_trait::async_trait;
+use std::path::PathBuf;
+use tempfile::TempDir;
+use tokio_postgres::{Client, Config};
+
+/// Where a database is, and as whom it is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerAddress {
+    /// The server's host.
+    pub host: String,
+    /// The server's port.
+    pub port: u16,
+    /// Who may read everything, and create databases for a restore.
+    pub user: String,
+    /// The database.
+    pub database: String,
+}
+
+/// A server at its address, with the client tools of its version on this machine.
+pub struct ServerPlatform {
+    endpoints: Endpoints,
+    address: ServerAddress,
+    config: Config,
+    tools: ToolFolder,
+    /// Where the password is for the tools, which take none among their arguments.
+    folder: TempDir,
+}
+
+const PASSFILE: &str = "pgpass";
+
+impl ServerPlatform {
+    /// At this address. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// When the password cannot be put where the tools find it.
+    pub fn at(address: ServerAddress, password: &str) -> Result<Self, Error> {
+        let cannot = |e| Error::caused_by("cannot keep the password for PostgreSQL's tools", e);
+        let folder = tempfile::Builder::new().prefix("lifeboat-").tempdir().map_err(cannot)?;
+        let escaped = password.replace('\\', "\\\\").replace(':', "\\:");
+        store::write_private(&folder.path().join(PASSFILE), &format!("*:*:*:*:{escaped}\n")).map_err(cannot)?;
+        let ServerAddress { host, port, user, database } = &address;
+        let mut config = Config::new();
+        config.host(host).port(*port).user(user).dbname(database).password(password);
+        config.connect_timeout(postgres::CONNECT);
+        let uri = format!("postgresql://{user}@{host}:{port}/{database}");
+        let endpoints = Endpoints { postgres: Some(uri), ..Endpoints::default() };
+        Ok(Self { endpoints, address, config, tools: ToolFolder::default(), folder })
+    }
+}
+
+#[async_trait]
+impl Platform for ServerPlatform {
+    fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+    fn standing(&self) -> bool {
+        true
+    }
+    fn sql(&self) -> Result<&dyn Sql, Error> {
+        Ok(self)
+    }
+    async fn remove(&self) -> Vec<String> {
+        vec![] // nothing of it is ours
+    }
+}
+
+#[async_trait]
+impl Sql for ServerPlatform {
+    fn database(&self) -> &str {
+        &self.address.database
+    }
+
+    async fn connect(&self, database: &str) -> Result<Client, Error> {
+        postgres::connect(self.config.clone().dbname(database)).await
+    }
+
+    async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Error> {
+        let lacking = || {
+            let hint =
+                "install the client package of that version (Debian: postgresql-client-N), or set LIFEBOAT_PG_BIN";
+            Error::new(format!("cannot start `{name}`"), "this machine has no client tools of the server's version")
+                .hint(hint)
+        };
+        let bin: PathBuf = self.tools.folder(self).await.ok_or_else(lacking)?;
+        let passfile = self.folder.path().join(PASSFILE);
+        let (host, port) = (self.address.host.clone(), self.address.port);
+        let tools = Tools { bin, host, port, passfile, run: String::new() };
+        let mut command = tools.command(name, args);
+        command.env("PGUSER", &self.address.user).env("PGDATABASE", &self.address.database);
+        Running::process(command.into())
+    }
+}

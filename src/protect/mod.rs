@@ -1,0 +1,104 @@
+//! A protection carried out, outside any drill: backups taken, listed, verified, restored.
+//!
+//! Each act opens what it needs and leaves nothing open. A restore is planned first, and what was planned is carried
+//! out. The live database is replaced only by whoever says so in as many words.
+
+mod restore;
+
+pub use restore::{ChosenRestore, RestoreTarget, choose, restore};
+
+use crate::client::{Error, ErrorKind};
+use crate::clock::{Clock, wall};
+use crate::engine::{EngineContext, NamedRepository, Session};
+use crate::environment::{ServerAddress, ServerPlatform};
+use crate::model::RecoveryPoint;
+use crate::repository::{OpenRepository, Patience, PointList, RepositorySettings, StoredPoint, Verified};
+use crate::spec::Protection;
+use std::sync::Arc;
+
+/// The points of one repository, or why they cannot be listed.
+pub struct KeptPoints<'a> {
+    /// The repository.
+    pub repository: &'a RepositorySettings,
+    /// Its points of this protection, and those that cannot be read, whoever's they are.
+    pub points: Result<PointList, Error>,
+}
+
+/// Takes a backup into one repository. With `create` the repository is made where nothing is yet.
+///
+/// # Errors
+/// When there is no point: the repository cannot be opened, or the database cannot be backed up.
+pub async fn backup(
+    protection: &Protection,
+    repository: &RepositorySettings,
+    create: bool,
+) -> Result<RecoveryPoint, Error> {
+    let opened = match OpenRepository::open(repository, Patience::default()).await {
+        Err(error) if error.kind == ErrorKind::NotFound && create => {
+            OpenRepository::create(repository, Patience::default()).await?
+        }
+        Err(error) if error.kind == ErrorKind::NotFound => {
+            return Err(error.hint("is the place the right one? `lifeboat backup FILE --create` makes it there"));
+        }
+        opened => opened?,
+    };
+    let session = session(protection, opened, &protection.server).await?;
+    session.backup(&wall().strftime("%Y%m%dT%H%M%S.%3fZ").to_string()).await
+}
+
+/// The points of this protection in each of its repositories.
+pub async fn points(protection: &Protection) -> Vec<KeptPoints<'_>> {
+    let of_one = async |repository| KeptPoints { repository, points: points_of(protection, repository).await };
+    futures::future::join_all(protection.repositories.iter().map(of_one)).await
+}
+
+async fn points_of(protection: &Protection, repository: &RepositorySettings) -> Result<PointList, Error> {
+    let mut list = OpenRepository::open(repository, Patience::default()).await?.points().await?;
+    list.points.retain(|point| point.label == protection.name);
+    Ok(list)
+}
+
+/// Reads every byte of a repository. `progress` is told the bytes that were read and those of all files.
+///
+/// # Errors
+/// When it cannot be opened or listed.
+pub async fn verify(
+    repository: &RepositorySettings,
+    progress: impl Fn(u64, u64) + Send + Sync,
+) -> Result<Verified, Error> {
+    OpenRepository::open(repository, Patience::default()).await?.verify(progress).await
+}
+
+/// A session of the protection's engine, on a database that may be another than the protected one.
+async fn session(
+    protection: &Protection,
+    repository: OpenRepository,
+    server: &ServerAddress,
+) -> Result<Box<dyn Session>, Error> {
+    let what = format!("the password of `{}` at `{}`", server.user, server.host);
+    let password = protection.password.as_ref().map(|password| password.read(&what)).transpose()?;
+    let platform = ServerPlatform::at(server.clone(), &password.unwrap_or_default())?;
+    let points = repository.points().await?.points;
+    let known = points.iter().filter(|point| point.label == protection.name).map(point).collect();
+    let repository = NamedRepository { repository, protection: protection.name.clone() };
+    let context = EngineContext {
+        platform: Arc::new(platform),
+        folder: std::env::temp_dir(), // nothing is kept there: the points are in the repository
+        clock: Clock::start(),
+        known,
+        reader: None,
+        repository: Some(repository),
+    };
+    protection.engine.open(context).await
+}
+
+/// A stored point as engines know it. The run's clock that dated it is long gone.
+fn point(stored: &StoredPoint) -> RecoveryPoint {
+    let id = name(stored).to_owned();
+    RecoveryPoint { id, snapshot: crate::clock::Moment(0), taken_at: stored.time, bytes: Some(stored.bytes) }
+}
+
+/// The name of a point for people.
+pub fn name(stored: &StoredPoint) -> &str {
+    stored.tags.first().map_or(stored.id.as_str(), String::as_str)
+}

@@ -1,0 +1,222 @@
+//! Protection files: what is protected, by which engine, and in which repositories its points are kept.
+//!
+//! Apart from a drill's `protect`, which is about one run: a protection outlives runs, and its repositories outlive it.
+//! Not here: how often, and for how long; who calls the command decides the one, and nothing is removed yet.
+
+use super::raw::{Alone, Raw, one_of};
+use super::{Wrong, expect_name, tree};
+use crate::engine::{ENGINES, Engine};
+use crate::environment::ServerAddress;
+use crate::kind::{Chosen, pick};
+use crate::node::{Node, Problem, read};
+use crate::repository::{RepositorySettings, SecretFrom};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use std::path::Path;
+use tokio_postgres::Config;
+use tokio_postgres::config::Host;
+
+/// What is protected, by what, and where the points are kept.
+#[derive(Debug, Clone)]
+pub struct Protection {
+    /// Its name, under which its points are kept.
+    pub name: String,
+    /// The database.
+    pub server: ServerAddress,
+    /// Where its user's password stands; nothing if it has none.
+    pub password: Option<SecretFrom>,
+    /// What takes the backups.
+    pub engine: Chosen<dyn Engine>,
+    /// Where its points are kept, in the order of the file: a restore takes the first that has the point.
+    pub repositories: Vec<RepositorySettings>,
+}
+
+/// A protection: what is backed up, by what, and into which repositories.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a protection's keys")]
+#[schemars(title = "Lifeboat protection")]
+#[allow(dead_code)] // what is raw is read by its kinds
+pub(super) struct ProtectionFile {
+    /// Its name: small letters, digits and hyphens. Its points are kept under it.
+    protection: String,
+    /// What is protected.
+    platform: ProtectedPlatform,
+    /// What takes the backups.
+    #[schemars(schema_with = "engine")]
+    engine: Raw,
+    /// Where the points are kept, each under a name of its own; a restore takes the first that has the point.
+    #[schemars(schema_with = "repositories")]
+    repositories: Vec<Raw>,
+}
+
+/// What is protected.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "`postgres`")]
+struct ProtectedPlatform {
+    /// MLflow's database.
+    postgres: ProtectedDatabase,
+}
+
+/// MLflow's database, as an administrator reaches it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "`url` and `password`")]
+struct ProtectedDatabase {
+    /// `postgresql://USER@HOST:PORT/DATABASE`, without a password.
+    #[allow(dead_code)] // read from its node, so that it is told of beside other problems
+    url: String,
+    /// Where the user's password stands.
+    #[serde(default)]
+    password: Option<SecretFrom>,
+}
+
+fn engine(g: &mut SchemaGenerator) -> Schema {
+    one_of::<_, Alone>(ENGINES, g)
+}
+
+fn repositories(g: &mut SchemaGenerator) -> Schema {
+    let one = crate::repository::schema(g);
+    let named = json_schema!({ "type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": one });
+    json_schema!({ "type": "array", "minItems": 1, "items": named })
+}
+
+/// Reads a protection.
+///
+/// # Errors
+/// All that is wrong with the file.
+pub fn load_protection(path: &Path) -> Result<Protection, Wrong> {
+    let (root, mut problems) = (tree(path)?, vec![]);
+    let read = read_protection(&root, &mut problems);
+    read.filter(|_| problems.is_empty()).ok_or_else(|| Wrong::one(path, problems))
+}
+
+fn read_protection(root: &Node, problems: &mut Vec<Problem>) -> Option<Protection> {
+    let file = read::<ProtectionFile>(root, problems);
+    let given = |key: &str| root.get(key).filter(|node| !node.is_null());
+    let engine = given("engine").and_then(|node| read_engine(node, problems));
+    let repositories = given("repositories").map(|node| read_repositories(node, problems)).unwrap_or_default();
+    if let Some(node) = root.get("protection") {
+        expect_name("protection", node, problems);
+    }
+    let url = root.at(&["platform", "postgres", "url"]);
+    let server = url.text().map(|text| address(text).map_err(|problem| problems.push(problem(url))));
+    let (file, engine, server) = (file?, engine?, server?.ok()?);
+    let password = file.platform.postgres.password;
+    Some(Protection { name: file.protection, server, password, engine, repositories })
+}
+
+fn read_engine(node: &Node, problems: &mut Vec<Problem>) -> Option<Chosen<dyn Engine>> {
+    let engine = pick("engine", ENGINES, node, problems)?;
+    if engine.uses_repositories() {
+        return Some(engine);
+    }
+    let text = format!("the engine `{}` keeps its points itself, and in no repository", engine.name);
+    problems.push(Problem::new(node, text).hint("use `builtin`, or name it in a drill's `protect`"));
+    None
+}
+
+fn read_repositories(node: &Node, problems: &mut Vec<Problem>) -> Vec<RepositorySettings> {
+    let mut all: Vec<RepositorySettings> = vec![];
+    if node.items().is_empty() {
+        let problem = Problem::new(node, "there is no repository");
+        problems.push(problem.hint("write a list, such as `- near: { directory: /backups, password: { file: … } }`"));
+    }
+    for item in node.items() {
+        let [(key, settings)] = item.entries() else {
+            let problem = Problem::new(item, "expected one name with its repository");
+            problems.push(problem.hint("such as `near: { directory: /backups, password: { file: … } }`"));
+            continue;
+        };
+        let name = key.text().unwrap_or_default();
+        expect_name("repository", key, problems);
+        if all.iter().any(|other| other.name == name) {
+            problems.push(Problem::new(key, format!("there are two repositories `{name}`")));
+        }
+        all.extend(RepositorySettings::read(name, settings, problems));
+    }
+    all
+}
+
+/// Where a database is, or what is wrong with its URL.
+fn address(url: &str) -> Result<ServerAddress, impl FnOnce(&Node) -> Problem + use<>> {
+    const HINT: &str = "write `postgresql://USER@HOST:PORT/DATABASE`";
+    let wrong = |text: String, hint: &'static str| move |node: &Node| Problem::new(node, text).hint(hint);
+    let config: Config = match url.parse() {
+        Ok(config) => config,
+        Err(_) => return Err(wrong("this is no URL of a PostgreSQL database".into(), HINT)),
+    };
+    if config.get_password().is_some() {
+        let hint = "take it out, and name where it stands: `password: { file: PATH }`";
+        return Err(wrong("the password stands in the file".into(), hint));
+    }
+    let (hosts, user, database) = (config.get_hosts(), config.get_user(), config.get_dbname());
+    let ([Host::Tcp(host)], Some(user), Some(database)) = (hosts, user, database) else {
+        return Err(wrong("the URL must name one host, a user and a database".into(), HINT));
+    };
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    Ok(ServerAddress { host: host.clone(), port, user: user.to_owned(), database: database.to_owned() })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::node::parse;
+
+    const GOOD: &str = "protection: mlflow
+platform: { postgres: { url: 'postgresql://admin@db:5433/mlflow', password: { env: PG } } }
+engine: { builtin: { postgres: logical } }
+repositories:
+  - near: { directory: /backups, password: { file: /run/secrets/near } }
+  - far: { directory: /far, password: { env: FAR } }
+";
+
+    fn problems(text: &str) -> Vec<String> {
+        let mut problems = vec![];
+        let read = read_protection(&parse(text).unwrap(), &mut problems);
+        assert!(read.is_none() || !problems.is_empty(), "{text} is right");
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_protection_is_read_with_its_repositories_in_order() {
+        let mut problems = vec![];
+        let protection = read_protection(&parse(GOOD).unwrap(), &mut problems).unwrap();
+        assert!(problems.is_empty(), "{problems:?}");
+        let address = ServerAddress { host: "db".into(), port: 5433, user: "admin".into(), database: "mlflow".into() };
+        assert_eq!((protection.name.as_str(), protection.server), ("mlflow", address));
+        assert_eq!(protection.repositories.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["near", "far"]);
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let text = GOOD
+            .replace("mlflow\nplatform", "Ml Flow\nplatform")
+            .replace("admin@db", "admin:sesame@db")
+            .replace("builtin: { postgres: logical }", "command: { backup: 'true', restore: 'true' }")
+            .replace("far:", "near:");
+        let said = problems(&text);
+        assert_eq!(said.len(), 4, "{said:#?}");
+        assert!(!said.iter().any(|problem| problem.contains("sesame")), "{said:#?}");
+        for part in ["no name for a protection", "password stands in the file", "keeps its points itself", "two repos"]
+        {
+            assert!(said.iter().any(|problem| problem.contains(part)), "{part}: {said:#?}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_leads_nowhere_and_an_empty_list_are_told() {
+        for (from, to, part) in [
+            ("postgresql://admin@db:5433/mlflow", "mysql://db", "no URL of a PostgreSQL database"),
+            ("admin@db:5433/mlflow", "db", "one host, a user and a database"),
+            ("admin@db:5433/mlflow", "admin@a,b/mlflow", "one host, a user and a database"),
+        ] {
+            assert!(
+                problems(&GOOD.replace(from, to))[0].contains(part),
+                "{to}: {:?}",
+                problems(&GOOD.replace(from, to))
+            );
+        }
+        let none = format!("{}repositories: []\n", GOOD.split("repositories").next().unwrap());
+        assert!(problems(&none)[0].contains("there is no repository"));
+    }
+}

@@ -1,0 +1,165 @@
+//! The commands of a protection, as their users type them, against a real PostgreSQL: B1, B5, B6.
+
+use crate::postgres::Server;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// A server with a table, and the file of a protection with two repositories beside each other.
+struct Protected {
+    server: Server,
+    folder: TempDir,
+}
+
+impl Protected {
+    async fn start() -> Self {
+        let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
+        fs::write(folder.path().join("password"), "open sesame\n").unwrap();
+        let this = Self { server, folder };
+        this.write("mlflow");
+        this.sql("mlflow", "CREATE TABLE runs (id int PRIMARY KEY); INSERT INTO runs SELECT generate_series(1, 1000)")
+            .await;
+        this
+    }
+
+    fn write(&self, name: &str) -> PathBuf {
+        let password = "password: { file: password }";
+        let text = format!(
+            "protection: {name}\nplatform: {{ postgres: {{ url: 'postgresql://admin@127.0.0.1:{}/mlflow' }} }}\n\
+             engine: {{ builtin: {{ postgres: logical }} }}\nrepositories:\n  - near: {{ directory: near, {password} }}\n  \
+             - far: {{ directory: far, {password} }}\n",
+            self.server.port()
+        );
+        let path = self.folder.path().join(format!("{name}.yaml"));
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    async fn sql(&self, database: &str, statements: &str) {
+        self.server.client(database).await.unwrap().batch_execute(statements).await.unwrap();
+    }
+
+    /// How many rows `runs` has; nothing if the database is not there.
+    async fn rows(&self, database: &str) -> Option<i64> {
+        let client = self.server.client(database).await.ok()?;
+        Some(client.query_one("SELECT count(*) FROM runs", &[]).await.unwrap().get(0))
+    }
+
+    fn lifeboat(&self, args: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
+        command.args(args.split_whitespace()).current_dir(self.folder.path()).output().unwrap()
+    }
+
+    #[track_caller]
+    fn done(&self, args: &str) -> Value {
+        let output = self.lifeboat(&format!("{args} --json"));
+        assert_eq!(output.status.code(), Some(0), "{args}: {}", said(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// What is said when this exit code comes.
+    #[track_caller]
+    fn refused(&self, args: &str, code: i32) -> String {
+        let output = self.lifeboat(args);
+        assert_eq!(output.status.code(), Some(code), "{args}: {}", said(&output));
+        said(&output)
+    }
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn files(folder: &Path) -> usize {
+    fs::read_dir(folder).map_or(0, Iterator::count)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_backed_up_listed_verified_and_restored_by_commands() {
+    let it = Protected::start().await;
+    let why = it.refused("backup mlflow.yaml", 5);
+    assert!(why.contains("there is none") && why.contains("--create"), "{why}");
+    assert_eq!(files(&it.folder.path().join("near")), 0, "a wrong path is no new repository");
+
+    let first = it.done("backup mlflow.yaml --create");
+    let point = first[0]["point"].as_str().unwrap().to_owned();
+    let between = first[1]["taken_at"].as_str().unwrap().to_owned();
+    it.sql("mlflow", "INSERT INTO runs SELECT generate_series(1001, 1500)").await;
+    it.done("backup mlflow.yaml");
+    let listed = it.done("points mlflow.yaml");
+    for repository in 0..2 {
+        let points = listed[repository]["points"].as_array().unwrap();
+        assert_eq!(points.len(), 2, "{listed:#}");
+    }
+    assert_eq!(listed[0]["points"][0]["point"], point.as_str());
+    it.done("verify mlflow.yaml");
+
+    // Beside the live database, which stays as it is.
+    let restored = it.done(&format!("restore mlflow.yaml --to {point} --into looked_at"));
+    assert_eq!((it.rows("looked_at").await, it.rows("mlflow").await), (Some(1000), Some(1500)), "{restored:#}");
+    it.done("restore mlflow.yaml --to latest --from far --into newest");
+    assert_eq!(it.rows("newest").await, Some(1500));
+    let why = it.refused("restore mlflow.yaml --to latest --into looked_at", 5);
+    assert!(why.contains("there is a database of this name"), "{why}");
+    assert_eq!(it.rows("looked_at").await, Some(1000));
+    it.refused("restore mlflow.yaml --to latest --into mlflow", 5);
+
+    // In its place, at a time, only when it is said.
+    let why = it.refused("restore mlflow.yaml --to latest", 2);
+    assert!(why.contains("--replace"), "{why}");
+    it.refused("restore mlflow.yaml", 2);
+    let planned = it.done(&format!("restore mlflow.yaml --to {between} --from near --dry-run"));
+    assert_eq!(planned["plan"]["point"]["id"], point.as_str(), "{planned:#}");
+    assert_eq!(it.rows("mlflow").await, Some(1500), "a dry run changes nothing");
+    it.done(&format!("restore mlflow.yaml --to {between} --from near --replace"));
+    assert_eq!(it.rows("mlflow").await, Some(1000));
+    let why = it.refused("restore mlflow.yaml --to 2001-01-01T00:00:00Z --replace", 5);
+    assert!(why.contains("known:"), "{why}");
+    assert!(it.refused("restore mlflow.yaml --to nonsense --replace", 5).contains("known:"));
+
+    // The points of another protection in the same repository are another's.
+    it.write("other");
+    assert_eq!(it.done("points other.yaml")[0]["points"].as_array().unwrap().len(), 0);
+    it.refused("restore other.yaml --to latest --into others", 5);
+    assert_eq!(it.rows("others").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_is_named_and_never_restored_and_the_other_repository_has_the_point() {
+    let it = Protected::start().await;
+    it.done("backup mlflow.yaml --create");
+    let packs = walk(&it.folder.path().join("near/data"));
+    assert!(!packs.is_empty());
+    for pack in &packs {
+        let mut bytes = fs::read(pack).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::remove_file(pack).unwrap();
+        fs::write(pack, bytes).unwrap();
+    }
+    let why = it.refused("verify mlflow.yaml", 3);
+    let name = packs[0].file_name().unwrap().to_str().unwrap();
+    assert!(why.contains(name) && why.contains("far: ") && why.contains("nothing is wrong"), "{why}");
+    it.sql("mlflow", "INSERT INTO runs VALUES (0)").await;
+    let why = it.refused("restore mlflow.yaml --to latest --from near --replace", 3);
+    assert!(why.contains("not restored"), "{why}");
+    assert_eq!(it.rows("mlflow").await, Some(1001), "the live database stays as it is");
+    it.done("restore mlflow.yaml --to latest --from far --replace");
+    assert_eq!(it.rows("mlflow").await, Some(1000));
+
+    // A wrong password, and a repository that is gone: said, and the other one serves.
+    fs::write(it.folder.path().join("password"), "wrong\n").unwrap();
+    assert!(it.refused("points mlflow.yaml", 5).contains("the password is wrong"));
+    fs::write(it.folder.path().join("password"), "open sesame\n").unwrap();
+    fs::remove_dir_all(it.folder.path().join("near")).unwrap();
+    it.done("restore mlflow.yaml --to latest --into again");
+    assert_eq!(it.rows("again").await, Some(1000));
+    assert!(it.refused("backup mlflow.yaml", 5).contains("near"));
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
