@@ -5,6 +5,8 @@ TIMES ?= 1
 
 # Which drills run where: the first in every environment, the others where there are the powers that they need.
 EVERYWHERE := mlflow-crash mlflow-hang postgres-crash database-drop artifacts-deleted
+PROCESSES := $(EVERYWHERE) table-lost rows-changed references-broken page-damaged \
+	artifacts-overwritten policy-broken key-revoked s3-crash
 CONTAINERS := $(EVERYWHERE) partition out-of-memory disk-lost
 CLUSTER := $(EVERYWHERE) disk-lost pod-kill config-lost node-lost node-cut-off database-node-lost \
 	database-node-lost-local namespace-removed node-lost-defaults classic-runbook
@@ -35,7 +37,7 @@ drill: build ## set up the embedded platform and run the main drill, ending in a
 	$(BIN) run drills/database-drop.yaml
 
 drills: build ## the drills on processes, TIMES times each, into reports/drills.json
-	$(BIN) series --times $(TIMES) $(call files,$(EVERYWHERE))
+	$(BIN) series --times $(TIMES) $(call files,$(PROCESSES))
 
 drills-containers: export LIFEBOAT_ENVIRONMENT = $(BUILT_CONTAINERS)
 drills-containers: build images ## the drills on containers, TIMES times each, into reports/drills.json
