@@ -50,7 +50,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn endpoint(platform: &dyn Platform) -> Result<Mlflow, Error> {
     let base = platform.endpoints().mlflow.as_deref();
-    Mlflow::fresh(
+    Mlflow::patient(
         base.ok_or_else(|| Error::new("cannot ask `mlflow`", "the environment has no such endpoint"))?,
         TIMEOUT,
     )

@@ -58,6 +58,10 @@ impl Check for Performance {
             Ok(mlflow) => mlflow,
             Err(error) => return Finding::unknown(error.to_string()),
         };
+        // The connection that the searches use is made before they are measured.
+        if let Err(error) = mlflow.health().await {
+            return Finding::missed(format!("MLflow does not answer: {}", tasks::short(&error)));
+        }
         let (clock, mut slowest) = (Clock::start(), 0.0_f64);
         for number in 1..=SEARCHES {
             let asked = clock.now();

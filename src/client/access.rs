@@ -79,18 +79,12 @@ where
     }
 }
 
-/// Proves that a client reaches a bucket: puts an object of its own, lists, gets and deletes it. `admin` then takes away
-/// what the bucket keeps of it, if that has versions.
+/// Proves that a client reaches a bucket: puts an object of its own, lists, gets and deletes it. What the bucket keeps of
+/// it is for [`purge`].
 ///
 /// # Errors
 /// With the first of these acts that did not work.
-pub async fn reaches(client: &Client, admin: &Client, bucket: &str, key: &str) -> Result<(), Error> {
-    let done = by_doing(client, bucket, key).await;
-    let purged = purge(admin, bucket, key).await;
-    done.and(purged)
-}
-
-async fn by_doing(client: &Client, bucket: &str, key: &str) -> Result<(), Error> {
+pub async fn reaches(client: &Client, bucket: &str, key: &str) -> Result<(), Error> {
     let wrong = |why: &str| Err(Error::new(format!("cannot work with `{bucket}/{key}`"), why));
     s3::put(client, bucket, key, key.into()).await?;
     if !s3::list(client, bucket, key).await?.iter().any(|(listed, _)| listed == key) {
@@ -107,7 +101,11 @@ async fn by_doing(client: &Client, bucket: &str, key: &str) -> Result<(), Error>
     Ok(())
 }
 
-async fn purge(admin: &Client, bucket: &str, key: &str) -> Result<(), Error> {
+/// Takes a key away from a bucket with all its versions.
+///
+/// # Errors
+/// When the bucket still has one of them.
+pub async fn purge(admin: &Client, bucket: &str, key: &str) -> Result<(), Error> {
     let what = || format!("cannot take away `{bucket}/{key}`");
     if !versions::kept(admin, bucket).await? {
         let deleted = admin.delete_object().bucket(bucket).key(key).send().await; // a half-done proof leaves it

@@ -22,6 +22,8 @@ pub enum ErrorKind {
     ConnectionClosed,
     /// There was no answer in time.
     TimedOut,
+    /// No way leads to the address.
+    HostUnreachable,
     /// The name has no address.
     NameNotResolved,
     /// The reader of a pipe went away.
@@ -128,6 +130,7 @@ fn known(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
         io::ErrorKind::ConnectionReset => Some(ErrorKind::ConnectionReset),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::UnexpectedEof => Some(ErrorKind::ConnectionClosed),
         io::ErrorKind::TimedOut => Some(ErrorKind::TimedOut),
+        io::ErrorKind::HostUnreachable => Some(ErrorKind::HostUnreachable),
         io::ErrorKind::BrokenPipe => Some(ErrorKind::BrokenPipe),
         io::ErrorKind::PermissionDenied => Some(ErrorKind::PermissionDenied),
         io::ErrorKind::AddrInUse => Some(ErrorKind::AddressInUse),

@@ -4,7 +4,8 @@
 //! not exist answers HTML (MLflow 3.17): so answers stay JSON values, and callers say what they expect.
 
 use super::{Error, ErrorKind};
-use reqwest::{Client, Method, RequestBuilder, Response};
+use crate::clock::Deadline;
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -13,22 +14,39 @@ use std::time::Duration;
 pub struct Mlflow {
     base: String,
     http: Client,
+    /// How long a connection that is not answered is tried again; none for a probe.
+    patience: Option<Duration>,
 }
 
+/// How long one try for a connection may take, where another follows.
+const CONNECT: Duration = Duration::from_secs(2);
+
 impl Mlflow {
-    /// With pooled connections, as real clients have. `base` is the server's URL.
+    /// With pooled connections, as real clients have. `base` is the server's URL. A connection that nobody answers is
+    /// tried again, as [`Self::patient`] does.
     pub fn pooled(base: &str, timeout: Duration) -> Result<Self, Error> {
-        Self::build(base, Client::builder().timeout(timeout))
+        Self::build(base, Client::builder().timeout(timeout), Some(timeout))
     }
 
-    /// With a connection of its own for each request, as a probe must have.
+    /// With a connection of its own for each request, tried once, as a probe must have.
     pub fn fresh(base: &str, timeout: Duration) -> Result<Self, Error> {
-        Self::build(base, Client::builder().timeout(timeout).pool_max_idle_per_host(0))
+        Self::build(base, Client::builder().timeout(timeout).pool_max_idle_per_host(0), None)
     }
 
-    fn build(base: &str, builder: reqwest::ClientBuilder) -> Result<Self, Error> {
+    /// With a connection of its own for each request, for those who ask what is there and not how well it answers. A
+    /// connection that nobody answers is tried again for as long as a request may take.
+    ///
+    /// After a pod of a cluster was replaced, some new connections to its service are lost: a node's table of
+    /// connections still sends those whose client's port was in use before to the old pod (seen with kube-proxy's
+    /// iptables mode: 5 of 2,900 in the half minute after MLflow's return).
+    pub fn patient(base: &str, timeout: Duration) -> Result<Self, Error> {
+        Self::build(base, Client::builder().timeout(timeout).pool_max_idle_per_host(0), Some(timeout))
+    }
+
+    fn build(base: &str, builder: ClientBuilder, patience: Option<Duration>) -> Result<Self, Error> {
+        let builder = if patience.is_some() { builder.connect_timeout(CONNECT) } else { builder };
         let http = builder.no_proxy().build().map_err(|e| Error::caused_by("cannot make an HTTP client", e))?;
-        Ok(Self { base: base.trim_end_matches('/').to_owned(), http })
+        Ok(Self { base: base.trim_end_matches('/').to_owned(), http, patience })
     }
 
     /// `GET /health`: says that the process lives, and nothing of its database.
@@ -110,7 +128,7 @@ impl Mlflow {
 
     /// The answer, if it is a success.
     async fn answer(&self, what: &str, request: RequestBuilder) -> Result<Response, Error> {
-        let answer = request.send().await.map_err(|e| Error::caused_by(what, e.without_url()))?;
+        let answer = self.ask(what, request).await?;
         let status = answer.status();
         if status.is_success() {
             return Ok(answer);
@@ -124,5 +142,96 @@ impl Mlflow {
         };
         let said = said.map(|code| format!(" {code}")).unwrap_or_default();
         Err(Error::new(what, format!("{}{said}", status.as_u16())).kind(kind))
+    }
+    /// Sends a request and waits for the answer. What could not connect has sent nothing, so it may be tried again.
+    async fn ask(&self, what: &str, request: RequestBuilder) -> Result<Response, Error> {
+        let deadline = self.patience.map(Deadline::within);
+        loop {
+            let another = request.try_clone().filter(|_| deadline.is_some_and(|deadline| !deadline.passed()));
+            let Some(attempt) = another else {
+                return request.send().await.map_err(|e| Error::caused_by(what, e.without_url()));
+            };
+            match attempt.send().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
+                    let unanswered = error.is_connect();
+                    let error = Error::caused_by(what, error.without_url());
+                    if !unanswered || !matches!(error.kind, ErrorKind::TimedOut | ErrorKind::HostUnreachable) {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+    /// Names the address that never answers, so often; then the other one.
+    struct Lost {
+        silent: SocketAddr,
+        answering: SocketAddr,
+        times: AtomicUsize,
+    }
+
+    impl Resolve for Lost {
+        fn resolve(&self, _: Name) -> Resolving {
+            let lost = self.times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+            let address = if lost { self.silent } else { self.answering };
+            Box::pin(async move { Ok(Box::new(std::iter::once(address)) as Addrs) })
+        }
+    }
+
+    /// An address at which a connection is never answered: its queue is full, and nobody takes from it.
+    async fn silent() -> (TcpListener, Vec<TcpStream>) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let mut queue = vec![];
+        let connect = || TcpStream::connect(listener.local_addr().unwrap());
+        while let Ok(stream) = tokio::time::timeout(Duration::from_millis(300), connect()).await {
+            queue.push(stream.unwrap());
+        }
+        (listener, queue)
+    }
+
+    async fn serve(listener: TcpListener) {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nOK").await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_nobody_answers_is_tried_again_but_by_no_probe() {
+        let (listener, _queue) = silent().await;
+        let answering = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (silent, address) = (listener.local_addr().unwrap(), answering.local_addr().unwrap());
+        let server = tokio::spawn(serve(answering));
+        let health = async |times: usize, timeout: Duration, patience: Option<Duration>| {
+            let lost = Arc::new(Lost { silent, answering: address, times: AtomicUsize::new(times) });
+            let builder = Client::builder().timeout(timeout).dns_resolver(lost);
+            Mlflow::build("http://mlflow.invalid", builder, patience).unwrap().health().await
+        };
+        let (short, long) = (Duration::from_millis(500), Duration::from_secs(10));
+        assert!(health(0, short, None).await.is_ok());
+        assert!(health(1, short, None).await.is_err(), "a probe tells what it saw");
+        assert!(health(1, long, Some(long)).await.is_ok());
+        let error = health(usize::MAX, short, Some(short)).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::TimedOut, "{error}");
+        server.abort();
+        let _ = server.await;
+        let error = health(0, long, Some(long)).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::ConnectionRefused, "that is an answer: {error}");
     }
 }

@@ -140,6 +140,7 @@ pub fn short(error: &Error) -> String {
         ErrorKind::ConnectionReset => "connection reset",
         ErrorKind::ConnectionClosed => "connection closed",
         ErrorKind::TimedOut => "timeout",
+        ErrorKind::HostUnreachable => "no route to host",
         ErrorKind::NameNotResolved => "name not resolved",
         _ => &error.why,
     };

@@ -93,9 +93,10 @@ pub(super) async fn proved(context: &StepContext<'_>, key: &dyn MlflowKey) -> Re
     let objects = context.platform.objects()?;
     let run = context.platform.run().unwrap_or("drill");
     let own = s3::key(objects.prefix(), &format!("lifeboat-{run}-reaches"));
-    let reaches =
-        until(HOLDS, Duration::from_millis(500), || access::reaches(key.s3(), objects.s3(), objects.bucket(), &own));
-    Ok(match reaches.await {
+    let reaches = until(HOLDS, Duration::from_millis(500), || access::reaches(key.s3(), objects.bucket(), &own)).await;
+    // After the last try, which its end may have cut off.
+    access::purge(objects.s3(), objects.bucket(), &own).await?;
+    Ok(match reaches {
         Ok(()) => Finding::met(),
         Err(late) => Finding::missed(format!("MLflow's key does not reach its bucket: {late}")),
     })
