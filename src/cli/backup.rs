@@ -4,8 +4,7 @@ use super::console::{out, say};
 use super::{CommandResult, exit};
 use crate::client::Error;
 use crate::clock::Stopwatch;
-use crate::model::RecoveryPoint;
-use crate::protect;
+use crate::protect::{self, TakenBackup};
 use crate::report::words;
 use crate::spec::load_protection;
 use serde_json::{Value, json};
@@ -26,26 +25,36 @@ pub(super) struct Args {
 
 pub(super) async fn main(args: &Args) -> CommandResult {
     let protection = load_protection(&args.file)?;
-    let (mut told, mut failed) = (vec![], false);
+    let (mut told, mut code) = (vec![], exit::MET);
     for repository in &protection.repositories {
         let time = Stopwatch::start();
-        let point = protect::backup(&protection, repository, args.create).await;
-        failed |= point.is_err();
+        let taken = protect::backup(&protection, repository, args.create).await;
+        code = code.max(match &taken {
+            Ok(TakenBackup { shrunk_from: None, .. }) => exit::MET,
+            Ok(_) => exit::MISSED,
+            Err(_) => exit::FAILED,
+        });
         if !args.json {
-            tell(&repository.name, &point, time.seconds())?;
+            tell(&repository.name, &taken, time.seconds())?;
         }
-        told.push(value(&repository.name, &point, time.seconds()));
+        told.push(value(&repository.name, &taken, time.seconds()));
     }
     if args.json {
         out(serde_json::to_string_pretty(&told).map_err(|e| Error::caused_by("cannot write the points", e))?)?;
     }
-    Ok(if failed { exit::FAILED } else { exit::MET })
+    Ok(code)
 }
 
-fn tell(repository: &str, point: &Result<RecoveryPoint, Error>, seconds: f64) -> Result<(), Error> {
-    match point {
-        Ok(point) => {
+fn tell(repository: &str, taken: &Result<TakenBackup, Error>, seconds: f64) -> Result<(), Error> {
+    match taken {
+        Ok(TakenBackup { point, shrunk_from }) => {
             let bytes = point.bytes.map(words::bytes).unwrap_or_default();
+            if let Some(before) = shrunk_from {
+                say(format!(
+                    "warning: {repository}: the point before this one has {}; is anything lost?",
+                    words::bytes(*before)
+                ));
+            }
             out(format!("{repository}: {} ({bytes}, {})", point.id, words::time(seconds)))
         }
         Err(error) => {
@@ -55,13 +64,15 @@ fn tell(repository: &str, point: &Result<RecoveryPoint, Error>, seconds: f64) ->
     }
 }
 
-fn value(repository: &str, point: &Result<RecoveryPoint, Error>, seconds: f64) -> Value {
-    let (found, error) = (point.as_ref().ok(), point.as_ref().err().map(ToString::to_string));
+fn value(repository: &str, taken: &Result<TakenBackup, Error>, seconds: f64) -> Value {
+    let (done, error) = (taken.as_ref().ok(), taken.as_ref().err().map(ToString::to_string));
+    let found = done.map(|it| &it.point);
     json!({
         "repository": repository,
         "point": found.map(|point| &point.id),
         "taken_at": found.map(|point| point.taken_at),
         "bytes": found.and_then(|point| point.bytes),
+        "shrunk_from": done.and_then(|it| it.shrunk_from),
         "seconds": seconds,
         "error": error,
     })

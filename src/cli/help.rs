@@ -118,7 +118,42 @@ Examples:
   lifeboat backup --json protect/mlflow.yaml
 
 Exit codes:
-  0 a point is in every repository, 2 wrong file or usage, 5 one has none";
+  0 a point is in every repository, 2 wrong file or usage, 3 a point is smaller than
+  the one before it by more than the file's `shrink`, 5 a repository has none";
+
+pub(super) const COPY: &str = "\
+A point keeps its name and its time. What the other repository already has is not
+stored again.
+
+Examples:
+  lifeboat copy protect/mlflow.yaml --from near --to far
+  lifeboat copy protect/mlflow.yaml --from near --to far --dry-run
+
+Exit codes:
+  0 all are there, 2 wrong file or usage, 5 one could not be copied";
+
+pub(super) const PRUNE: &str = "\
+What stays is in the file's `keep`. The newest point that can be restored and what is
+locked stay in any case. What no point needs any more is marked first, and goes with
+a prune after --readers, so that a restore that goes on loses nothing.
+
+Examples:
+  lifeboat prune protect/mlflow.yaml --dry-run
+  lifeboat prune protect/mlflow.yaml
+
+Exit codes:
+  0 done, 2 wrong file or usage, 5 a repository could not be pruned";
+
+pub(super) const POLICY: &str = "\
+Give each use a key of its own: who takes backups cannot delete them then, and who
+restores cannot write. On another server than AWS make it a bucket's policy by adding
+a `Principal`.
+
+Examples:
+  lifeboat policy protect/mlflow.yaml --repository far --for backup
+
+Exit codes:
+  0 printed, 2 wrong file or usage, 5 the repository is in no bucket";
 
 pub(super) const POINTS: &str = "\
 Examples:

@@ -6,6 +6,7 @@ mod check;
 mod cleanup;
 mod completions;
 mod console;
+mod copy;
 mod failure;
 mod find;
 mod help;
@@ -16,7 +17,9 @@ mod new;
 mod plan;
 mod pointers;
 mod points;
+mod policy;
 mod progress;
+mod prune;
 mod report;
 mod restore;
 mod restore_protection;
@@ -118,6 +121,15 @@ enum Command {
     /// Read every byte of the repositories of a protection
     #[command(after_help = help::VERIFY)]
     Verify(verify::Args),
+    /// Copy the points of a protection from one repository into another
+    #[command(after_help = help::COPY)]
+    Copy(copy::Args),
+    /// Remove the points of a protection whose time is over
+    #[command(after_help = help::PRUNE)]
+    Prune(prune::Args),
+    /// Print what a key must be allowed to do with a repository of a protection
+    #[command(after_help = help::POLICY)]
+    Policy(policy::Args),
     /// Restore a point of a protection, or a standing platform that a run left broken
     #[command(after_help = help::RESTORE)]
     Restore(restore::Args),
@@ -178,6 +190,9 @@ async fn command(command: Command) -> CommandResult {
         Command::Backup(args) => backup::main(&args).await,
         Command::Points(args) => points::main(&args).await,
         Command::Verify(args) => verify::main(&args).await,
+        Command::Copy(args) => copy::main(&args).await,
+        Command::Prune(args) => prune::main(&args).await,
+        Command::Policy(args) => policy::main(&args),
         Command::Restore(args) => restore::main(&args).await,
         Command::Completions(args) => completions::main(&args),
         Command::Man(args) => man::main(&args),

@@ -47,6 +47,7 @@ fn tell(all: &[KeptPoints]) -> Result<(), Error> {
                         point.time.strftime("%F %T").to_string(),
                         size,
                         added,
+                        words::time(point.took.as_secs_f64()),
                     ]
                 }));
                 list.unreadable.iter().for_each(|(file, why)| say(format!("error: {name}: {file}: {why}")));
@@ -58,7 +59,7 @@ fn tell(all: &[KeptPoints]) -> Result<(), Error> {
         say("there are no points");
         return Ok(());
     }
-    out(table(&["point", "repository", "taken (UTC)", "size", "added"], rows, width()))
+    out(table(&["point", "repository", "taken (UTC)", "size", "added", "took"], rows, width()))
 }
 
 fn value(kept: &KeptPoints) -> Value {
@@ -68,6 +69,7 @@ fn value(kept: &KeptPoints) -> Value {
             json!({
                 "point": protect::name(point), "snapshot": point.id, "taken_at": point.time,
                 "files": point.files, "bytes": point.bytes, "added": point.added,
+                "seconds": point.took.as_secs_f64(),
             })
         });
         told.collect::<Vec<_>>()

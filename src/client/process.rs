@@ -45,6 +45,11 @@ impl ProcessIdentity {
         Some(Self { pid, start: process.start_time() })
     }
 
+    /// This process.
+    pub fn own() -> Option<Self> {
+        Self::of(std::process::id())
+    }
+
     /// Does it still live? Start times are computed from the boot time, which may be corrected by a second.
     pub fn lives(self) -> bool {
         Self::of(self.pid).is_some_and(|now| now.start.abs_diff(self.start) <= 1)
@@ -56,6 +61,14 @@ impl ProcessIdentity {
             send(self.pid, signal);
         }
     }
+}
+
+/// Where this process' id means what it says: the system since it was started, and the namespace of ids. Nothing where
+/// that cannot be known.
+pub fn id_space() -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), namespace.display()))
 }
 
 /// Is the process frozen by a signal?

@@ -1,11 +1,17 @@
-//! A protection carried out, outside any drill: backups taken, listed, verified, restored.
+//! A protection carried out, outside any drill: backups taken, listed, verified, copied, pruned, restored.
 //!
 //! Each act opens what it needs and leaves nothing open. A restore is planned first, and what was planned is carried
 //! out. The live database is replaced only by whoever says so in as many words.
 
+mod copy;
+mod prune;
 mod restore;
+mod retention;
 
+pub use copy::{copy, lacking};
+pub use prune::{PrunedPoints, prune};
 pub use restore::{ChosenRestore, RestoreTarget, choose, restore};
+pub use retention::KeptAs;
 
 use crate::client::{Error, ErrorKind};
 use crate::clock::{Clock, wall};
@@ -24,6 +30,41 @@ pub struct KeptPoints<'a> {
     pub points: Result<PointList, Error>,
 }
 
+/// The repository of this name.
+///
+/// # Errors
+/// When the file has none of it.
+pub fn repository<'a>(protection: &'a Protection, name: &str) -> Result<&'a RepositorySettings, Error> {
+    let known = || protection.repositories.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
+    let absent = || Error::new(format!("the repository `{name}`"), "the file has none of this name");
+    let found = protection.repositories.iter().find(|it| it.name == name);
+    found.ok_or_else(|| absent().hint(format!("known: {}", known())))
+}
+
+/// A backup that was taken.
+pub struct TakenBackup {
+    /// Its point.
+    pub point: RecoveryPoint,
+    /// The bytes of the point before it, if this one is smaller by more than the protection's `shrink`.
+    pub shrunk_from: Option<u64>,
+}
+
+/// Opens a repository. With `create` it is made where nothing is yet.
+///
+/// # Errors
+/// When it cannot be opened, or is not there and not to be made.
+pub async fn open(repository: &RepositorySettings, create: bool) -> Result<OpenRepository, Error> {
+    match OpenRepository::open(repository, Patience::default()).await {
+        Err(error) if error.kind == ErrorKind::NotFound && create => {
+            OpenRepository::create(repository, Patience::default()).await
+        }
+        Err(error) if error.kind == ErrorKind::NotFound => {
+            Err(error.hint("is the place the right one? `--create` makes it there"))
+        }
+        opened => opened,
+    }
+}
+
 /// Takes a backup into one repository. With `create` the repository is made where nothing is yet.
 ///
 /// # Errors
@@ -32,18 +73,12 @@ pub async fn backup(
     protection: &Protection,
     repository: &RepositorySettings,
     create: bool,
-) -> Result<RecoveryPoint, Error> {
-    let opened = match OpenRepository::open(repository, Patience::default()).await {
-        Err(error) if error.kind == ErrorKind::NotFound && create => {
-            OpenRepository::create(repository, Patience::default()).await?
-        }
-        Err(error) if error.kind == ErrorKind::NotFound => {
-            return Err(error.hint("is the place the right one? `lifeboat backup FILE --create` makes it there"));
-        }
-        opened => opened?,
-    };
-    let session = session(protection, opened, &protection.server).await?;
-    session.backup(&wall().strftime("%Y%m%dT%H%M%S.%3fZ").to_string()).await
+) -> Result<TakenBackup, Error> {
+    let session = session(protection, open(repository, create).await?, &protection.server).await?;
+    let before = session.points().await?.last().and_then(|point| point.bytes);
+    let point = session.backup(&wall().strftime("%Y%m%dT%H%M%S.%3fZ").to_string()).await?;
+    let now = point.bytes.unwrap_or_default();
+    Ok(TakenBackup { point, shrunk_from: before.filter(|before| protection.shrink.shrunk(*before, now)) })
 }
 
 /// The points of this protection in each of its repositories.
@@ -75,9 +110,7 @@ async fn session(
     repository: OpenRepository,
     server: &ServerAddress,
 ) -> Result<Box<dyn Session>, Error> {
-    let what = format!("the password of `{}` at `{}`", server.user, server.host);
-    let password = protection.password.as_ref().map(|password| password.read(&what)).transpose()?;
-    let platform = ServerPlatform::at(server.clone(), &password.unwrap_or_default())?;
+    let platform = platform(protection, server)?;
     let points = repository.points().await?.points;
     let known = points.iter().filter(|point| point.label == protection.name).map(point).collect();
     let repository = NamedRepository { repository, protection: protection.name.clone() };
@@ -90,6 +123,13 @@ async fn session(
         repository: Some(repository),
     };
     protection.engine.open(context).await
+}
+
+/// The server as its administrator reaches it, with the protected database or another.
+fn platform(protection: &Protection, server: &ServerAddress) -> Result<ServerPlatform, Error> {
+    let what = format!("the password of `{}` at `{}`", server.user, server.host);
+    let password = protection.password.as_ref().map(|password| password.read(&what)).transpose()?;
+    ServerPlatform::at(server.clone(), &password.unwrap_or_default())
 }
 
 /// A stored point as engines know it. The run's clock that dated it is long gone.

@@ -3,7 +3,7 @@
 use super::{points_of, session};
 use crate::client::Error;
 use crate::engine::{Goal, RestorePlan, Session};
-use crate::environment::{Platform, ServerAddress, ServerPlatform};
+use crate::environment::{Platform, ServerAddress};
 use crate::model::Finding;
 use crate::repository::{OpenRepository, Patience, RepositorySettings};
 use crate::spec::Protection;
@@ -40,11 +40,12 @@ pub async fn choose(
     from: Option<&str>,
     target: &RestoreTarget,
 ) -> Result<ChosenRestore, Error> {
-    let wanted: Vec<_> = protection.repositories.iter().filter(|it| from.is_none_or(|from| it.name == from)).collect();
-    let known = protection.repositories.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
-    let absent = || Error::new(format!("the repository `{}`", from.unwrap_or_default()), "there is none of this name");
-    let mut failed = absent().hint(format!("known: {known}"));
+    let wanted: Vec<_> = match from {
+        Some(from) => vec![super::repository(protection, from)?],
+        None => protection.repositories.iter().collect(),
+    };
     let server = database(protection, target).await?;
+    let mut failed = vec![];
     for repository in wanted {
         let chosen = async {
             let goal = goal(protection, repository, to).await?;
@@ -58,10 +59,19 @@ pub async fn choose(
                 let (repository, database) = (repository.name.clone(), server.database);
                 return Ok(ChosenRestore { repository, plan, database, session });
             }
-            Err(error) => failed = error,
+            Err(error) => failed.push((repository.name.as_str(), error)),
         }
     }
-    Err(failed)
+    Err(no_choice(failed))
+}
+
+/// Why no repository will do: each for its own reason.
+fn no_choice(mut failed: Vec<(&str, Error)>) -> Error {
+    if failed.len() == 1 {
+        return failed.remove(0).1;
+    }
+    let why = failed.iter().map(|(name, error)| format!("{name}: {error}")).collect::<Vec<_>>().join("; ");
+    Error::new("no repository can give the point", why)
 }
 
 /// Carries out what was chosen.
@@ -88,9 +98,7 @@ async fn database(protection: &Protection, target: &RestoreTarget) -> Result<Ser
     if *name == protection.server.database {
         return Err(Error::new(what, "it is the protected database").hint("use --replace if you mean that"));
     }
-    let password = protection.password.as_ref().map(|it| it.read("the database's password")).transpose()?;
-    let platform = ServerPlatform::at(protection.server.clone(), &password.unwrap_or_default())?;
-    let client = platform.sql()?.connect("postgres").await?;
+    let client = super::platform(protection, &protection.server)?.sql()?.connect("postgres").await?;
     let found = client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[name]).await;
     if found.map_err(|e| Error::caused_by(&what, e))?.is_some() {
         return Err(Error::new(what, "there is a database of this name").hint("name one that is not there yet"));

@@ -137,14 +137,14 @@ async fn what_no_point_needs_is_marked_and_then_removed() {
     assert_eq!(repository.points().await.unwrap().points.len(), 2, "none is removed when one is not there");
     repository.remove(std::slice::from_ref(&first.id)).await.unwrap();
     let before = fixture.bytes_of_all_files();
-    let would = repository.prune(Duration::ZERO, true).await.unwrap();
+    let would = repository.prune_plan(Duration::ZERO, &[]).await.unwrap();
     assert!(would.bytes > 200_000, "{would:?}");
     assert_eq!(fixture.bytes_of_all_files(), before, "a dry run changes nothing");
 
-    let marked = repository.prune(Duration::from_hours(1), false).await.unwrap();
+    let marked = repository.prune(Duration::from_hours(1)).await.unwrap();
     assert!(marked.bytes == 0 && marked.marked > 200_000, "{marked:?}");
     assert_eq!(fixture.flaws().await.iter().filter(|flaw| flaw.harms).count(), 0);
-    let removed = repository.prune(Duration::ZERO, false).await.unwrap();
+    let removed = repository.prune(Duration::ZERO).await.unwrap();
     assert!(removed.bytes > 200_000 && removed.marked == 0, "{removed:?}");
     assert!(fixture.bytes_of_all_files().len() < before.len());
     assert_eq!(fixture.flaws().await, []);

@@ -130,15 +130,15 @@ async fn a_prune_beside_a_writer_waits_for_it_and_harms_nothing() {
     let files = stream::iter([Ok(NewFile::bytes("a", vec![2; 100_000])), Ok(file)]);
     let put = tokio::spawn(async move { writer.put(point("mlflow"), files).await });
     has_begun.await.unwrap();
-    let error = fixture.repository.prune(Duration::ZERO, false).await.unwrap_err();
+    let error = fixture.repository.prune(Duration::ZERO).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Locked, "{error}");
     assert_eq!(fixture.repository.remove(std::slice::from_ref(&gone.id)).await.unwrap_err().kind, ErrorKind::Locked);
-    fixture.repository.prune(Duration::ZERO, true).await.unwrap();
+    fixture.repository.prune_plan(Duration::ZERO, &[]).await.unwrap();
     assert_eq!(fixture.read(&gone.id, "a").await.len(), 100_000, "readers are not held up");
     go_on.send(()).unwrap();
     let stored = put.await.unwrap().unwrap();
     fixture.repository.remove(&[gone.id]).await.unwrap();
-    fixture.repository.prune(Duration::ZERO, false).await.unwrap();
+    fixture.repository.prune(Duration::ZERO).await.unwrap();
     assert_eq!(fixture.flaws().await, []);
     assert_eq!(fixture.read(&stored.id, "b").await.len(), 100_000);
 }
@@ -228,7 +228,7 @@ async fn a_process_killed_in_a_put_leaves_a_valid_repository_and_the_next_put_wo
     assert!(fixture.flaws().await.iter().all(|flaw| !flaw.harms), "packs too many at most");
     let next = fixture.put("mlflow", vec![NewFile::bytes("a", "bytes")]).await.unwrap();
     assert!(!fixture.path("lifeboat/unfinished/half").exists());
-    fixture.repository.prune(Duration::ZERO, false).await.unwrap();
+    fixture.repository.prune(Duration::ZERO).await.unwrap();
     assert_eq!(fixture.flaws().await, []);
     assert_eq!(fixture.ids().await, [before.id, next.id]);
 }

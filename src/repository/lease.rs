@@ -4,10 +4,12 @@
 //! Each lease is a file with a number of its own, `lifeboat/lease/NUMBER`, made only if there is none; the highest holds,
 //! unless `NUMBER.ended` is there. Numbers are never used twice, so nobody takes another's lease for his own. The owner
 //! writes its file anew at each beat. Who waits takes the next number when the bytes have not changed for a while by his
-//! own monotonic clock; times of two machines are never compared. Whoever was taken for dead finds the higher number
+//! own monotonic clock; times of two machines are never compared. An owner on the same machine whose process is gone is
+//! waited for only as long as a request of it may still be under way. Whoever was taken for dead finds the higher number
 //! before it writes a snapshot, and again after it.
 
 use super::{Patience, Place, Writing};
+use crate::client::process::{ProcessIdentity, id_space};
 use crate::client::{Error, ErrorKind};
 use crate::clock::{Stopwatch, wall};
 use bytes::Bytes;
@@ -22,6 +24,8 @@ use tokio::time::sleep;
 /// Where leases are. restic does not look there.
 pub(super) const FOLDER: &str = "lifeboat/lease/";
 const ENDED: &str = ".ended";
+/// How long a request of a process that is gone may still be under way.
+const LATE: Duration = Duration::from_secs(2);
 
 /// What the owner of a lease says of itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,12 +33,21 @@ struct LeaseOwner {
     id: String,
     host: String,
     process: u32,
+    /// The same, where its id means what it says.
+    #[serde(default)]
+    known_as: Option<(String, ProcessIdentity)>,
     does: String,
     since: String,
     beat: u64,
 }
 
 impl LeaseOwner {
+    /// Is it known to be gone? Of another machine nobody knows.
+    fn gone(bytes: &[u8]) -> bool {
+        let known = serde_json::from_slice::<Self>(bytes).ok().and_then(|owner| owner.known_as);
+        known.is_some_and(|(space, process)| id_space() == Some(space) && !process.lives())
+    }
+
     fn bytes(&self) -> Bytes {
         serde_json::to_vec(self).unwrap_or_default().into()
     }
@@ -81,8 +94,9 @@ impl Lease {
                     };
                     match &seen {
                         Some((known, before, since)) if *known == number && *before == bytes => {
-                            if since.elapsed() < patience.dead {
-                                sleep(patience.beat / 2).await;
+                            let dead = if LeaseOwner::gone(&bytes) { LATE.min(patience.dead) } else { patience.dead };
+                            if since.elapsed() < dead {
+                                sleep(LATE.min(patience.beat / 2)).await;
                                 continue;
                             }
                             number + 1
@@ -107,6 +121,7 @@ impl Lease {
             id: format!("{:032x}", rand::random::<u128>()),
             host: sysinfo::System::host_name().unwrap_or_default(),
             process: std::process::id(),
+            known_as: id_space().zip(ProcessIdentity::own()),
             does: does.to_owned(),
             since: wall().to_string(),
             beat: 0,
@@ -283,6 +298,22 @@ mod tests {
         next.confirm().await.unwrap();
         dead.end().await.unwrap();
         next.confirm().await.unwrap();
+    }
+
+    #[test]
+    fn only_an_owner_whose_process_is_known_to_be_gone_is_gone() {
+        let mut ended = std::process::Command::new("true").spawn().unwrap();
+        let gone = ProcessIdentity { pid: ended.id(), start: ProcessIdentity::own().unwrap().start };
+        ended.wait().unwrap();
+        let owner = |known_as: Option<(String, ProcessIdentity)>| {
+            let (id, host, does, since) = Default::default();
+            LeaseOwner { id, host, process: 1, known_as, does, since, beat: 0 }.bytes()
+        };
+        let here = id_space().unwrap();
+        assert!(LeaseOwner::gone(&owner(Some((here.clone(), gone)))));
+        assert!(!LeaseOwner::gone(&owner(Some((here, ProcessIdentity::own().unwrap())))), "it lives");
+        assert!(!LeaseOwner::gone(&owner(Some(("another machine".into(), gone)))));
+        assert!(!LeaseOwner::gone(&owner(None)) && !LeaseOwner::gone(b"nonsense"));
     }
 
     #[tokio::test(flavor = "multi_thread")]

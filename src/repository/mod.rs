@@ -21,6 +21,7 @@ mod new_file;
 mod open;
 mod patience;
 mod place;
+mod policy;
 mod prune;
 mod put;
 mod s3;
@@ -35,6 +36,7 @@ pub use new_file::{NewFile, Opener, Turn};
 pub use open::{OpenRepository, PointList, StoredPoint};
 pub use patience::Patience;
 pub use place::{Place, PlacedFile, Writing};
+pub use policy::KeyUse;
 pub use prune::Pruned;
 pub use put::{NewPoint, Stored};
 pub use secret::SecretFrom;
@@ -56,6 +58,10 @@ pub trait Repository: Send + Sync {
     fn location(&self) -> String;
     /// Can its files be locked against deletion?
     fn locks(&self) -> bool;
+    /// What a key must be allowed for this use, as a policy of S3's; nothing where there are none.
+    fn policy(&self, _: KeyUse, _locked: bool) -> Option<serde_json::Value> {
+        None
+    }
     /// The place of its files. Reads the secrets that its settings name; touches nothing.
     async fn place(&self, lock: Option<Lock>, patience: Patience) -> Result<Arc<dyn Place>, Error>;
 }

@@ -14,6 +14,7 @@ use rustic_core::{
     RepositoryOptions, RusticError, RusticResult,
 };
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The largest pack: what is held in memory for each that is written or verified.
 const PACK_MEGABYTES: u64 = 64;
@@ -35,6 +36,8 @@ pub struct StoredPoint {
     pub bytes: u64,
     /// Bytes by which it has made the repository larger.
     pub added: u64,
+    /// How long it took to take.
+    pub took: Duration,
 }
 
 /// What points there are.
@@ -186,6 +189,7 @@ fn stored(id: SnapshotId, snapshot: &SnapshotFile) -> StoredPoint {
         files: summary.map_or(0, |it| it.total_files_processed),
         bytes: summary.map_or(0, |it| it.total_bytes_processed),
         added: summary.map_or(0, |it| it.data_added_packed),
+        took: summary.and_then(|it| Duration::try_from_secs_f64(it.total_duration).ok()).unwrap_or_default(),
     }
 }
 

@@ -8,6 +8,7 @@ use super::gate::Gate;
 use super::open::OpenRepository;
 use crate::client::{Error, ErrorKind};
 use crate::clock::wall;
+use jiff::Timestamp;
 use rustic_core::repofile::SnapshotId;
 use rustic_core::{FileType, LimitOption, PruneOptions, PrunePlan, PruneStats};
 use std::sync::Arc;
@@ -37,10 +38,8 @@ impl OpenRepository {
         let what = format!("cannot remove points of `{}`", self.location());
         let parse = |id: &String| id.parse::<SnapshotId>().map_err(|_| absent(&what, id));
         let doomed = ids.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-        for (id, text) in doomed.iter().zip(ids) {
-            let until = self.place().locked_until(&file(FileType::Snapshot, id)).await;
-            let until = until.map_err(|e| if e.kind == ErrorKind::NotFound { absent(&what, text) } else { e })?;
-            if let Some(until) = until.filter(|until| *until > wall()) {
+        for text in ids {
+            if let Some(until) = self.locked_until(text).await?.filter(|until| *until > wall()) {
                 return Err(Error::new(&what, format!("the point `{text}` is locked until {until}")));
             }
         }
@@ -57,21 +56,25 @@ impl OpenRepository {
         .await
     }
 
+    /// Until when a point cannot be removed; none if it can.
+    ///
+    /// # Errors
+    /// Of the kind `NotFound` when it is not there.
+    pub async fn locked_until(&self, id: &str) -> Result<Option<Timestamp>, Error> {
+        let what = format!("cannot ask for the lock of a point of `{}`", self.location());
+        let parsed: SnapshotId = id.parse().map_err(|_| absent(&what, id))?;
+        let until = self.place().locked_until(&file(FileType::Snapshot, &parsed)).await;
+        until.map_err(|e| if e.kind == ErrorKind::NotFound { absent(&what, id) } else { e })
+    }
+
     /// Removes what no point needs and was marked for as long as `readers`, and marks the rest. Zero removes all at once:
-    /// only where nobody reads. `dry_run` asks no lease and changes nothing.
+    /// only where nobody reads.
     ///
     /// # Errors
     /// When another writes; when anything that a point needs is missing, before anything is removed.
-    pub async fn prune(&self, readers: Duration, dry_run: bool) -> Result<Pruned, Error> {
+    pub async fn prune(&self, readers: Duration) -> Result<Pruned, Error> {
         let what = format!("cannot prune `{}`", self.location());
-        let mut options = PruneOptions::default();
-        options.keep_delete = jiff::Span::try_from(readers).map_err(|e| Error::new(&what, e))?;
-        options.instant_delete = readers.is_zero();
-        options.max_repack = LimitOption::Unlimited;
-        if dry_run {
-            let gate = Arc::new(Gate::default());
-            return self.work(&gate, what, move |rustic| Ok(told(&rustic.prune_plan(&options)?, &options))).await;
-        }
+        let options = options(&what, readers)?;
         let gate = self.writer("a prune").await?;
         let inner = Arc::clone(&gate);
         self.write(&gate, what, move |rustic| {
@@ -84,6 +87,27 @@ impl OpenRepository {
         })
         .await
     }
+
+    /// What [`Self::prune`] would do if these points were not there. Asks no lease and changes nothing.
+    ///
+    /// # Errors
+    /// When anything that another point needs is missing.
+    pub async fn prune_plan(&self, readers: Duration, without: &[String]) -> Result<Pruned, Error> {
+        let what = format!("cannot tell what a prune of `{}` would do", self.location());
+        let mut options = options(&what, readers)?;
+        let parse = |id: &String| id.parse::<SnapshotId>().map_err(|_| absent(&what, id));
+        options.ignore_snaps = without.iter().map(parse).collect::<Result<_, _>>()?;
+        let gate = Arc::new(Gate::default());
+        self.work(&gate, what, move |rustic| Ok(told(&rustic.prune_plan(&options)?, &options))).await
+    }
+}
+
+fn options(what: &str, readers: Duration) -> Result<PruneOptions, Error> {
+    let mut options = PruneOptions::default();
+    options.keep_delete = jiff::Span::try_from(readers).map_err(|e| Error::new(what, e))?;
+    options.instant_delete = readers.is_zero();
+    options.max_repack = LimitOption::Unlimited;
+    Ok(options)
 }
 
 fn absent(what: &str, id: &str) -> Error {

@@ -1,7 +1,7 @@
 //! A repository in a bucket: what a file says of it.
 
 use super::bucket::Bucket;
-use super::{Lock, Patience, Place, Repository, SecretFrom};
+use super::{KeyUse, Lock, Patience, Place, Repository, SecretFrom};
 use crate::client::Error;
 use crate::kind::Kind;
 use crate::node::read;
@@ -65,6 +65,10 @@ impl Repository for S3 {
 
     fn locks(&self) -> bool {
         true
+    }
+
+    fn policy(&self, key_use: KeyUse, locked: bool) -> Option<serde_json::Value> {
+        Some(super::policy::policy(&self.bucket, &self.prefix, key_use, locked))
     }
 
     async fn place(&self, lock: Option<Lock>, patience: Patience) -> Result<Arc<dyn Place>, Error> {

@@ -6,6 +6,7 @@
 pub mod catalogue;
 mod drill;
 mod elsewhere;
+mod keep;
 mod protection;
 pub mod raw;
 mod scenario;
@@ -16,7 +17,8 @@ use crate::node::{self, Node, Problem, file, nearest};
 use std::path::{Path, PathBuf};
 
 pub use drill::{Drill, Limits, Protect, Setup};
-pub use protection::{Protection, load_protection};
+pub use keep::Keep;
+pub use protection::{Protection, Share, load_protection};
 pub use scenario::{Scenario, Settings, TimedFault, WrittenStep};
 pub use wrong::{Wrong, WrongFile};
 

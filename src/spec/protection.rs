@@ -1,8 +1,9 @@
 //! Protection files: what is protected, by which engine, and in which repositories its points are kept.
 //!
 //! Apart from a drill's `protect`, which is about one run: a protection outlives runs, and its repositories outlive it.
-//! Not here: how often, and for how long; who calls the command decides the one, and nothing is removed yet.
+//! Not here: how often; who calls the command decides that.
 
+use super::keep::{self, Keep};
 use super::raw::{Alone, Raw, one_of};
 use super::{Wrong, expect_name, tree};
 use crate::engine::{ENGINES, Engine};
@@ -29,6 +30,45 @@ pub struct Protection {
     pub engine: Chosen<dyn Engine>,
     /// Where its points are kept, in the order of the file: a restore takes the first that has the point.
     pub repositories: Vec<RepositorySettings>,
+    /// For how long its points are kept; without it, for ever.
+    pub keep: Option<Keep>,
+    /// By how much a point may be smaller than the one before it, until that is told.
+    pub shrink: Share,
+}
+
+/// A part of a whole, of 0 to 100 percent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share(u8);
+
+impl Share {
+    /// Has what was `before` become smaller by more than this share?
+    pub fn shrunk(self, before: u64, now: u64) -> bool {
+        u128::from(now) * 100 < u128::from(before) * u128::from(100 - self.0)
+    }
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self(50)
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let wrong = || serde::de::Error::custom("expected a share from 0% to 100%, such as 50%");
+        let text = String::deserialize(d).map_err(|_: D::Error| wrong())?;
+        let percent = text.strip_suffix('%').and_then(|text| text.trim().parse().ok()).filter(|it| *it <= 100);
+        percent.map(Self).ok_or_else(wrong)
+    }
+}
+
+impl JsonSchema for Share {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Share".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^(100|[0-9]{1,2})%$", "description": "A share: 50%" })
+    }
 }
 
 /// A protection: what is backed up, by what, and into which repositories.
@@ -47,6 +87,13 @@ pub(super) struct ProtectionFile {
     /// Where the points are kept, each under a name of its own; a restore takes the first that has the point.
     #[schemars(schema_with = "repositories")]
     repositories: Vec<Raw>,
+    /// For how long points are kept: `lifeboat prune` removes the others.
+    #[serde(default)]
+    #[schemars(schema_with = "keep::schema")]
+    keep: keep::RawKeep,
+    /// A point that is smaller than the one before it by more than this share is told, and `lifeboat backup` ends with 3.
+    #[serde(default)]
+    shrink: Share,
 }
 
 /// What is protected.
@@ -94,6 +141,8 @@ fn read_protection(root: &Node, problems: &mut Vec<Problem>) -> Option<Protectio
     let given = |key: &str| root.get(key).filter(|node| !node.is_null());
     let engine = given("engine").and_then(|node| read_engine(node, problems));
     let repositories = given("repositories").map(|node| read_repositories(node, problems)).unwrap_or_default();
+    let names: Vec<_> = repositories.iter().map(|it| it.name.as_str()).collect();
+    let keep = given("keep").and_then(|node| Keep::read(node, &names, problems));
     if let Some(node) = root.get("protection") {
         expect_name("protection", node, problems);
     }
@@ -101,7 +150,7 @@ fn read_protection(root: &Node, problems: &mut Vec<Problem>) -> Option<Protectio
     let server = url.text().map(|text| address(text).map_err(|problem| problems.push(problem(url))));
     let (file, engine, server) = (file?, engine?, server?.ok()?);
     let password = file.platform.postgres.password;
-    Some(Protection { name: file.protection, server, password, engine, repositories })
+    Some(Protection { name: file.protection, server, password, engine, repositories, keep, shrink: file.shrink })
 }
 
 fn read_engine(node: &Node, problems: &mut Vec<Problem>) -> Option<Chosen<dyn Engine>> {
@@ -130,6 +179,10 @@ fn read_repositories(node: &Node, problems: &mut Vec<Problem>) -> Vec<Repository
         expect_name("repository", key, problems);
         if all.iter().any(|other| other.name == name) {
             problems.push(Problem::new(key, format!("there are two repositories `{name}`")));
+        }
+        if keep::is_class(name) {
+            problems
+                .push(Problem::new(key, format!("`{name}` is a class of data in `keep`")).hint("name it otherwise"));
         }
         all.extend(RepositorySettings::read(name, settings, problems));
     }
@@ -170,7 +223,7 @@ repositories:
   - far: { directory: /far, password: { env: FAR } }
 ";
 
-    fn problems(text: &str) -> Vec<String> {
+    fn problems_of(text: &str) -> Vec<String> {
         let mut problems = vec![];
         let read = read_protection(&parse(text).unwrap(), &mut problems);
         assert!(read.is_none() || !problems.is_empty(), "{text} is right");
@@ -188,13 +241,28 @@ repositories:
     }
 
     #[test]
+    fn how_long_points_are_kept_and_how_much_they_may_shrink_stands_beside() {
+        let mut problems = vec![];
+        let text = format!("{GOOD}keep: {{ near: 7d, full: 30d }}\nshrink: 20%\n");
+        let protection = read_protection(&parse(&text).unwrap(), &mut problems).unwrap();
+        assert!(problems.is_empty() && protection.keep.unwrap().repositories.contains_key("near"), "{problems:?}");
+        assert!(protection.shrink.shrunk(100, 79) && !protection.shrink.shrunk(100, 80));
+        assert!(!Share(100).shrunk(100, 0) && Share(0).shrunk(100, 99) && !Share::default().shrunk(0, 0));
+        let text = format!("{GOOD}keep: {{ neer: 7d }}\nshrink: 200%\n").replace("far:", "full:");
+        let said = problems_of(&text);
+        for part in ["did you mean `near`?", "0% to 100%", "`full` is a class of data"] {
+            assert!(said.iter().any(|problem| problem.contains(part)), "{part}: {said:#?}");
+        }
+    }
+
+    #[test]
     fn all_that_is_wrong_is_said_at_once() {
         let text = GOOD
             .replace("mlflow\nplatform", "Ml Flow\nplatform")
             .replace("admin@db", "admin:sesame@db")
             .replace("builtin: { postgres: logical }", "command: { backup: 'true', restore: 'true' }")
             .replace("far:", "near:");
-        let said = problems(&text);
+        let said = problems_of(&text);
         assert_eq!(said.len(), 4, "{said:#?}");
         assert!(!said.iter().any(|problem| problem.contains("sesame")), "{said:#?}");
         for part in ["no name for a protection", "password stands in the file", "keeps its points itself", "two repos"]
@@ -211,12 +279,12 @@ repositories:
             ("admin@db:5433/mlflow", "admin@a,b/mlflow", "one host, a user and a database"),
         ] {
             assert!(
-                problems(&GOOD.replace(from, to))[0].contains(part),
+                problems_of(&GOOD.replace(from, to))[0].contains(part),
                 "{to}: {:?}",
-                problems(&GOOD.replace(from, to))
+                problems_of(&GOOD.replace(from, to))
             );
         }
         let none = format!("{}repositories: []\n", GOOD.split("repositories").next().unwrap());
-        assert!(problems(&none)[0].contains("there is no repository"));
+        assert!(problems_of(&none)[0].contains("there is no repository"));
     }
 }

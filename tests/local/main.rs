@@ -31,6 +31,7 @@ mod physical_fixture;
 mod platform;
 mod policy;
 mod protection;
+mod protection_killed;
 mod repository;
 mod rollback;
 mod seed;

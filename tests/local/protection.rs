@@ -8,13 +8,13 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 /// A server with a table, and the file of a protection with two repositories beside each other.
-struct Protected {
+pub struct Protected {
     server: Server,
     folder: TempDir,
 }
 
 impl Protected {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
         fs::write(folder.path().join("password"), "open sesame\n").unwrap();
         let this = Self { server, folder };
@@ -25,11 +25,16 @@ impl Protected {
     }
 
     fn write(&self, name: &str) -> PathBuf {
+        self.write_with(name, "")
+    }
+
+    /// With more keys at its end.
+    pub fn write_with(&self, name: &str, more: &str) -> PathBuf {
         let password = "password: { file: password }";
         let text = format!(
             "protection: {name}\nplatform: {{ postgres: {{ url: 'postgresql://admin@127.0.0.1:{}/mlflow' }} }}\n\
              engine: {{ builtin: {{ postgres: logical }} }}\nrepositories:\n  - near: {{ directory: near, {password} }}\n  \
-             - far: {{ directory: far, {password} }}\n",
+             - far: {{ directory: far, {password} }}\n{more}",
             self.server.port()
         );
         let path = self.folder.path().join(format!("{name}.yaml"));
@@ -37,23 +42,28 @@ impl Protected {
         path
     }
 
-    async fn sql(&self, database: &str, statements: &str) {
+    pub async fn sql(&self, database: &str, statements: &str) {
         self.server.client(database).await.unwrap().batch_execute(statements).await.unwrap();
     }
 
     /// How many rows `runs` has; nothing if the database is not there.
-    async fn rows(&self, database: &str) -> Option<i64> {
+    pub async fn rows(&self, database: &str) -> Option<i64> {
         let client = self.server.client(database).await.ok()?;
         Some(client.query_one("SELECT count(*) FROM runs", &[]).await.unwrap().get(0))
     }
 
-    fn lifeboat(&self, args: &str) -> Output {
+    pub fn command(&self, args: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
-        command.args(args.split_whitespace()).current_dir(self.folder.path()).output().unwrap()
+        command.args(args.split_whitespace()).current_dir(self.folder.path());
+        command
+    }
+
+    pub fn lifeboat(&self, args: &str) -> Output {
+        self.command(args).output().unwrap()
     }
 
     #[track_caller]
-    fn done(&self, args: &str) -> Value {
+    pub fn done(&self, args: &str) -> Value {
         let output = self.lifeboat(&format!("{args} --json"));
         assert_eq!(output.status.code(), Some(0), "{args}: {}", said(&output));
         serde_json::from_slice(&output.stdout).unwrap()
@@ -68,7 +78,7 @@ impl Protected {
     }
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -157,6 +167,86 @@ async fn damage_is_named_and_never_restored_and_the_other_repository_has_the_poi
     it.done("restore mlflow.yaml --to latest --into again");
     assert_eq!(it.rows("again").await, Some(1000));
     assert!(it.refused("backup mlflow.yaml", 5).contains("near"));
+}
+
+/// B7, B11: points go when their time is over, but never the last that can be restored; one that has shrunk is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn points_are_pruned_and_copied_and_one_that_has_shrunk_is_told() {
+    let it = Protected::start().await;
+    it.done("backup mlflow.yaml --create");
+    let why = it.refused("prune mlflow.yaml", 2);
+    assert!(why.contains("does not say for how long"), "{why}");
+    it.write_with("mlflow", "keep: { incremental: 1ms, registry: 1y, near: 1ms }\n");
+    it.sql("mlflow", "INSERT INTO runs SELECT generate_series(2000, 9000)").await;
+    it.done("backup mlflow.yaml");
+    let kept = |listed: &Value, repository: usize| {
+        let points = listed[repository]["points"].as_array().unwrap().clone();
+        points.iter().map(|point| point["point"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let before = kept(&it.done("points mlflow.yaml"), 0);
+    let planned = it.done("prune mlflow.yaml --dry-run");
+    let stays = planned[0]["points"].as_array().unwrap().iter().map(|point| point["stays_as"].clone());
+    assert_eq!(stays.collect::<Vec<_>>(), [Value::Null, "last good point".into()], "{planned:#}");
+    assert_eq!(kept(&it.done("points mlflow.yaml"), 0), before, "a dry run removes nothing");
+
+    // The newest cannot be restored: the one before it stays. None can be: nothing goes.
+    let damaged = damage_largest_pack(&it.folder.path().join("near/data"));
+    let planned = it.done("prune mlflow.yaml --dry-run");
+    assert_eq!(planned[0]["points"][0]["stays_as"], "last good point", "{planned:#}");
+    let packs: Vec<_> =
+        walk(&it.folder.path().join("near/data")).into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect();
+    packs.iter().for_each(|(bytes, path)| rewrite(path, bytes.iter().map(|byte| byte ^ 1).collect()));
+    let why = it.refused("prune mlflow.yaml", 5);
+    assert!(why.contains("no point can be restored"), "{why}");
+    packs.into_iter().for_each(|(bytes, path)| rewrite(&path, bytes));
+    rewrite(&damaged.1, damaged.0);
+    assert_eq!(kept(&it.done("points mlflow.yaml"), 0), before, "nothing went");
+
+    // Two prunes: the first marks, the second removes. What stays is whole, and another's points are not touched.
+    it.write("other");
+    it.done("backup other.yaml");
+    let pruned = it.done("prune mlflow.yaml --readers 0s");
+    assert!(pruned[0]["removed_bytes"].as_u64().unwrap() > 0, "{pruned:#}");
+    let listed = it.done("points mlflow.yaml");
+    assert_eq!((kept(&listed, 0).as_slice(), kept(&listed, 1).len()), (&before[1..], 1), "the newest of the month");
+    assert_eq!(kept(&it.done("points other.yaml"), 0).len(), 1);
+    it.done("verify mlflow.yaml");
+    it.done("restore mlflow.yaml --to latest --from near --into pruned");
+    assert_eq!(it.rows("pruned").await, Some(8001));
+
+    // A repository that was lost is filled from the other, once.
+    fs::remove_dir_all(it.folder.path().join("near")).unwrap();
+    assert!(it.refused("copy mlflow.yaml --from far --to near", 5).contains("--create"));
+    it.refused("copy mlflow.yaml --from far --to nowhere", 5);
+    it.refused("copy mlflow.yaml --from far --to far", 5);
+    let copied = it.done("copy mlflow.yaml --from far --to near --create");
+    assert_eq!(copied.as_array().unwrap().len(), 1, "{copied:#}");
+    let point = copied[0]["point"].as_str().unwrap();
+    assert_eq!(it.done(&format!("copy mlflow.yaml --from far --to near --point {point}")).as_array().unwrap().len(), 0);
+    assert!(it.refused("copy mlflow.yaml --from far --to near --point none", 5).contains("has no point `none`"));
+    assert_eq!(it.done("copy mlflow.yaml --from far --to near").as_array().unwrap().len(), 0);
+    it.done("verify mlflow.yaml");
+    it.done("restore mlflow.yaml --to latest --from near --into copied");
+    assert_eq!(it.rows("copied").await, Some(8001));
+
+    it.sql("mlflow", "TRUNCATE runs").await;
+    let why = it.refused("backup mlflow.yaml", 3);
+    assert!(why.contains("warning: near: the point before this one has"), "{why}");
+    it.done("backup mlflow.yaml");
+}
+
+/// Damages the data of the largest point; answers its bytes and its path.
+fn damage_largest_pack(folder: &Path) -> (Vec<u8>, PathBuf) {
+    let path = walk(folder).into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    rewrite(&path, bytes.iter().map(|byte| byte ^ 1).collect());
+    (bytes, path)
+}
+
+/// Files of a repository are read-only.
+fn rewrite(path: &Path, bytes: Vec<u8>) {
+    fs::remove_file(path).unwrap();
+    fs::write(path, bytes).unwrap();
 }
 
 fn walk(folder: &Path) -> Vec<PathBuf> {

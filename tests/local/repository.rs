@@ -6,10 +6,11 @@ use crate::skips::lacking;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::DateTime;
 use futures::{StreamExt, stream};
-use lifeboat::client::{ErrorKind, s3};
+use lifeboat::client::{Error, ErrorKind, s3};
 use lifeboat::clock::wall;
 use lifeboat::node::parse;
-use lifeboat::repository::{NewFile, NewPoint, OpenRepository, Patience, RepositorySettings, Stored, Turn};
+use lifeboat::repository::{KeyUse, NewFile, NewPoint, OpenRepository, Patience, RepositorySettings, Stored, Turn};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
@@ -88,6 +89,18 @@ impl Server {
     async fn make_bucket(&self, name: &str, with_lock: bool) {
         let request = self.client().create_bucket().bucket(name).object_lock_enabled_for_bucket(with_lock);
         request.send().await.unwrap();
+    }
+
+    /// Gives a user of the server exactly what a policy says, by the bucket's own policy.
+    async fn allow(&self, bucket: &str, user: &str, mut policy: Value) {
+        let account = json!({ "access": user, "secret": SECRET, "role": "user", "userID": 0, "groupID": 0 });
+        let users = json!({ "accessAccounts": { user: account } });
+        fs::write(self.folder.path().join("iam/users.json"), users.to_string()).unwrap();
+        for statement in policy["Statement"].as_array_mut().unwrap() {
+            statement["Principal"] = json!({ "AWS": [user] });
+        }
+        self.client().put_bucket_policy().bucket(bucket).policy(policy.to_string()).send().await.unwrap();
+        fs::write(self.folder.path().join("access"), user).unwrap();
     }
 
     fn settings(&self, bucket: &str, lock: &str) -> RepositorySettings {
@@ -171,7 +184,7 @@ async fn a_repository_in_a_bucket_does_all_that_one_in_a_directory_does() {
     assert_eq!(contents.list("").count().await, 65);
     assert_eq!(read(&repository, &second.id, "objects/a").await, b"a key that is a folder");
     repository.remove(std::slice::from_ref(&first.id)).await.map_err(|e| e.to_string()).unwrap();
-    repository.prune(Duration::ZERO, false).await.map_err(|e| e.to_string()).unwrap();
+    repository.prune(Duration::ZERO).await.map_err(|e| e.to_string()).unwrap();
     assert_eq!(repository.verify(|_, _| {}).await.unwrap().flaws, []);
     assert_eq!(read(&repository, &second.id, "database/mlflow.dump").await, b"a dump ".repeat(300_000));
 
@@ -194,6 +207,48 @@ async fn a_repository_in_a_bucket_does_all_that_one_in_a_directory_does() {
     let short = Patience { request: Duration::from_secs(2), ..PATIENCE };
     let error = OpenRepository::open(&settings, short).await.map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("cannot list") && error.to_string().contains("times in 2 s"), "{error}");
+}
+
+/// B8: each key can do what it is for, and no more; the policies are those that `lifeboat policy` prints.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_key_can_do_what_it_is_for_and_no_more() {
+    let Some(server) = Server::start().await else { return };
+    for lock in ["", ", lock: { mode: governance, for: 1h }"] {
+        let bucket = if lock.is_empty() { "open" } else { "locked" };
+        server.make_bucket(bucket, !lock.is_empty()).await;
+        let settings = server.settings(bucket, lock);
+        let policy = |key_use| settings.kind.policy(key_use, settings.lock.is_some()).unwrap();
+        let refused = |it: Result<(), Error>| it.unwrap_err().to_string();
+
+        server.allow(bucket, "backup", policy(KeyUse::Backup)).await;
+        let repository = OpenRepository::create(&settings, PATIENCE).await.map_err(|e| e.to_string()).unwrap();
+        let (first, second) = (put(&repository).await, put(&repository).await);
+        if lock.is_empty() {
+            let why = refused(repository.remove(std::slice::from_ref(&first.id)).await);
+            assert!(why.contains("AccessDenied"), "{why}");
+        }
+        assert_eq!(repository.points().await.unwrap().points.len(), 2);
+
+        server.allow(bucket, "restore", policy(KeyUse::Restore)).await;
+        let repository = OpenRepository::open(&settings, PATIENCE).await.map_err(|e| e.to_string()).unwrap();
+        assert_eq!(read(&repository, &second.id, "objects/a").await, b"a key that is a folder");
+        assert_eq!(repository.verify(|_, _| {}).await.unwrap().flaws, []);
+        let point = NewPoint { label: "mlflow".into(), tags: vec![], time: wall() };
+        let why = refused(repository.put(point, stream::iter(files().into_iter().map(Ok))).await.map(|_| ()));
+        assert!(why.contains("AccessDenied"), "{why}");
+
+        server.allow(bucket, "prune", policy(KeyUse::Prune)).await;
+        let repository = OpenRepository::open(&settings, PATIENCE).await.map_err(|e| e.to_string()).unwrap();
+        let removed = repository.remove(std::slice::from_ref(&first.id)).await.map_err(|e| e.to_string());
+        if lock.is_empty() {
+            removed.unwrap();
+        } else {
+            assert!(removed.unwrap_err().contains("is locked until"));
+        }
+        repository.prune(Duration::ZERO).await.map_err(|e| e.to_string()).unwrap();
+        assert_eq!(repository.verify(|_, _| {}).await.unwrap().flaws, []);
+        fs::write(server.folder.path().join("access"), ACCESS).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

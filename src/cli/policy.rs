@@ -1,0 +1,49 @@
+//! `lifeboat policy`: what a key must be allowed to do with a repository of a protection, as a policy of S3.
+
+use super::console::out;
+use super::{CommandResult, exit};
+use crate::client::Error;
+use crate::protect;
+use crate::repository::KeyUse;
+use crate::spec::load_protection;
+use std::path::PathBuf;
+
+/// What `policy` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The protection's file
+    file: PathBuf,
+    /// The repository
+    #[arg(long, value_name = "REPOSITORY")]
+    repository: String,
+    /// What the key is for
+    #[arg(long = "for", value_name = "USE", value_enum)]
+    key_use: Uses,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Uses {
+    /// Takes backups, and can delete none
+    Backup,
+    /// Reads, and writes nothing
+    Restore,
+    /// Deletes points whose time is over
+    Prune,
+}
+
+pub(super) fn main(args: &Args) -> CommandResult {
+    let protection = load_protection(&args.file)?;
+    let repository = protect::repository(&protection, &args.repository)?;
+    let key_use = match args.key_use {
+        Uses::Backup => KeyUse::Backup,
+        Uses::Restore => KeyUse::Restore,
+        Uses::Prune => KeyUse::Prune,
+    };
+    let Some(policy) = repository.kind.policy(key_use, repository.lock.is_some()) else {
+        let what = format!("the repository `{}`", repository.name);
+        let error = Error::new(what, "it is in no bucket, so it has no policy");
+        return Err(error.hint("give its directory to the user who takes the backups").into());
+    };
+    out(serde_json::to_string_pretty(&policy).map_err(|e| Error::caused_by("cannot write the policy", e))?)?;
+    Ok(exit::MET)
+}
