@@ -16,6 +16,7 @@ mod running;
 pub mod s3;
 pub mod shell;
 pub mod tasks;
+pub mod tls;
 mod until;
 
 pub use error::{Error, ErrorKind, chain};

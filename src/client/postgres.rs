@@ -3,18 +3,36 @@
 //! Not here: SQL about the platform. Callers say what they ask.
 
 use super::Error;
+use rustls::ClientConfig;
 use std::time::Duration;
-use tokio_postgres::{Client, Config, NoTls, Row};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, NoTls, Row, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How long a connection may take, from the first packet to the end of the handshake.
 pub const CONNECT: Duration = Duration::from_secs(5);
 
 /// Connects; what the server says on the side is dropped. The connection ends with the client.
 pub async fn connect(config: &Config) -> Result<Client, Error> {
+    connect_by(config, NoTls).await
+}
+
+/// As [`connect`], encrypted: a server that is not the one that is trusted, or that speaks no TLS, is refused.
+pub async fn connect_encrypted(config: &Config, trust: &ClientConfig) -> Result<Client, Error> {
+    let tls = MakeRustlsConnect::new(trust.clone());
+    connect_by(config.clone().ssl_mode(SslMode::Require), tls).await
+}
+
+async fn connect_by<T>(config: &Config, tls: T) -> Result<Client, Error>
+where
+    T: MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+{
     let name = config.get_dbname().unwrap_or("postgres");
     let what = || format!("cannot connect to the database `{name}`");
     // The crate's own time limit covers the TCP handshake only; a stopped server completes that one.
-    let connected = tokio::time::timeout(CONNECT, config.connect(NoTls)).await;
+    let connected = tokio::time::timeout(CONNECT, config.connect(tls)).await;
     let limit = format!("no answer within {} s", CONNECT.as_secs());
     let (client, connection) =
         connected.map_err(|_| Error::new(what(), limit))?.map_err(|e| Error::caused_by(what(), e))?;

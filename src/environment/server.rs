@@ -1,13 +1,12 @@
 //! A PostgreSQL server that is reached by its address alone, for commands that take backups of it and restore into it:
 //! nothing of it can be stopped, killed or looked at from the side.
-//!
-//! Not here: TLS. A server that insists on it is refused by the client, and `pg_dump` is never asked.
 
 use super::tools::{ToolFolder, Tools};
 use super::{Endpoints, Platform, Sql};
-use crate::client::{Error, Running, postgres};
+use crate::client::{Error, Running, postgres, tls};
 use crate::store;
 use async_trait::async_trait;
+use rustls::ClientConfig;
 use std::path::PathBuf;
 use tempfile::TempDir;
 use tokio_postgres::{Client, Config};
@@ -23,6 +22,8 @@ pub struct ServerAddress {
     pub user: String,
     /// The database.
     pub database: String,
+    /// The file of the certificates that sign the server's; without it the connection is not encrypted.
+    pub ca: Option<PathBuf>,
 }
 
 /// A server at its address, with the client tools of its version on this machine.
@@ -30,6 +31,7 @@ pub struct ServerPlatform {
     endpoints: Endpoints,
     address: ServerAddress,
     config: Config,
+    trust: Option<ClientConfig>,
     tools: ToolFolder,
     /// Where the password is for the tools, which take none among their arguments.
     folder: TempDir,
@@ -41,19 +43,20 @@ impl ServerPlatform {
     /// At this address. Connects to nothing yet.
     ///
     /// # Errors
-    /// When the password cannot be put where the tools find it.
+    /// When the password cannot be put where the tools find it; when the certificates cannot be used.
     pub fn at(address: ServerAddress, password: &str) -> Result<Self, Error> {
         let cannot = |e| Error::caused_by("cannot keep the password for PostgreSQL's tools", e);
         let folder = tempfile::Builder::new().prefix("lifeboat-").tempdir().map_err(cannot)?;
         let escaped = password.replace('\\', "\\\\").replace(':', "\\:");
         store::write_private(&folder.path().join(PASSFILE), &format!("*:*:*:*:{escaped}\n")).map_err(cannot)?;
-        let ServerAddress { host, port, user, database } = &address;
+        let ServerAddress { host, port, user, database, ca } = &address;
+        let trust = ca.as_deref().map(tls::trusting).transpose()?;
         let mut config = Config::new();
         config.host(host).port(*port).user(user).dbname(database).password(password);
         config.connect_timeout(postgres::CONNECT);
         let uri = format!("postgresql://{user}@{host}:{port}/{database}");
         let endpoints = Endpoints { postgres: Some(uri), ..Endpoints::default() };
-        Ok(Self { endpoints, address, config, tools: ToolFolder::default(), folder })
+        Ok(Self { endpoints, address, config, trust, tools: ToolFolder::default(), folder })
     }
 }
 
@@ -80,7 +83,12 @@ impl Sql for ServerPlatform {
     }
 
     async fn connect(&self, database: &str) -> Result<Client, Error> {
-        postgres::connect(self.config.clone().dbname(database)).await
+        let mut config = self.config.clone();
+        let config = config.dbname(database);
+        match &self.trust {
+            Some(trust) => postgres::connect_encrypted(config, trust).await,
+            None => postgres::connect(config).await,
+        }
     }
 
     async fn tool(&self, name: &str, args: &[&str]) -> Result<Running, Error> {
@@ -96,6 +104,9 @@ impl Sql for ServerPlatform {
         let tools = Tools { bin, host, port, passfile, run: String::new() };
         let mut command = tools.command(name, args);
         command.env("PGUSER", &self.address.user).env("PGDATABASE", &self.address.database);
+        if let Some(ca) = &self.address.ca {
+            command.env("PGSSLMODE", "verify-full").env("PGSSLROOTCERT", ca);
+        }
         Running::process(command.into())
     }
 }

@@ -13,7 +13,7 @@ use crate::node::{Node, Problem, read};
 use crate::repository::{RepositorySettings, SecretFrom};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
@@ -114,6 +114,17 @@ struct ProtectedDatabase {
     /// Where the user's password stands.
     #[serde(default)]
     password: Option<SecretFrom>,
+    /// Encrypts the connection. Without it, it is in the clear.
+    #[serde(default)]
+    tls: Option<DatabaseTls>,
+}
+
+/// Whom the connection trusts: the server's certificate must name its host and be signed by one of these.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "`ca`")]
+struct DatabaseTls {
+    /// A file of PEM certificates.
+    ca: PathBuf,
 }
 
 fn engine(g: &mut SchemaGenerator) -> Schema {
@@ -148,8 +159,9 @@ fn read_protection(root: &Node, problems: &mut Vec<Problem>) -> Option<Protectio
     }
     let url = root.at(&["platform", "postgres", "url"]);
     let server = url.text().map(|text| address(text).map_err(|problem| problems.push(problem(url))));
-    let (file, engine, server) = (file?, engine?, server?.ok()?);
-    let password = file.platform.postgres.password;
+    let (file, engine, mut server) = (file?, engine?, server?.ok()?);
+    let ProtectedDatabase { password, tls, .. } = file.platform.postgres;
+    server.ca = tls.map(|tls| tls.ca);
     Some(Protection { name: file.protection, server, password, engine, repositories, keep, shrink: file.shrink })
 }
 
@@ -206,7 +218,7 @@ fn address(url: &str) -> Result<ServerAddress, impl FnOnce(&Node) -> Problem + u
         return Err(wrong("the URL must name one host, a user and a database".into(), HINT));
     };
     let port = config.get_ports().first().copied().unwrap_or(5432);
-    Ok(ServerAddress { host: host.clone(), port, user: user.to_owned(), database: database.to_owned() })
+    Ok(ServerAddress { host: host.clone(), port, user: user.to_owned(), database: database.to_owned(), ca: None })
 }
 
 #[cfg(test)]
@@ -235,7 +247,8 @@ repositories:
         let mut problems = vec![];
         let protection = read_protection(&parse(GOOD).unwrap(), &mut problems).unwrap();
         assert!(problems.is_empty(), "{problems:?}");
-        let address = ServerAddress { host: "db".into(), port: 5433, user: "admin".into(), database: "mlflow".into() };
+        let (user, database) = ("admin".into(), "mlflow".into());
+        let address = ServerAddress { host: "db".into(), port: 5433, user, database, ca: None };
         assert_eq!((protection.name.as_str(), protection.server), ("mlflow", address));
         assert_eq!(protection.repositories.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["near", "far"]);
     }

@@ -32,6 +32,8 @@ mod platform;
 mod policy;
 mod protection;
 mod protection_killed;
+mod protection_locked;
+mod protection_tls;
 mod repository;
 mod rollback;
 mod seed;

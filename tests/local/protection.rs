@@ -9,13 +9,17 @@ use tempfile::TempDir;
 
 /// A server with a table, and the file of a protection with two repositories beside each other.
 pub struct Protected {
-    server: Server,
-    folder: TempDir,
+    pub server: Server,
+    pub folder: TempDir,
 }
 
 impl Protected {
     pub async fn start() -> Self {
-        let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
+        Self::of(Server::start().await).await
+    }
+
+    pub async fn of(server: Server) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("password"), "open sesame\n").unwrap();
         let this = Self { server, folder };
         this.write("mlflow");
@@ -71,7 +75,7 @@ impl Protected {
 
     /// What is said when this exit code comes.
     #[track_caller]
-    fn refused(&self, args: &str, code: i32) -> String {
+    pub fn refused(&self, args: &str, code: i32) -> String {
         let output = self.lifeboat(args);
         assert_eq!(output.status.code(), Some(code), "{args}: {}", said(&output));
         said(&output)

@@ -29,23 +29,24 @@ const PATIENCE: Patience = Patience {
     turn: Duration::from_secs(1),
 };
 
-struct Server {
+/// VersityGW with buckets that may be locked.
+pub struct ObjectLockServer {
     folder: tempfile::TempDir,
     program: PathBuf,
     port: u16,
     child: Child,
 }
 
-impl Drop for Server {
+impl Drop for ObjectLockServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-impl Server {
+impl ObjectLockServer {
     /// The server, if its program is on this machine.
-    async fn start() -> Option<Self> {
+    pub async fn start() -> Option<Self> {
         let on_path =
             std::env::var_os("PATH").into_iter().flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
         let mut places =
@@ -86,7 +87,7 @@ impl Server {
         s3::client(&self.endpoint(), ACCESS, SECRET)
     }
 
-    async fn make_bucket(&self, name: &str, with_lock: bool) {
+    pub async fn make_bucket(&self, name: &str, with_lock: bool) {
         let request = self.client().create_bucket().bucket(name).object_lock_enabled_for_bucket(with_lock);
         request.send().await.unwrap();
     }
@@ -103,14 +104,19 @@ impl Server {
         fs::write(self.folder.path().join("access"), user).unwrap();
     }
 
-    fn settings(&self, bucket: &str, lock: &str) -> RepositorySettings {
+    /// A repository in a bucket, as a file writes it.
+    pub fn repository(&self, bucket: &str, lock: &str) -> String {
         let folder = self.folder.path().display();
-        let text = format!(
+        format!(
             "{{ s3: {{ bucket: {bucket}, prefix: near/mlflow, endpoint: '{}', credentials: {{ \
              access: {{ file: {folder}/access }}, secret: {{ file: {folder}/secret }} }} }}, \
              password: {{ file: {folder}/password }}{lock} }}",
             self.endpoint()
-        );
+        )
+    }
+
+    fn settings(&self, bucket: &str, lock: &str) -> RepositorySettings {
+        let text = self.repository(bucket, lock);
         RepositorySettings::read("far", &parse(&text).unwrap(), &mut vec![]).unwrap()
     }
 
@@ -167,7 +173,7 @@ async fn read(repository: &OpenRepository, id: &str, name: &str) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repository_in_a_bucket_does_all_that_one_in_a_directory_does() {
-    let Some(mut server) = Server::start().await else { return };
+    let Some(mut server) = ObjectLockServer::start().await else { return };
     let settings = server.settings("backups", "");
     let error = OpenRepository::create(&settings, PATIENCE).await.map(|_| ()).unwrap_err();
     assert!(error.kind == ErrorKind::NotFound && error.to_string().contains("make the bucket first"), "{error}");
@@ -212,7 +218,7 @@ async fn a_repository_in_a_bucket_does_all_that_one_in_a_directory_does() {
 /// B8: each key can do what it is for, and no more; the policies are those that `lifeboat policy` prints.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_key_can_do_what_it_is_for_and_no_more() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = ObjectLockServer::start().await else { return };
     for lock in ["", ", lock: { mode: governance, for: 1h }"] {
         let bucket = if lock.is_empty() { "open" } else { "locked" };
         server.make_bucket(bucket, !lock.is_empty()).await;
@@ -253,7 +259,7 @@ async fn each_key_can_do_what_it_is_for_and_no_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_a_locked_point_needs_can_be_deleted() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = ObjectLockServer::start().await else { return };
     for mode in ["governance", "compliance"] {
         server.make_bucket(mode, true).await;
         let settings = server.settings(mode, &format!(", lock: {{ mode: {mode}, for: 30d }}"));
@@ -274,7 +280,7 @@ async fn nothing_that_a_locked_point_needs_can_be_deleted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_newer_point_still_needs_is_locked_for_as_long_as_it() {
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = ObjectLockServer::start().await else { return };
     server.make_bucket("extended", true).await;
     let client = server.client();
     let until = async || {
@@ -314,7 +320,7 @@ async fn restic_reads_and_checks_what_is_put() {
     if restic.is_err() {
         return lacking("the tests with restic: there is none; apt-get install restic");
     }
-    let Some(server) = Server::start().await else { return };
+    let Some(server) = ObjectLockServer::start().await else { return };
     server.make_bucket("restic", false).await;
     let folder = server.folder.path().display();
     let near = format!("{{ directory: {folder}/near, password: {{ file: {folder}/password }} }}");

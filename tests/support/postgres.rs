@@ -22,6 +22,11 @@ pub struct Server {
 impl Server {
     /// Starts one, with an empty database `mlflow` whose owner is not the administrator.
     pub async fn start() -> Self {
+        Self::start_with(&[], |_| {}).await
+    }
+
+    /// With more settings, and files that are put into its folder before.
+    pub async fn start_with(more: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         let bin = newest();
         let folder = tempfile::tempdir().unwrap();
         if let Some((user, group)) = other() {
@@ -39,11 +44,17 @@ impl Server {
         let data = data.to_str().unwrap();
         let made = run("initdb", &["-D", data, "-U", "admin", "-A", "trust", "--no-sync"]).output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        prepare(folder.path());
         let port = lifeboat::client::ports::free().unwrap();
         let here = folder.path().to_str().unwrap().to_owned();
         let settings = ["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-k", &here];
         let log = fs::File::create(folder.path().join("log")).unwrap();
-        let child = run("postgres", &["-D", data, "-p", &port.to_string()]).args(settings).stderr(log).spawn().unwrap();
+        let child = run("postgres", &["-D", data, "-p", &port.to_string()])
+            .args(settings)
+            .args(more)
+            .stderr(log)
+            .spawn()
+            .unwrap();
         let server = Self { child, folder, port, bin, endpoints: Endpoints::default() };
         let admin = server.ready().await;
         admin.batch_execute("CREATE ROLE mlflow LOGIN").await.unwrap();
@@ -62,7 +73,9 @@ impl Server {
         self.connect_as("mlflow", database).await
     }
 
-    async fn connect_as(&self, user: &str, database: &str) -> Result<Client, tokio_postgres::Error> {
+    /// Connects as another user, in the clear.
+    #[allow(dead_code)] // not every group asks
+    pub async fn connect_as(&self, user: &str, database: &str) -> Result<Client, tokio_postgres::Error> {
         let settings = format!("host=127.0.0.1 port={} user={user} dbname={database}", self.port);
         let (client, connection) = tokio_postgres::connect(&settings, NoTls).await?;
         tokio::spawn(connection);
