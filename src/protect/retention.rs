@@ -172,7 +172,7 @@ mod tests {
             ..Keep::default()
         };
         assert_eq!(staying(&hourly(60), &keep, "near").len(), 24);
-        assert_eq!(staying(&hourly(60), &keep, "far").len(), 7 * 24 + 1, "and the one of October");
+        assert_eq!(staying(&hourly(60), &keep, "far").len(), 7 * 24 + 2, "and those of September and October");
         let old = &hourly(60)[..10];
         assert_eq!(staying(old, &keep, "near"), [("2026-09-29 22".to_owned(), KeptAs::Last)]);
     }

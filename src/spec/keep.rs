@@ -89,10 +89,8 @@ impl Keep {
 fn unknown(key: &Node, name: &str, repositories: &[&str]) -> Problem {
     let known = || CLASSES.into_iter().chain(repositories.iter().copied());
     let problem = Problem::new(key, format!("`{name}` is no class of data and no repository of this file"));
-    match nearest(name, known()) {
-        Some(near) => problem.hint(format!("did you mean `{near}`?")),
-        None => problem.hint(format!("known: {}", known().collect::<Vec<_>>().join(", "))),
-    }
+    let near = nearest(name, known()).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+    problem.hint(format!("{near}known: {}", known().collect::<Vec<_>>().join(", ")))
 }
 
 #[cfg(test)]
@@ -120,7 +118,7 @@ mod tests {
 
     #[test]
     fn every_problem_is_said() {
-        let problems = keep("{ ful: 30d, nowhere: 1d, incremental: 0s, near: 7 }").unwrap_err();
+        let problems = keep("{ ful: 30d, xyzzy: 1d, incremental: 0s, near: 7 }").unwrap_err();
         assert_eq!(problems.len(), 4, "{problems:#?}");
         for part in ["did you mean `full`?", "known: incremental, full, artifacts, registry, near, far"] {
             assert!(problems.iter().any(|problem| problem.contains(part)), "{part}: {problems:#?}");
