@@ -161,7 +161,8 @@ Examples:
   lifeboat points --json protect/mlflow.yaml
 
 Exit codes:
-  0 all could be read, 2 wrong file or usage, 5 a repository or point could not";
+  0 all could be read, 2 wrong file or usage, 3 a point is overdue by the file's
+  `every`, 5 a repository or point could not be read";
 
 pub(super) const VERIFY: &str = "\
 Examples:

@@ -3,7 +3,9 @@
 use super::console::{out, say, width};
 use super::{CommandResult, exit};
 use crate::client::Error;
-use crate::protect::{self, KeptPoints};
+use crate::clock::wall;
+use crate::model::Period;
+use crate::protect::{self, KeptPoints, PointDue};
 use crate::report::columns::table;
 use crate::report::words;
 use crate::spec::load_protection;
@@ -29,8 +31,27 @@ pub(super) async fn main(args: &Args) -> CommandResult {
     } else {
         tell(&all)?;
     }
+    let overdue = protection.every.map_or(0, |every| all.iter().filter(|kept| tell_overdue(kept, every)).count());
     let whole = all.iter().all(|kept| kept.points.as_ref().is_ok_and(|list| list.unreadable.is_empty()));
-    Ok(if whole { exit::MET } else { exit::FAILED })
+    Ok(match (whole, overdue) {
+        (false, _) => exit::FAILED,
+        (true, 0) => exit::MET,
+        (true, _) => exit::MISSED,
+    })
+}
+
+/// Says that a point is due in a repository, and answers whether it is.
+fn tell_overdue(kept: &KeptPoints, every: Period) -> bool {
+    let name = &kept.repository.name;
+    match kept.overdue(every, wall()) {
+        None => return false,
+        Some(PointDue::NoPoint) => say(format!("warning: {name}: there is no point, and one is due every {every}")),
+        Some(PointDue::Newest(age)) => {
+            let age = words::rough(age.as_seconds());
+            say(format!("warning: {name}: the newest point is {age} old, and one is due every {every}"));
+        }
+    }
+    true
 }
 
 fn tell(all: &[KeptPoints]) -> Result<(), Error> {

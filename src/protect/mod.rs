@@ -17,9 +17,10 @@ use crate::client::{Error, ErrorKind};
 use crate::clock::{Clock, wall};
 use crate::engine::{EngineContext, NamedRepository, Session};
 use crate::environment::{ServerAddress, ServerPlatform};
-use crate::model::RecoveryPoint;
+use crate::model::{Period, RecoveryPoint, Span};
 use crate::repository::{OpenRepository, Patience, PointList, RepositorySettings, StoredPoint, Verified};
 use crate::spec::Protection;
+use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 
 /// The points of one repository, or why they cannot be listed.
@@ -79,6 +80,26 @@ pub async fn backup(
     let point = session.backup(&wall().strftime("%Y%m%dT%H%M%S.%3fZ").to_string()).await?;
     let now = point.bytes.unwrap_or_default();
     Ok(TakenBackup { point, shrunk_from: before.filter(|before| protection.shrink.shrunk(*before, now)) })
+}
+
+impl KeptPoints<'_> {
+    /// How old the newest point is, if that is half as much again as `every`; a repository without points is overdue.
+    pub fn overdue(&self, every: Period, now: Timestamp) -> Option<PointDue> {
+        let newest = self.points.as_ref().ok()?.points.last().map(|point| point.time);
+        let Some(newest) = newest else { return Some(PointDue::NoPoint) };
+        let age = now.duration_since(newest);
+        let late = age > SignedDuration::try_from(every.0 + every.0 / 2).unwrap_or(SignedDuration::MAX);
+        late.then(|| PointDue::Newest(Span(age.unsigned_abs())))
+    }
+}
+
+/// A point is due in a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PointDue {
+    /// There is none.
+    NoPoint,
+    /// The newest is that old.
+    Newest(Span),
 }
 
 /// The points of this protection in each of its repositories.

@@ -1,7 +1,7 @@
 //! Protection files: what is protected, by which engine, and in which repositories its points are kept.
 //!
 //! Apart from a drill's `protect`, which is about one run: a protection outlives runs, and its repositories outlive it.
-//! Not here: how often; who calls the command decides that.
+//! Not here: what starts a backup; `every` says how often one is due, and a timer of yours calls the command.
 
 use super::keep::{self, Keep};
 use super::raw::{Alone, Raw, one_of};
@@ -9,6 +9,7 @@ use super::{Wrong, expect_name, tree};
 use crate::engine::{ENGINES, Engine};
 use crate::environment::ServerAddress;
 use crate::kind::{Chosen, pick};
+use crate::model::Period;
 use crate::node::{Node, Problem, read};
 use crate::repository::{RepositorySettings, SecretFrom};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -32,6 +33,8 @@ pub struct Protection {
     pub repositories: Vec<RepositorySettings>,
     /// For how long its points are kept; without it, for ever.
     pub keep: Option<Keep>,
+    /// How often a point is due.
+    pub every: Option<Period>,
     /// By how much a point may be smaller than the one before it, until that is told.
     pub shrink: Share,
 }
@@ -91,6 +94,9 @@ pub(super) struct ProtectionFile {
     #[serde(default)]
     #[schemars(schema_with = "keep::schema")]
     keep: keep::RawKeep,
+    /// How often a point is due. `lifeboat points` ends with 3 when the newest is older than this and half as much again.
+    #[serde(default)]
+    every: Option<Period>,
     /// A point that is smaller than the one before it by more than this share is told, and `lifeboat backup` ends with 3.
     #[serde(default)]
     shrink: Share,
@@ -162,7 +168,16 @@ fn read_protection(root: &Node, problems: &mut Vec<Problem>) -> Option<Protectio
     let (file, engine, mut server) = (file?, engine?, server?.ok()?);
     let ProtectedDatabase { password, tls, .. } = file.platform.postgres;
     server.ca = tls.map(|tls| tls.ca);
-    Some(Protection { name: file.protection, server, password, engine, repositories, keep, shrink: file.shrink })
+    Some(Protection {
+        name: file.protection,
+        server,
+        password,
+        engine,
+        repositories,
+        keep,
+        every: file.every,
+        shrink: file.shrink,
+    })
 }
 
 fn read_engine(node: &Node, problems: &mut Vec<Problem>) -> Option<Chosen<dyn Engine>> {
@@ -256,9 +271,10 @@ repositories:
     #[test]
     fn how_long_points_are_kept_and_how_much_they_may_shrink_stands_beside() {
         let mut problems = vec![];
-        let text = format!("{GOOD}keep: {{ near: 7d, full: 30d }}\nshrink: 20%\n");
+        let text = format!("{GOOD}keep: {{ near: 7d, full: 30d }}\nevery: 1h\nshrink: 20%\n");
         let protection = read_protection(&parse(&text).unwrap(), &mut problems).unwrap();
         assert!(problems.is_empty() && protection.keep.unwrap().repositories.contains_key("near"), "{problems:?}");
+        assert_eq!(protection.every, Some(Period::seconds(3600)));
         assert!(protection.shrink.shrunk(100, 79) && !protection.shrink.shrunk(100, 80));
         assert!(!Share(100).shrunk(100, 0) && Share(0).shrunk(100, 99) && !Share::default().shrunk(0, 0));
         let text = format!("{GOOD}keep: {{ neer: 7d }}\nshrink: 200%\n").replace("far:", "full:");

@@ -233,6 +233,13 @@ async fn points_are_pruned_and_copied_and_one_that_has_shrunk_is_told() {
     it.done("restore mlflow.yaml --to latest --from near --into copied");
     assert_eq!(it.rows("copied").await, Some(8001));
 
+    it.write_with("mlflow", "every: 1h\n");
+    it.done("points mlflow.yaml");
+    it.write_with("mlflow", "every: 1s\n");
+    tokio::time::sleep(std::time::Duration::from_millis(1600)).await;
+    assert!(it.refused("points mlflow.yaml", 3).contains("old, and one is due every 1s"));
+    it.write_with("nothing", "every: 1y\n");
+    assert!(it.refused("points nothing.yaml", 3).contains("there is no point, and one is due every 1y"));
     it.sql("mlflow", "TRUNCATE runs").await;
     let why = it.refused("backup mlflow.yaml", 3);
     assert!(why.contains("warning: near: the point before this one has"), "{why}");
