@@ -1,6 +1,8 @@
 //! `lifeboat copy`: copies the points of a protection from one of its repositories into another.
 
 use super::console::{out, say};
+use super::failure::Failure;
+use super::find::find_repository;
 use super::{CommandResult, exit};
 use crate::client::Error;
 use crate::clock::Stopwatch;
@@ -37,9 +39,9 @@ pub(super) struct Args {
 
 pub(super) async fn main(args: &Args) -> CommandResult {
     let protection = load_protection(&args.file)?;
-    let (from, to) = (protect::repository(&protection, &args.from)?, protect::repository(&protection, &args.to)?);
+    let (from, to) = (find_repository(&protection, &args.from)?, find_repository(&protection, &args.to)?);
     if from.name == to.name {
-        return Err(Error::new("cannot copy", "both repositories are the same").hint("name two").into());
+        return Err(Failure::Usage("both repositories are the same".into(), Some("name two".into())));
     }
     let (source, target) = (protect::open(from, false).await?, protect::open(to, args.create).await?);
     let points = protect::lacking(&protection, (&source, &target), &to.name, args.point.as_deref()).await?;

@@ -1,8 +1,11 @@
-//! How what is named on the command line is found: runs under the folder of reports, drills by their names.
+//! How what is named on the command line is found: runs under the folder of reports, drills and repositories by their
+//! names.
 
 use super::Failure;
 use crate::client::Error;
 use crate::node::nearest;
+use crate::repository::RepositorySettings;
+use crate::spec::Protection;
 use crate::store;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,6 +55,14 @@ fn names(folder: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// Finds a repository of a protection by its name.
+pub(super) fn find_repository<'a>(protection: &'a Protection, name: &str) -> Result<&'a RepositorySettings, Failure> {
+    let all = &protection.repositories;
+    let known = || all.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
+    let absent = || Failure::Usage(format!("the file has no repository `{name}`"), Some(format!("known: {}", known())));
+    all.iter().find(|it| it.name == name).ok_or_else(absent)
 }
 
 /// Finds a run's folder: a path, a drill (its latest run), `DRILL/latest`, `DRILL/RUN`, or a run's name.

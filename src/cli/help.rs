@@ -153,7 +153,7 @@ Examples:
   lifeboat policy protect/mlflow.yaml --repository far --for backup
 
 Exit codes:
-  0 printed, 2 wrong file or usage, 5 the repository is in no bucket";
+  0 printed, 2 wrong file or usage, or the repository is in no bucket";
 
 pub(super) const POINTS: &str = "\
 Examples:

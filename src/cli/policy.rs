@@ -1,9 +1,10 @@
 //! `lifeboat policy`: what a key must be allowed to do with a repository of a protection, as a policy of S3.
 
 use super::console::out;
+use super::failure::Failure;
+use super::find::find_repository;
 use super::{CommandResult, exit};
 use crate::client::Error;
-use crate::protect;
 use crate::repository::KeyUse;
 use crate::spec::load_protection;
 use std::path::PathBuf;
@@ -33,16 +34,15 @@ enum Uses {
 
 pub(super) fn main(args: &Args) -> CommandResult {
     let protection = load_protection(&args.file)?;
-    let repository = protect::repository(&protection, &args.repository)?;
+    let repository = find_repository(&protection, &args.repository)?;
     let key_use = match args.key_use {
         Uses::Backup => KeyUse::Backup,
         Uses::Restore => KeyUse::Restore,
         Uses::Prune => KeyUse::Prune,
     };
     let Some(policy) = repository.kind.policy(key_use, repository.lock.is_some()) else {
-        let what = format!("the repository `{}`", repository.name);
-        let error = Error::new(what, "it is in no bucket, so it has no policy");
-        return Err(error.hint("give its directory to the user who takes the backups").into());
+        let what = format!("the repository `{}` is in no bucket, so it has no policy", repository.name);
+        return Err(Failure::Usage(what, Some("give its directory to the user who takes the backups".into())));
     };
     out(serde_json::to_string_pretty(&policy).map_err(|e| Error::caused_by("cannot write the policy", e))?)?;
     Ok(exit::MET)

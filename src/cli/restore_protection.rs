@@ -4,6 +4,7 @@
 
 use super::console::{out, say};
 use super::failure::Failure;
+use super::find::find_repository;
 use super::{CommandResult, exit};
 use crate::client::Error;
 use crate::clock::Stopwatch;
@@ -56,7 +57,8 @@ pub(super) async fn main(file: &str, args: &OfProtection) -> CommandResult {
             return Err(Failure::Usage("where is it to be restored to?".into(), Some(hint)));
         }
     };
-    let chosen = protect::choose(&protection, to, args.from.as_deref(), &target).await?;
+    let from = args.from.as_ref().map(|from| find_repository(&protection, from)).transpose()?;
+    let chosen = protect::choose(&protection, to, from, &target).await?;
     if args.dry_run {
         out(if args.json { written(&chosen, None, 0.0)? } else { sentence(&chosen, &target) })?;
         return Ok(exit::MET);

@@ -20,6 +20,8 @@ pub struct Mlflow {
 
 /// How long one try for a connection may take, where another follows.
 const CONNECT: Duration = Duration::from_secs(2);
+/// From one such try to the next.
+const PAUSE: Duration = Duration::from_millis(100);
 
 impl Mlflow {
     /// With pooled connections, as real clients have. `base` is the server's URL. A connection that nobody answers is
@@ -36,9 +38,8 @@ impl Mlflow {
     /// With a connection of its own for each request, for those who ask what is there and not how well it answers. A
     /// connection that nobody answers is tried again for as long as a request may take.
     ///
-    /// After a pod of a cluster was replaced, some new connections to its service are lost: a node's table of
-    /// connections still sends those whose client's port was in use before to the old pod (seen with kube-proxy's
-    /// iptables mode: 5 of 2,900 in the half minute after MLflow's return).
+    /// After a pod of a cluster was replaced, a few new connections to its service hang or have no route to their host
+    /// (seen with kube-proxy's iptables mode), as if the node still sent them to the old pod.
     pub fn patient(base: &str, timeout: Duration) -> Result<Self, Error> {
         Self::build(base, Client::builder().timeout(timeout).pool_max_idle_per_host(0), Some(timeout))
     }
@@ -143,24 +144,26 @@ impl Mlflow {
         let said = said.map(|code| format!(" {code}")).unwrap_or_default();
         Err(Error::new(what, format!("{}{said}", status.as_u16())).kind(kind))
     }
+
     /// Sends a request and waits for the answer. What could not connect has sent nothing, so it may be tried again.
     async fn ask(&self, what: &str, request: RequestBuilder) -> Result<Response, Error> {
         let deadline = self.patience.map(Deadline::within);
         loop {
-            let another = request.try_clone().filter(|_| deadline.is_some_and(|deadline| !deadline.passed()));
-            let Some(attempt) = another else {
-                return request.send().await.map_err(|e| Error::caused_by(what, e.without_url()));
+            let (attempt, again) = match request.try_clone() {
+                Some(attempt) => (attempt, deadline.is_some_and(|deadline| !deadline.passed())),
+                None => return request.send().await.map_err(|e| Error::caused_by(what, e.without_url())),
             };
-            match attempt.send().await {
+            let error = match attempt.send().await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => {
-                    let unanswered = error.is_connect();
-                    let error = Error::caused_by(what, error.without_url());
-                    if !unanswered || !matches!(error.kind, ErrorKind::TimedOut | ErrorKind::HostUnreachable) {
-                        return Err(error);
-                    }
-                }
+                Err(error) => error,
+            };
+            let unanswered = error.is_connect();
+            let error = Error::caused_by(what, error.without_url());
+            let lost = unanswered && matches!(error.kind, ErrorKind::TimedOut | ErrorKind::HostUnreachable);
+            if !lost || !again {
+                return Err(error);
             }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 }

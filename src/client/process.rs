@@ -5,7 +5,8 @@
 
 use super::until;
 use crate::outside;
-use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group, test_kill_process};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -53,6 +54,15 @@ impl ProcessIdentity {
     /// Does it still live? Start times are computed from the boot time, which may be corrected by a second.
     pub fn lives(self) -> bool {
         Self::of(self.pid).is_some_and(|now| now.start.abs_diff(self.start) <= 1)
+    }
+
+    /// Is it known to be gone? One that the system hides from this user may live.
+    pub fn gone(self) -> bool {
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return false };
+        match test_kill_process(pid) {
+            Ok(()) => !self.lives(),
+            Err(errno) => errno == Errno::SRCH,
+        }
     }
 
     /// Sends a signal to it and to no later process of its id; gone is none of our business.

@@ -31,17 +31,6 @@ pub struct KeptPoints<'a> {
     pub points: Result<PointList, Error>,
 }
 
-/// The repository of this name.
-///
-/// # Errors
-/// When the file has none of it.
-pub fn repository<'a>(protection: &'a Protection, name: &str) -> Result<&'a RepositorySettings, Error> {
-    let known = || protection.repositories.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
-    let absent = || Error::new(format!("the repository `{name}`"), "the file has none of this name");
-    let found = protection.repositories.iter().find(|it| it.name == name);
-    found.ok_or_else(|| absent().hint(format!("known: {}", known())))
-}
-
 /// A backup that was taken.
 pub struct TakenBackup {
     /// Its point.

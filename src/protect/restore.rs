@@ -37,12 +37,12 @@ pub struct ChosenRestore {
 pub async fn choose(
     protection: &Protection,
     to: &str,
-    from: Option<&str>,
+    from: Option<&RepositorySettings>,
     target: &RestoreTarget,
 ) -> Result<ChosenRestore, Error> {
-    let wanted: Vec<_> = match from {
-        Some(from) => vec![super::repository(protection, from)?],
-        None => protection.repositories.iter().collect(),
+    let wanted = match from {
+        Some(from) => std::slice::from_ref(from),
+        None => &protection.repositories,
     };
     let server = database(protection, target).await?;
     let mut failed = vec![];

@@ -117,6 +117,11 @@ mod tests {
         Period::seconds(days * DAY)
     }
 
+    fn kept_for(each: [u64; 4]) -> Keep {
+        let [incremental, full, artifacts, registry] = each.map(|it| Some(days(it)));
+        Keep { incremental, full, artifacts, registry, ..Keep::default() }
+    }
+
     fn staying(times: &[Timestamp], keep: &Keep, repository: &str) -> Vec<(String, KeptAs)> {
         let kept = retained(times, keep, repository, now());
         let told = times.iter().zip(kept).filter_map(|(time, why)| Some((time.strftime("%F %H").to_string(), why?)));
@@ -125,13 +130,7 @@ mod tests {
 
     #[test]
     fn points_are_thinned_as_they_age() {
-        let keep = Keep {
-            incremental: Some(days(2)),
-            full: Some(days(5)),
-            artifacts: Some(days(21)),
-            registry: Some(days(100)),
-            ..Keep::default()
-        };
+        let keep = kept_for([2, 5, 21, 100]);
         let stays = staying(&hourly(120), &keep, "far");
         let of = |why: KeptAs| stays.iter().filter(|(_, it)| *it == why).map(|(at, _)| at.as_str()).collect::<Vec<_>>();
         assert_eq!(of(KeptAs::Every).len(), 48);
@@ -143,13 +142,7 @@ mod tests {
 
     #[test]
     fn pruning_every_day_leaves_what_one_prune_at_the_end_would_leave() {
-        let keep = Keep {
-            incremental: Some(days(2)),
-            full: Some(days(6)),
-            artifacts: Some(days(30)),
-            registry: Some(days(90)),
-            ..Keep::default()
-        };
+        let keep = kept_for([2, 6, 30, 90]);
         let all = hourly(120);
         let mut there: Vec<Timestamp> = vec![];
         for (index, time) in all.iter().enumerate() {

@@ -45,7 +45,7 @@ impl LeaseOwner {
     /// Is it known to be gone? Of another machine nobody knows.
     fn gone(bytes: &[u8]) -> bool {
         let known = serde_json::from_slice::<Self>(bytes).ok().and_then(|owner| owner.known_as);
-        known.is_some_and(|(space, process)| id_space() == Some(space) && !process.lives())
+        known.is_some_and(|(space, process)| id_space() == Some(space) && process.gone())
     }
 
     fn bytes(&self) -> Bytes {

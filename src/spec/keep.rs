@@ -3,7 +3,6 @@
 //! Apart from `protection.rs` because what is kept is data of several classes that one database holds, each with a time of
 //! its own.
 
-use super::raw::Raw;
 use crate::model::Period;
 use crate::node::{Node, Problem, nearest, read};
 use schemars::{Schema, SchemaGenerator, json_schema};
@@ -43,9 +42,6 @@ pub(super) fn schema(g: &mut SchemaGenerator) -> Schema {
         "anyOf": [period, { "type": "object", "minProperties": 1, "additionalProperties": period }],
     })
 }
-
-/// What a file's `keep` is read from.
-pub(super) type RawKeep = Option<Raw>;
 
 impl Keep {
     /// Reads `keep`; `repositories` are the names that the file has.

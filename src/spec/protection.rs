@@ -93,7 +93,7 @@ pub(super) struct ProtectionFile {
     /// For how long points are kept: `lifeboat prune` removes the others.
     #[serde(default)]
     #[schemars(schema_with = "keep::schema")]
-    keep: keep::RawKeep,
+    keep: Option<Raw>,
     /// How often a point is due. `lifeboat points` ends with 3 when the newest is older than this and half as much again.
     #[serde(default)]
     every: Option<Period>,

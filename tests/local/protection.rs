@@ -221,8 +221,11 @@ async fn points_are_pruned_and_copied_and_one_that_has_shrunk_is_told() {
     // A repository that was lost is filled from the other, once.
     fs::remove_dir_all(it.folder.path().join("near")).unwrap();
     assert!(it.refused("copy mlflow.yaml --from far --to near", 5).contains("--create"));
-    it.refused("copy mlflow.yaml --from far --to nowhere", 5);
-    it.refused("copy mlflow.yaml --from far --to far", 5);
+    let why = it.refused("copy mlflow.yaml --from far --to nowhere", 2);
+    assert!(why.contains("known: near, far"), "{why}");
+    it.refused("copy mlflow.yaml --from far --to far", 2);
+    it.refused("restore mlflow.yaml --to latest --from nowhere --into other", 2);
+    it.refused("policy mlflow.yaml --repository near --for backup", 2);
     let copied = it.done("copy mlflow.yaml --from far --to near --create");
     assert_eq!(copied.as_array().unwrap().len(), 1, "{copied:#}");
     let point = copied[0]["point"].as_str().unwrap();

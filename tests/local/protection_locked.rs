@@ -25,5 +25,5 @@ async fn a_locked_point_stays_when_its_time_is_over() {
     let policy = it.lifeboat("policy mlflow.yaml --repository far --for backup");
     let policy: serde_json::Value = serde_json::from_slice(&policy.stdout).unwrap();
     assert!(policy.to_string().contains("s3:PutObjectRetention"), "{policy:#}");
-    it.refused("policy mlflow.yaml --repository near --for backup", 5);
+    it.refused("policy mlflow.yaml --repository near --for backup", 2);
 }
