@@ -177,6 +177,7 @@ Examples:
   lifeboat restore protect/mlflow.yaml --to latest --into mlflow_looked_at
   lifeboat restore protect/mlflow.yaml --to 2026-03-01T12:00:00Z --dry-run
   lifeboat restore protect/mlflow.yaml --to latest --replace
+  lifeboat restore protect/mlflow.yaml --to latest --replace --only artifacts
   lifeboat restore database-drop/latest
   lifeboat restore database-drop/latest 0003
   lifeboat restore database-drop/latest --done

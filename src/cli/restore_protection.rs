@@ -8,6 +8,7 @@ use super::find::find_repository;
 use super::{CommandResult, exit};
 use crate::client::Error;
 use crate::clock::Stopwatch;
+use crate::environment::Asset;
 use crate::model::{Finding, Verdict};
 use crate::protect::{self, ChosenRestore, RestoreTarget};
 use crate::report::words;
@@ -24,18 +25,40 @@ pub(super) struct OfProtection {
     /// Only from this repository of the protection
     #[arg(long, value_name = "REPOSITORY", requires = "to")]
     from: Option<String>,
-    /// Restore into a new database of this name, beside the live one
+    /// Restore the database into a new one of this name, beside the live one
     #[arg(long, value_name = "DATABASE", requires = "to")]
     into: Option<String>,
-    /// Replace the protected database
-    #[arg(long, requires = "to", conflicts_with = "into")]
+    /// Restore the artifacts into this bucket, beside the live one; it must be empty
+    #[arg(long, value_name = "BUCKET", requires = "to")]
+    into_bucket: Option<String>,
+    /// Replace what is protected: the database, and each artifact that is not as it was
+    #[arg(long, requires = "to", conflicts_with_all = ["into", "into_bucket"])]
     replace: bool,
+    /// With --replace: only the database, or only the artifacts
+    #[arg(long, value_name = "ASSET", requires = "to", conflicts_with_all = ["into", "into_bucket"])]
+    only: Option<OnlyAsset>,
     /// Show what would be restored; change nothing
     #[arg(long, requires = "to")]
     dry_run: bool,
     /// Print what was restored as JSON
     #[arg(long, requires = "to")]
     json: bool,
+}
+
+/// What of a point is restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum OnlyAsset {
+    Database,
+    Artifacts,
+}
+
+impl From<OnlyAsset> for Asset {
+    fn from(only: OnlyAsset) -> Self {
+        match only {
+            OnlyAsset::Database => Self::Database,
+            OnlyAsset::Artifacts => Self::Artifacts,
+        }
+    }
 }
 
 /// Is this the file of a protection, rather than a run?
@@ -49,13 +72,14 @@ pub(super) async fn main(file: &str, args: &OfProtection) -> CommandResult {
         let hint = "add `--to latest`; `lifeboat points` lists the points".to_owned();
         return Err(Failure::Usage("what is to be restored of the protection?".into(), Some(hint)));
     };
-    let target = match &args.into {
-        Some(name) => RestoreTarget::Beside(name.clone()),
-        None if args.replace || args.dry_run => RestoreTarget::Live,
-        None => {
-            let hint = "`--into NEW` restores beside the live database, `--replace` in its place".to_owned();
+    let target = match (&args.into, &args.into_bucket) {
+        (None, None) if args.replace || args.dry_run => RestoreTarget::Live(args.only.map(Asset::from)),
+        (None, None) => {
+            let hint = "`--into NEW` and `--into-bucket NEW` restore beside what is live, `--replace` in its place";
+            let hint = hint.to_owned();
             return Err(Failure::Usage("where is it to be restored to?".into(), Some(hint)));
         }
+        (database, bucket) => RestoreTarget::Beside { database: database.clone(), bucket: bucket.clone() },
     };
     let from = args.from.as_ref().map(|from| find_repository(&protection, from)).transpose()?;
     let chosen = protect::choose(&protection, to, from, &target).await?;
@@ -71,7 +95,7 @@ pub(super) async fn main(file: &str, args: &OfProtection) -> CommandResult {
     if args.json {
         out(written(&chosen, Some(&finding), time.seconds())?)?;
     } else if finding.verdict == Verdict::Met {
-        out(format!("restored `{}` in {}", chosen.database, words::time(time.seconds())))?;
+        out(format!("restored {} in {}", what(&chosen), words::time(time.seconds())))?;
     } else {
         say(format!("error: not restored: {}", finding.reason.as_deref().unwrap_or_default()));
     }
@@ -85,17 +109,24 @@ pub(super) async fn main(file: &str, args: &OfProtection) -> CommandResult {
 fn sentence(chosen: &ChosenRestore, target: &RestoreTarget) -> String {
     let point = &chosen.plan.point;
     let bytes = point.bytes.map(words::bytes).unwrap_or_default();
-    let what =
+    let from =
         format!("the point {} of {} ({bytes}) of the repository {}", point.id, point.taken_at, chosen.repository);
     match target {
-        RestoreTarget::Beside(name) => format!("{what} goes into the new database `{name}`"),
-        RestoreTarget::Live => format!("{what} replaces the database `{}`", chosen.database),
+        RestoreTarget::Beside { .. } => format!("{from} goes into {}", what(chosen)),
+        RestoreTarget::Live(_) => format!("{from} replaces {}", what(chosen)),
     }
+}
+
+/// What is restored, by name.
+fn what(chosen: &ChosenRestore) -> String {
+    let database = chosen.database.as_ref().map(|name| format!("the database `{name}`"));
+    let bucket = chosen.bucket.as_ref().map(|name| format!("the artifacts in the bucket `{name}`"));
+    database.into_iter().chain(bucket).collect::<Vec<_>>().join(" and ")
 }
 
 fn written(chosen: &ChosenRestore, finding: Option<&Finding>, seconds: f64) -> Result<String, Error> {
     let told = json!({
-        "repository": chosen.repository, "database": chosen.database, "plan": chosen.plan,
+        "repository": chosen.repository, "database": chosen.database, "bucket": chosen.bucket, "plan": chosen.plan,
         "finding": finding, "seconds": finding.map(|_| seconds),
     });
     serde_json::to_string_pretty(&told).map_err(|e| Error::caused_by("cannot write what was restored", e))

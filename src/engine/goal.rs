@@ -4,6 +4,7 @@
 
 use crate::client::Error;
 use crate::clock::Moment;
+use crate::environment::Asset;
 use crate::model::RecoveryPoint;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -39,9 +40,17 @@ pub struct RestorePlan {
     pub goal: Goal,
     /// The recovery point that is restored.
     pub point: RecoveryPoint,
+    /// Only this of the point; all that it holds if nothing. An engine of the user's own restores what it restores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Asset>,
 }
 
 impl RestorePlan {
+    /// Is this asset to be restored?
+    pub fn restores(&self, asset: Asset) -> bool {
+        self.only.is_none_or(|only| only == asset)
+    }
+
     /// For an engine that restores whole points: the one of these that fits the goal.
     ///
     /// # Errors
@@ -59,7 +68,7 @@ impl RestorePlan {
         };
         let known = || points.iter().map(|point| format!("{} of {}", point.id, point.taken_at)).collect::<Vec<_>>();
         match found {
-            Some(point) => Ok(Self { goal: goal.clone(), point: point.clone() }),
+            Some(point) => Ok(Self { goal: goal.clone(), point: point.clone(), only: None }),
             None if points.is_empty() => Err(Error::new(goal.to_string(), "there is no recovery point")),
             None => Err(Error::new(goal.to_string(), "there is none").hint(format!("known: {}", known().join(", ")))),
         }

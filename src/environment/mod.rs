@@ -27,7 +27,7 @@ pub use power::{
     Objects, Power, Removal, ServerKeys, Sql,
 };
 
-pub use server::{ServerAddress, ServerPlatform};
+pub use server::{ArtifactBucket, ServerAddress, ServerPlatform};
 pub use volumes::{SidePart, VolumeState, Volumes};
 
 pub use crate::client::kubernetes::Permission;

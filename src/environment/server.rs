@@ -1,13 +1,16 @@
-//! A PostgreSQL server that is reached by its address alone, for commands that take backups of it and restore into it:
-//! nothing of it can be stopped, killed or looked at from the side.
+//! A PostgreSQL server that is reached by its address alone, and a bucket beside it, for commands that take backups of
+//! them and restore into them: nothing of them can be stopped, killed or looked at from the side.
 
 use super::tools::{ToolFolder, Tools};
-use super::{Endpoints, Platform, Sql};
+use super::{Endpoints, Objects, Platform, Power, Sql};
 use crate::client::{Error, Running, postgres, tls};
 use crate::store;
 use async_trait::async_trait;
+use aws_sdk_s3::Client as S3Client;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
 use rustls::ClientConfig;
 use std::path::PathBuf;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio_postgres::{Client, Config};
 
@@ -26,6 +29,37 @@ pub struct ServerAddress {
     pub ca: Option<PathBuf>,
 }
 
+/// A bucket of artifacts, as its administrator reaches it.
+pub struct ArtifactBucket {
+    /// The client.
+    pub client: S3Client,
+    /// The bucket.
+    pub bucket: String,
+    /// What stands before MLflow's own artifact paths, without a slash at its end.
+    pub prefix: String,
+}
+
+impl ArtifactBucket {
+    /// A bucket that is asked by this client, which is given limits: without them a frozen server would hang it for good.
+    pub fn new(client: &S3Client, bucket: String, prefix: String) -> Self {
+        let limits = TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ANSWER).build();
+        let config = client.config().to_builder().timeout_config(limits).build();
+        Self { client: S3Client::from_conf(config), bucket, prefix }
+    }
+}
+
+impl Objects for ArtifactBucket {
+    fn s3(&self) -> &S3Client {
+        &self.client
+    }
+    fn bucket(&self) -> &str {
+        &self.bucket
+    }
+    fn prefix(&self) -> &str {
+        &self.prefix
+    }
+}
+
 /// A server at its address, with the client tools of its version on this machine.
 pub struct ServerPlatform {
     endpoints: Endpoints,
@@ -35,16 +69,20 @@ pub struct ServerPlatform {
     tools: ToolFolder,
     /// Where the password is for the tools, which take none among their arguments.
     folder: TempDir,
+    artifacts: Option<ArtifactBucket>,
 }
 
 const PASSFILE: &str = "pgpass";
+/// So long may a connection to the bucket's server take, and an answer of it.
+const CONNECT: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(30);
 
 impl ServerPlatform {
     /// At this address. Connects to nothing yet.
     ///
     /// # Errors
     /// When the password cannot be put where the tools find it; when the certificates cannot be used.
-    pub fn at(address: ServerAddress, password: &str) -> Result<Self, Error> {
+    pub fn at(address: ServerAddress, password: &str, artifacts: Option<ArtifactBucket>) -> Result<Self, Error> {
         let cannot = |e| Error::caused_by("cannot keep the password for PostgreSQL's tools", e);
         let folder = tempfile::Builder::new().prefix("lifeboat-").tempdir().map_err(cannot)?;
         let escaped = password.replace('\\', "\\\\").replace(':', "\\:");
@@ -56,7 +94,7 @@ impl ServerPlatform {
         config.connect_timeout(postgres::CONNECT);
         let uri = format!("postgresql://{user}@{host}:{port}/{database}");
         let endpoints = Endpoints { postgres: Some(uri), ..Endpoints::default() };
-        Ok(Self { endpoints, address, config, trust, tools: ToolFolder::default(), folder })
+        Ok(Self { endpoints, address, config, trust, tools: ToolFolder::default(), folder, artifacts })
     }
 }
 
@@ -70,6 +108,9 @@ impl Platform for ServerPlatform {
     }
     fn sql(&self) -> Result<&dyn Sql, Error> {
         Ok(self)
+    }
+    fn objects(&self) -> Result<&dyn Objects, Error> {
+        self.artifacts.as_ref().map(|bucket| bucket as _).ok_or_else(|| Power::Objects.lacking())
     }
     async fn remove(&self) -> Vec<String> {
         vec![] // nothing of it is ours

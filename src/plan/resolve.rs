@@ -173,7 +173,7 @@ fn steps(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) -> Vec
         if let Some(name) = step.component().filter(|name| !components.iter().any(|c| c == name)) {
             problems.push(unknown_component(step.node.at(&["component"]), name, &components));
         }
-        if step.restores() && drill.setup.protect.is_none() {
+        if !step.restores().is_empty() && drill.setup.protect.is_none() {
             let text =
                 format!("`{}` has nothing to restore from: the drill `{}` has no `protect`", step.name, drill.name);
             problems.push(Problem::new(&step.node, text).hint("add `protect: { engine: …, every: 5s }` to the drill"));

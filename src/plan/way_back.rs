@@ -63,7 +63,7 @@ fn none_for(
         Some(protect) if !protect.engine.verifies() => {
             reasons.push(format!("the points of the engine `{}` are not proved; see `verify`", protect.engine.name));
         }
-        Some(_) if !steps().any(|planned| planned.step.restores()) => {
+        Some(_) if !steps().any(|planned| planned.step.restores().contains(&lost.asset)) => {
             reasons.push("no step of the runbook restores it".into());
         }
         Some(_) => return None,

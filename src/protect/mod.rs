@@ -16,9 +16,11 @@ pub use retention::KeptAs;
 use crate::client::{Error, ErrorKind};
 use crate::clock::{Clock, wall};
 use crate::engine::{EngineContext, NamedRepository, Session};
-use crate::environment::{ServerAddress, ServerPlatform};
+use crate::environment::{ArtifactBucket, ServerAddress, ServerPlatform};
 use crate::model::{Period, RecoveryPoint, Span};
-use crate::repository::{OpenRepository, Patience, PointList, RepositorySettings, StoredPoint, Verified};
+use crate::repository::{
+    BucketAddress, OpenRepository, Patience, PointList, RepositorySettings, StoredPoint, Verified,
+};
 use crate::spec::Protection;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
@@ -64,7 +66,8 @@ pub async fn backup(
     repository: &RepositorySettings,
     create: bool,
 ) -> Result<TakenBackup, Error> {
-    let session = session(protection, open(repository, create).await?, &protection.server).await?;
+    let at = WorkPlace::live(protection);
+    let session = session(protection, open(repository, create).await?, &at).await?;
     let before = session.points().await?.last().and_then(|point| point.bytes);
     let point = session.backup(&wall().strftime("%Y%m%dT%H%M%S.%3fZ").to_string()).await?;
     let now = point.bytes.unwrap_or_default();
@@ -114,13 +117,25 @@ pub async fn verify(
     OpenRepository::open(repository, Patience::default()).await?.verify(progress).await
 }
 
-/// A session of the protection's engine, on a database that may be another than the protected one.
+/// Where a session works: on what is protected, or beside it.
+struct WorkPlace {
+    server: ServerAddress,
+    artifacts: Option<BucketAddress>,
+}
+
+impl WorkPlace {
+    fn live(protection: &Protection) -> Self {
+        Self { server: protection.server.clone(), artifacts: protection.artifacts.clone() }
+    }
+}
+
+/// A session of the protection's engine.
 async fn session(
     protection: &Protection,
     repository: OpenRepository,
-    server: &ServerAddress,
+    at: &WorkPlace,
 ) -> Result<Box<dyn Session>, Error> {
-    let platform = platform(protection, server)?;
+    let platform = platform(protection, at)?;
     let points = repository.points().await?.points;
     let known = points.iter().filter(|point| point.label == protection.name).map(point).collect();
     let repository = NamedRepository { repository, protection: protection.name.clone() };
@@ -135,11 +150,16 @@ async fn session(
     protection.engine.open(context).await
 }
 
-/// The server as its administrator reaches it, with the protected database or another.
-fn platform(protection: &Protection, server: &ServerAddress) -> Result<ServerPlatform, Error> {
+/// The server and the bucket as their administrators reach them.
+fn platform(protection: &Protection, at: &WorkPlace) -> Result<ServerPlatform, Error> {
+    let WorkPlace { server, artifacts } = at;
     let what = format!("the password of `{}` at `{}`", server.user, server.host);
     let password = protection.password.as_ref().map(|password| password.read(&what)).transpose()?;
-    ServerPlatform::at(server.clone(), &password.unwrap_or_default())
+    let bucket = |it: &BucketAddress| {
+        Ok::<_, Error>(ArtifactBucket::new(&it.client()?, it.bucket.clone(), it.prefix.trim_matches('/').to_owned()))
+    };
+    let artifacts = artifacts.as_ref().map(bucket).transpose()?;
+    ServerPlatform::at(server.clone(), &password.unwrap_or_default(), artifacts)
 }
 
 /// A stored point as engines know it. The run's clock that dated it is long gone.

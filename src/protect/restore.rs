@@ -1,9 +1,9 @@
-//! Chooses a point and restores it, into a database beside the live one or in its place.
+//! Chooses a point and restores it, beside what is live or in its place.
 
-use super::{points_of, session};
-use crate::client::Error;
+use super::{WorkPlace, points_of, session};
+use crate::client::{Error, access};
 use crate::engine::{Goal, RestorePlan, Session};
-use crate::environment::{Platform, ServerAddress};
+use crate::environment::{Asset, Platform, ServerAddress};
 use crate::model::Finding;
 use crate::repository::{OpenRepository, Patience, RepositorySettings};
 use crate::spec::Protection;
@@ -12,10 +12,15 @@ use jiff::Timestamp;
 /// Where a point is restored to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RestoreTarget {
-    /// A new database of this name on the same server.
-    Beside(String),
-    /// The protected database, which is replaced.
-    Live,
+    /// Beside what is live; what is not named is not restored.
+    Beside {
+        /// A new database of this name on the same server.
+        database: Option<String>,
+        /// A bucket at the same place, with nothing under the prefix of the protected one.
+        bucket: Option<String>,
+    },
+    /// In the place of what is protected: of this, or of all.
+    Live(Option<Asset>),
 }
 
 /// A restore that is decided: from which repository, and which point.
@@ -24,8 +29,10 @@ pub struct ChosenRestore {
     pub repository: String,
     /// What is restored.
     pub plan: RestorePlan,
-    /// The database that comes into being, or is replaced.
-    pub database: String,
+    /// The database that comes into being, or is replaced, if one is.
+    pub database: Option<String>,
+    /// The bucket into which artifacts are put back, if they are.
+    pub bucket: Option<String>,
     session: Box<dyn Session>,
 }
 
@@ -33,7 +40,7 @@ pub struct ChosenRestore {
 /// is taken, or the one that is named. Reads only.
 ///
 /// # Errors
-/// When there is no such point; when the database beside is there already.
+/// When there is no such point; when what is named beside is there already.
 pub async fn choose(
     protection: &Protection,
     to: &str,
@@ -44,20 +51,22 @@ pub async fn choose(
         Some(from) => std::slice::from_ref(from),
         None => &protection.repositories,
     };
-    let server = database(protection, target).await?;
+    let (at, only) = place(protection, target).await?;
     let mut failed = vec![];
     for repository in wanted {
         let chosen = async {
             let goal = goal(protection, repository, to).await?;
             let opened = OpenRepository::open(repository, Patience::default()).await?;
-            let session = session(protection, opened, &server).await?;
-            let plan = session.plan(&goal).await?;
+            let session = session(protection, opened, &at).await?;
+            let plan = RestorePlan { only, ..session.plan(&goal).await? };
             Ok::<_, Error>((plan, session))
         };
         match chosen.await {
             Ok((plan, session)) => {
-                let (repository, database) = (repository.name.clone(), server.database);
-                return Ok(ChosenRestore { repository, plan, database, session });
+                let repository = repository.name.clone();
+                let database = plan.restores(Asset::Database).then_some(at.server.database);
+                let bucket = at.artifacts.filter(|_| plan.restores(Asset::Artifacts)).map(|it| it.bucket);
+                return Ok(ChosenRestore { repository, plan, database, bucket, session });
             }
             Err(error) => failed.push((repository.name.as_str(), error)),
         }
@@ -91,17 +100,51 @@ async fn goal(protection: &Protection, repository: &RepositorySettings, to: &str
     Ok(to.parse::<Timestamp>().map_or_else(|_| Goal::Point(to.to_owned()), Goal::At))
 }
 
-/// The database that is restored into. One beside must not be there yet: what it holds would be gone.
-async fn database(protection: &Protection, target: &RestoreTarget) -> Result<ServerAddress, Error> {
-    let RestoreTarget::Beside(name) = target else { return Ok(protection.server.clone()) };
+/// Where it is restored to, and which asset if not all. What is named beside must hold nothing yet: it would be gone.
+async fn place(protection: &Protection, target: &RestoreTarget) -> Result<(WorkPlace, Option<Asset>), Error> {
+    let live = WorkPlace::live(protection);
+    let (database, bucket) = match target {
+        RestoreTarget::Live(Some(Asset::Artifacts)) | RestoreTarget::Beside { bucket: Some(_), .. }
+            if live.artifacts.is_none() =>
+        {
+            let error = Error::new("cannot restore artifacts", "the protection has none");
+            return Err(error.hint("add `artifacts` to its `platform` and to its engine"));
+        }
+        RestoreTarget::Live(only) => return Ok((live, *only)),
+        RestoreTarget::Beside { database, bucket } => (database, bucket),
+    };
+    let only = match (database, bucket) {
+        (Some(_), None) => Some(Asset::Database),
+        (None, Some(_)) => Some(Asset::Artifacts),
+        _ => None,
+    };
+    let WorkPlace { mut server, mut artifacts } = live;
+    if let Some(name) = database {
+        server = beside(protection, name).await?;
+    }
+    if let (Some(address), Some(name)) = (&mut artifacts, bucket) {
+        let what = format!("cannot restore into the bucket `{name}`");
+        if *name == address.bucket {
+            return Err(Error::new(what, "it is the protected bucket").hint("use --replace if you mean that"));
+        }
+        address.bucket.clone_from(name);
+        if let Some(key) = access::first(&address.client()?, name, address.prefix.trim_matches('/')).await? {
+            return Err(Error::new(what, format!("it holds `{key}`")).hint("name one that is empty"));
+        }
+    }
+    Ok((WorkPlace { server, artifacts }, only))
+}
+
+/// A database beside the protected one.
+async fn beside(protection: &Protection, name: &str) -> Result<ServerAddress, Error> {
     let what = format!("cannot restore into `{name}`");
-    if *name == protection.server.database {
+    if name == protection.server.database {
         return Err(Error::new(what, "it is the protected database").hint("use --replace if you mean that"));
     }
-    let client = super::platform(protection, &protection.server)?.sql()?.connect("postgres").await?;
-    let found = client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[name]).await;
+    let client = super::platform(protection, &WorkPlace::live(protection))?.sql()?.connect("postgres").await?;
+    let found = client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]).await;
     if found.map_err(|e| Error::caused_by(&what, e))?.is_some() {
         return Err(Error::new(what, "there is a database of this name").hint("name one that is not there yet"));
     }
-    Ok(ServerAddress { database: name.clone(), ..protection.server.clone() })
+    Ok(ServerAddress { database: name.to_owned(), ..protection.server.clone() })
 }

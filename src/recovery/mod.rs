@@ -21,7 +21,7 @@ pub mod wait_for;
 
 use crate::client::Error;
 use crate::engine::Session;
-use crate::environment::{AssetUnder, Inventory, Journal, LossKind, Permission, Platform, Power};
+use crate::environment::{Asset, AssetUnder, Inventory, Journal, LossKind, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Disaster, Finding, Receipt};
 use async_trait::async_trait;
@@ -102,9 +102,9 @@ pub trait Step: Send + Sync {
     fn component(&self) -> Option<&str> {
         None
     }
-    /// Does it need an engine?
-    fn restores(&self) -> bool {
-        false
+    /// What it restores by an engine, if the engine covers it. A step that restores anything needs one.
+    fn restores(&self) -> &'static [Asset] {
+        &[]
     }
     /// What it takes away, as a loss does.
     fn takes(&self, _inventory: &Inventory) -> Vec<AssetUnder> {

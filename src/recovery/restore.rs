@@ -1,11 +1,12 @@
-//! The step that restores the database by the drill's engine.
+//! The step that restores by the drill's engine what that covers, or the part of it that a component held.
 //!
 //! `latest` is the newest complete point whose snapshot precedes the onset: a backup taken after the onset
 //! is a valid point and the wrong one.
 
 use super::{Step, StepContext};
-use crate::engine::Goal;
-use crate::environment::Identity;
+use crate::client::Error;
+use crate::engine::{Goal, RestorePlan};
+use crate::environment::{Asset, Identity};
 use crate::kind::Kind;
 use crate::model::Finding;
 use crate::node::read;
@@ -16,7 +17,7 @@ use serde::Deserialize;
 /// `restore: { component: postgres, to: latest }`
 pub const KIND: Kind<dyn Step> = Kind {
     name: "restore",
-    about: "Restores the database from the drill's backups.",
+    about: "Restores the database and the artifacts from the drill's backups.",
     example: "restore: { component: postgres, to: latest }",
     schema: |g| g.subschema_for::<Restore>(),
     parse: |n, p| read::<Restore>(n, p).map(|k| Box::new(k) as _),
@@ -26,21 +27,22 @@ pub const KIND: Kind<dyn Step> = Kind {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Restore {
-    /// What to restore; `postgres` if nothing is said.
+    /// Only what this component held; if nothing is said, all that the engine covers.
     #[serde(default)]
-    component: Restored,
+    component: Option<Restored>,
     /// To which recovery point; `latest` if nothing is said.
     #[serde(default)]
     to: To,
 }
 
-/// What an engine can restore.
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+/// Whose state is restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Restored {
     /// The platform's database.
-    #[default]
     Postgres,
+    /// The artifacts in the platform's bucket.
+    S3,
 }
 
 /// To which recovery point.
@@ -57,6 +59,14 @@ impl Restored {
     fn name(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
+            Self::S3 => "s3",
+        }
+    }
+
+    fn asset(self) -> Asset {
+        match self {
+            Self::Postgres => Asset::Database,
+            Self::S3 => Asset::Artifacts,
         }
     }
 }
@@ -64,10 +74,14 @@ impl Restored {
 #[async_trait]
 impl Step for Restore {
     fn component(&self) -> Option<&str> {
-        Some(self.component.name())
+        self.component.map(Restored::name)
     }
-    fn restores(&self) -> bool {
-        true
+    fn restores(&self) -> &'static [Asset] {
+        match self.component {
+            None => &[Asset::Database, Asset::Artifacts, Asset::Resources],
+            Some(Restored::Postgres) => &[Asset::Database],
+            Some(Restored::S3) => &[Asset::Artifacts],
+        }
     }
     fn outputs(&self) -> &'static [&'static str] {
         &["point", "taken_at"]
@@ -78,13 +92,17 @@ impl Step for Restore {
             return Finding::missed("the drill has no engine to restore with");
         };
         let plan = match session.plan(&Goal::Latest(Some(context.disaster.onset.injecting))).await {
-            Ok(plan) => plan,
+            Ok(plan) => RestorePlan { only: self.component.map(Restored::asset), ..plan },
             Err(error) => return Finding::missed(error.to_string()),
         };
         // What it restores takes the place of what is there: on the timeline before that goes.
         let ended = async {
-            context.record("restore", self.component.name(), Some(plan.point.id.clone())).await?;
-            context.platform.ends(Identity::Database).await
+            let what = self.component.map_or("platform", Restored::name);
+            context.record("restore", what, Some(plan.point.id.clone())).await?;
+            if plan.restores(Asset::Database) {
+                context.platform.ends(Identity::Database).await?;
+            }
+            Ok::<_, Error>(())
         };
         if let Err(error) = ended.await {
             return Finding::unknown(error.to_string());
@@ -97,9 +115,8 @@ impl Step for Restore {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::client::Error;
     use crate::clock::Moment;
-    use crate::engine::{RestorePlan, Session};
+    use crate::engine::Session;
     use crate::environment::{Endpoints, Journal, Platform};
     use crate::model::{Disaster, Onset, Receipt, RecoveryPoint, Verdict};
     use crate::recovery::Conditions;

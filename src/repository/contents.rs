@@ -5,16 +5,18 @@
 use super::gate::Gate;
 use super::names;
 use super::open::{OpenRepository, native};
+use super::verify::hex;
 use crate::client::{Error, ErrorKind};
 use bytes::Bytes;
 use futures::Stream;
 use jiff::Timestamp;
 use rustic_core::repofile::{Node, SnapshotFile, SnapshotId};
 use rustic_core::{IndexedFullStatus, LsOptions, Repository as Rustic, RusticError};
+use sha2::{Digest, Sha256};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::io::StreamReader;
@@ -166,6 +168,27 @@ impl OpenPoint {
             }
         });
         StreamReader::new(Box::pin(until_its_end(receive)))
+    }
+}
+
+impl OpenPoint {
+    /// Are these bytes the file's? They are compared by the digests of its pieces; of the repository nothing is read but
+    /// its index.
+    ///
+    /// # Errors
+    /// When the bytes cannot be read.
+    pub async fn same(&self, file: &StoredFile, mut bytes: impl AsyncRead + Send + Unpin) -> Result<bool, Error> {
+        let cannot = |e: io::Error| Error::caused_by(format!("cannot compare `{}`", file.name), e);
+        for id in file.node.content.iter().flatten() {
+            let entry = self.rustic.get_index_entry(id).map_err(|e| native(&self.what, &e))?;
+            let mut piece = Vec::new();
+            let mut limited = (&mut bytes).take(u64::from(entry.data_length()));
+            limited.read_to_end(&mut piece).await.map_err(cannot)?;
+            if hex(&Sha256::digest(&piece)) != id.to_hex().to_string() {
+                return Ok(false);
+            }
+        }
+        Ok(bytes.read(&mut [0]).await.map_err(cannot)? == 0)
     }
 }
 

@@ -39,6 +39,7 @@ pub use place::{Place, PlacedFile, Writing};
 pub use policy::KeyUse;
 pub use prune::Pruned;
 pub use put::{NewPoint, Stored};
+pub use s3::BucketAddress;
 pub use secret::SecretFrom;
 pub use settings::{Lock, LockMode, RepositorySettings, schema};
 pub use verify::{Flaw, Verified};

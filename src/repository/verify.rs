@@ -140,7 +140,7 @@ fn file_in(why: &str) -> Option<String> {
     Some(file(FileType::Pack, &id.trim_end_matches([':', ',']).parse().ok()?))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex

@@ -56,8 +56,9 @@ impl Losses {
 
     /// Adds a step.
     pub fn add_step(&mut self, id: &str, step: &dyn Step, engine: Option<&dyn Engine>, inventory: &Inventory) {
-        let covered = engine.filter(|_| step.restores()).map(Engine::covers).unwrap_or_default();
-        let covered: Vec<AssetUnder> = covered.into_iter().map(AssetUnder::from).collect();
+        let covered = engine.map(Engine::covers).unwrap_or_default();
+        let restored = covered.into_iter().filter(|asset| step.restores().contains(asset));
+        let covered: Vec<AssetUnder> = restored.map(AssetUnder::from).collect();
         let back = |how| covered.iter().cloned().chain(step.brings_back(how)).map(move |back| (back, how));
         let brings_back = LossKind::iter().flat_map(back).collect();
         // A step that takes something gives up a whole disk.

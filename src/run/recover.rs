@@ -3,7 +3,7 @@
 use super::background::Background;
 use super::live::LiveRun;
 use super::runbook::{Runbook, StepEnd};
-use crate::environment::Act;
+use crate::environment::{Act, Asset};
 use crate::model::{Disaster, Fact, Finding, Verdict};
 use crate::plan::PlannedStep;
 use crate::recovery::StepContext;
@@ -35,11 +35,11 @@ pub async fn follow_runbook(run: &LiveRun<'_>, background: &Background, disaster
             return runbook.ended(planned, StepEnd::skipped(status));
         }
         recorder.append(Fact::StepBegan { id: id.clone(), kind });
-        if step.restores() {
+        if step.restores().contains(&Asset::Database) {
             *background.restored.lock() = None;
         }
         let finding = carry_out(run, background, disaster, planned, &runbook.outputs()).await;
-        if step.restores() && finding.verdict == Verdict::Met {
+        if step.restores().contains(&Asset::Database) && finding.verdict == Verdict::Met {
             *background.restored.lock() = finding.get("point").map(str::to_owned);
         }
         let end = StepEnd::of(planned, &finding);

@@ -7,11 +7,11 @@ use super::keep::{self, Keep};
 use super::raw::{Alone, Raw, one_of};
 use super::{Wrong, expect_name, tree};
 use crate::engine::{ENGINES, Engine};
-use crate::environment::ServerAddress;
+use crate::environment::{Asset, ServerAddress};
 use crate::kind::{Chosen, pick};
 use crate::model::Period;
 use crate::node::{Node, Problem, read};
-use crate::repository::{RepositorySettings, SecretFrom};
+use crate::repository::{BucketAddress, RepositorySettings, SecretFrom};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,8 @@ pub struct Protection {
     pub server: ServerAddress,
     /// Where its user's password stands; nothing if it has none.
     pub password: Option<SecretFrom>,
+    /// The bucket of the artifacts, if they are protected.
+    pub artifacts: Option<BucketAddress>,
     /// What takes the backups.
     pub engine: Chosen<dyn Engine>,
     /// Where its points are kept, in the order of the file: a restore takes the first that has the point.
@@ -104,10 +106,21 @@ pub(super) struct ProtectionFile {
 
 /// What is protected.
 #[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "`postgres`")]
+#[serde(deny_unknown_fields, expecting = "`postgres` and `artifacts`")]
 struct ProtectedPlatform {
     /// MLflow's database.
     postgres: ProtectedDatabase,
+    /// MLflow's artifacts.
+    #[serde(default)]
+    artifacts: Option<ProtectedArtifacts>,
+}
+
+/// MLflow's artifacts: where the server keeps them.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "`s3`")]
+struct ProtectedArtifacts {
+    /// A bucket, or what is under a prefix of one: `s3://BUCKET/PREFIX` of MLflow's `--artifacts-destination`.
+    s3: BucketAddress,
 }
 
 /// MLflow's database, as an administrator reaches it.
@@ -166,12 +179,26 @@ fn read_protection(root: &Node, problems: &mut Vec<Problem>) -> Option<Protectio
     let url = root.at(&["platform", "postgres", "url"]);
     let server = url.text().map(|text| address(text).map_err(|problem| problems.push(problem(url))));
     let (file, engine, mut server) = (file?, engine?, server?.ok()?);
-    let ProtectedDatabase { password, tls, .. } = file.platform.postgres;
+    let ProtectedPlatform { postgres: ProtectedDatabase { password, tls, .. }, artifacts } = file.platform;
+    let artifacts = artifacts.map(|artifacts| artifacts.s3);
+    match (&artifacts, engine.covers().contains(&Asset::Artifacts)) {
+        (None, true) => {
+            let problem = Problem::new(root.at(&["platform"]), "it does not say where the artifacts are");
+            problems.push(problem.hint("add `artifacts: { s3: { bucket: …, credentials: … } }`"));
+        }
+        (Some(_), false) => {
+            let text = "no backup is taken of the artifacts";
+            let problem = Problem::new(root.at(&["platform", "artifacts"]), text);
+            problems.push(problem.hint("write `engine: { builtin: { postgres: logical, artifacts: objects } }`"));
+        }
+        _ => {}
+    }
     server.ca = tls.map(|tls| tls.ca);
     Some(Protection {
         name: file.protection,
         server,
         password,
+        artifacts,
         engine,
         repositories,
         keep,

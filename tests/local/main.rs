@@ -31,6 +31,7 @@ mod physical_fixture;
 mod platform;
 mod policy;
 mod protection;
+mod protection_artifacts;
 mod protection_killed;
 mod protection_locked;
 mod protection_tls;

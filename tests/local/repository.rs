@@ -13,6 +13,7 @@ use lifeboat::repository::{KeyUse, NewFile, NewPoint, OpenRepository, Patience, 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read, Seek, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -83,7 +84,7 @@ impl ObjectLockServer {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         s3::client(&self.endpoint(), ACCESS, SECRET)
     }
 
@@ -104,15 +105,30 @@ impl ObjectLockServer {
         fs::write(self.folder.path().join("access"), user).unwrap();
     }
 
-    /// A repository in a bucket, as a file writes it.
-    pub fn repository(&self, bucket: &str, lock: &str) -> String {
+    /// A bucket, or what is under a prefix of one, as a file writes it.
+    pub fn bucket(&self, bucket: &str, prefix: &str) -> String {
         let folder = self.folder.path().display();
         format!(
-            "{{ s3: {{ bucket: {bucket}, prefix: near/mlflow, endpoint: '{}', credentials: {{ \
-             access: {{ file: {folder}/access }}, secret: {{ file: {folder}/secret }} }} }}, \
-             password: {{ file: {folder}/password }}{lock} }}",
+            "{{ bucket: {bucket}, prefix: {prefix}, endpoint: '{}', credentials: {{ \
+             access: {{ file: {folder}/access }}, secret: {{ file: {folder}/secret }} }} }}",
             self.endpoint()
         )
+    }
+
+    /// A repository in a bucket, as a file writes it.
+    pub fn repository(&self, bucket: &str, lock: &str) -> String {
+        let (folder, at) = (self.folder.path().display(), self.bucket(bucket, "near/mlflow"));
+        format!("{{ s3: {at}, password: {{ file: {folder}/password }}{lock} }}")
+    }
+
+    /// Changes a byte of an object on the server's disk, which the server does not know.
+    pub fn damage(&self, object: &str) {
+        let path = self.folder.path().join("data").join(object);
+        let mut file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let mut byte = [0];
+        file.read_exact(&mut byte).unwrap();
+        file.rewind().unwrap();
+        file.write_all(&[byte[0] ^ 1]).unwrap();
     }
 
     fn settings(&self, bucket: &str, lock: &str) -> RepositorySettings {

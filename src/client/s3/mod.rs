@@ -4,6 +4,7 @@
 
 mod batch;
 pub mod bucket_copy;
+mod download;
 mod history;
 mod listing;
 mod pace;
@@ -12,12 +13,15 @@ mod rollback_journal;
 mod rollback_plan;
 mod rollback_proof;
 mod server_copy;
+mod upload;
 pub mod versions;
 
+pub use download::{ObjectRead, download};
 pub use history::{S3History, S3Version};
 pub use listing::histories;
 pub use pace::{PaceFigures, PacedStore};
 pub use server_copy::CopyLimits;
+pub use upload::Upload;
 
 use super::{Error, chain};
 use aws_sdk_s3::Client;

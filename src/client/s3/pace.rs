@@ -6,7 +6,7 @@
 //! store says 503 or does not answer in time.
 
 use super::failure;
-use crate::client::Error;
+use crate::client::{Error, ErrorKind};
 use crate::clock::{Clock, Deadline, Moment};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
@@ -148,7 +148,7 @@ impl PacedStore {
                     self.served();
                     return Ok(answer);
                 }
-                Ok(Err(error)) => (failure(what(), &error), sign(&error)),
+                Ok(Err(error)) => (told(what(), &error), sign(&error)),
                 Err(_) => (Error::new(what(), format!("no answer within {} s", within.as_secs())), Sign::TooMany),
             };
             if sign == Sign::Final {
@@ -254,6 +254,15 @@ pub fn says_too_many(code: &str) -> bool {
 /// Is this a code of something that may pass?
 pub fn may_pass(code: &str) -> bool {
     says_too_many(code) || matches!(code, "InternalError" | "RequestTimeout" | "OperationAborted")
+}
+
+fn told<E>(what: String, error: &SdkError<E, HttpResponse>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let absent = error.raw_response().is_some_and(|answer| answer.status().as_u16() == 404);
+    let told = failure(what, error);
+    if absent { told.kind(ErrorKind::NotFound) } else { told }
 }
 
 fn sign<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Sign {

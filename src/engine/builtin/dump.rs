@@ -3,7 +3,8 @@
 //! `pg_restore --list` is content with half a dump (seen with PostgreSQL 15), so every block goes through `pg_restore` while
 //! the dump is stored. The dump is not compressed: the repository does that, and finds what has not changed.
 
-use super::manifest::{DUMP, DatabaseContent, DumpContent, DumpDigest, MANIFEST, PointManifest, READINGS};
+use super::artifacts;
+use super::manifest::{DUMP, DatabaseContent, DumpContent, DumpDigest, MANIFEST, PointManifest, READINGS, SCHEMA};
 use super::properties::DatabaseProperties;
 use super::{connect, execute};
 use crate::client::{Ended, Error, Running, chain};
@@ -30,11 +31,12 @@ pub const BUFFER: usize = 256 * 1024;
 /// How many buffers wait for the repository.
 const WAITING: usize = 4;
 
-/// Takes a backup of `subject` into the repository, under this name.
+/// Takes a backup of `subject` into the repository, under this name; with `with_artifacts`, of the artifacts too.
 pub async fn backup(
     context: &EngineContext,
     repository: &OpenRepository,
     subject: &str,
+    with_artifacts: bool,
     name: &str,
 ) -> Result<RecoveryPoint, Error> {
     let sql = context.platform.sql()?;
@@ -42,29 +44,39 @@ pub async fn backup(
     let client = connect(sql, sql.database()).await?;
     execute(&client, &what, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let exported: String = value(&client, "SELECT pg_export_snapshot()").await?;
+    let listed =
+        if with_artifacts { Some(artifacts::list(context.platform.objects()?, clock::wall()).await?) } else { None };
+    // Of a point whose list was made after the onset it must not be said that it precedes that.
     let (snapshot, taken_at) = (context.clock.now(), clock::wall());
     let (content, tool) = (content(&client, sql.database()).await?, version(sql).await?);
     let dumped: Arc<Mutex<Option<DumpContent>>> = Arc::default();
     // The tools end with this future, however it ends. Those who read the dump may be held up and notice later.
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
-    let mut files = vec![dump_file(&context.platform, &exported, &dumped, &stop)];
+    let (ended, end) = oneshot::channel();
+    let mut files = vec![dump_file(&context.platform, &exported, &dumped, &stop, ended)];
     let (send, receive) = oneshot::channel();
     if context.reader.is_some() {
         files.push(readings_file(receive));
     }
-    let manifest = move |dump| PointManifest { schema: 2, dump, content, taken_at, tool };
-    files.push(manifest_file(Arc::clone(&dumped), manifest));
+    let artifacts = listed.as_ref().map(|listed| listed.content.clone());
+    let manifest = move |dump| PointManifest { schema: SCHEMA, dump, content, taken_at, tool, artifacts };
+    let last = manifest_file(Arc::clone(&dumped), manifest);
+    let files = files.into_iter().chain(listed.into_iter().flat_map(artifacts::ListedArtifacts::files));
+    let files = files.chain(std::iter::once(last));
     let point = NewPoint { label: subject.to_owned(), tags: vec![name.to_owned()], time: taken_at };
     let put = repository.put(point, futures::stream::iter(files).map(Ok));
-    let read = async {
+    // The snapshot holds up what the server cleans away: it goes before the artifacts are read.
+    let release = async {
         if let Some(reader) = &context.reader {
             let _ = send.send(reader.read(&exported).await); // whoever gave up wants it no more
         }
+        let _ = end.await; // without a dump there is no point, which `put` says
+        execute(&client, &what, "COMMIT").await
     };
-    let (stored, ()) = tokio::join!(put, read);
+    let (stored, released) = tokio::join!(put, release);
     let stored = stored.map_err(|error| Error::caused_by(&what, error))?;
-    execute(&client, &what, "COMMIT").await?;
+    released?;
     Ok(RecoveryPoint { id: name.to_owned(), snapshot, taken_at, bytes: Some(stored.bytes) })
 }
 
@@ -73,10 +85,11 @@ fn dump_file(
     snapshot: &str,
     dumped: &Arc<Mutex<Option<DumpContent>>>,
     stop: &CancellationToken,
+    ended: oneshot::Sender<()>,
 ) -> NewFile {
     let (platform, snapshot, dumped) = (Arc::clone(platform), snapshot.to_owned(), Arc::clone(dumped));
     let stop = stop.clone();
-    NewFile::stream(DUMP, move || async move { dump(platform, &snapshot, dumped, stop).await })
+    NewFile::stream(DUMP, move || async move { dump(platform, &snapshot, dumped, stop, ended).await })
 }
 
 /// What is read in the snapshot; the file waits for it.
@@ -108,6 +121,7 @@ async fn dump(
     snapshot: &str,
     dumped: Arc<Mutex<Option<DumpContent>>>,
     stop: CancellationToken,
+    dump_ended: oneshot::Sender<()>,
 ) -> Result<Box<dyn AsyncRead + Send + Unpin>, Error> {
     let sql = platform.sql()?;
     let what = format!("pg_dump of `{}`", sql.database());
@@ -122,6 +136,7 @@ async fn dump(
             Some(Err(error)) => drop(send.send(Err(io::Error::other(error.to_string()))).await), // nobody may hear it
             None => drop(send.try_send(Err(io::Error::other("the backup was given up")))),
         }
+        drop(dump_ended); // whoever waits for it hears that
     });
     let pieces = futures::stream::unfold(receive, async |mut receive| receive.recv().await.map(|it| (it, receive)));
     Ok(Box::new(StreamReader::new(pieces.boxed())))

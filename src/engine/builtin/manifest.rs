@@ -1,6 +1,7 @@
-//! What a point is made of: `database/dump`, `database/readings.json` if somebody read in the snapshot, and, last of all,
-//! `point.json`, which says what is in it.
+//! What a point is made of: `database/dump`, `database/readings.json` if somebody read in the snapshot, the artifacts
+//! under `objects/`, and, last of all, `point.json`, which says what is in it.
 
+use super::artifacts::ArtifactContent;
 use super::properties::DatabaseProperties;
 use crate::client::Error;
 use crate::engine::Readings;
@@ -18,6 +19,9 @@ pub const READINGS: &str = "database/readings.json";
 /// The manifest's name in a point.
 pub const MANIFEST: &str = "point.json";
 
+/// The version of a manifest that is written.
+pub const SCHEMA: u32 = 3;
+
 /// What a point holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PointManifest {
@@ -31,6 +35,9 @@ pub struct PointManifest {
     pub taken_at: Timestamp,
     /// What `pg_dump --version` says.
     pub tool: String,
+    /// The artifacts, if they are a part of the point.
+    #[serde(default)]
+    pub artifacts: Option<ArtifactContent>,
 }
 
 /// A dump as it was when it was made.
@@ -93,8 +100,8 @@ impl PointManifest {
     pub async fn read(point: &OpenPoint) -> Result<Self, Error> {
         let manifest: Self = json(point, MANIFEST).await?;
         match manifest.schema {
-            2 => Ok(manifest),
-            other => Err(Error::new(format!("`{MANIFEST}`"), format!("its version is {other}, and 2 is known"))),
+            2 | SCHEMA => Ok(manifest), // 2 had no artifacts
+            other => Err(Error::new(format!("`{MANIFEST}`"), format!("its version is {other}, and {SCHEMA} is known"))),
         }
     }
 }

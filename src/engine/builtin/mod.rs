@@ -1,10 +1,12 @@
-//! Lifeboat's own engine: logical backups of the platform's database, each verified by reading it back.
+//! Lifeboat's own engine: logical backups of the platform's database, each verified by reading it back, and with them
+//! the artifacts, if asked.
 //!
 //! A backup is one snapshot: the rows counted for the manifest and the rows dumped are the same. A restore goes
 //! into a database at the side, is compared with the manifest, and takes the place of the live one in a single
 //! transaction, so that clients see the old state, then none, then the whole new one.
 //! Not here: the choice of a point, which is the runbook's.
 
+mod artifacts;
 mod dump;
 mod manifest;
 mod own;
@@ -28,8 +30,8 @@ use tokio_postgres::Client;
 /// `builtin: { postgres: logical }`
 pub const KIND: Kind<dyn Engine> = Kind {
     name: "builtin",
-    about: "Dumps the database into a folder outside the blast radius and restores it without a half-restored state.",
-    example: "builtin: { postgres: logical }",
+    about: "Backs up the database, and the artifacts if asked, and restores them without a half-restored database.",
+    example: "builtin: { postgres: logical, artifacts: objects }",
     schema: |g| g.subschema_for::<Builtin>(),
     parse: |n, p| read::<Builtin>(n, p).map(|k| Box::new(k) as _),
 };
@@ -40,6 +42,9 @@ pub const KIND: Kind<dyn Engine> = Kind {
 struct Builtin {
     /// How the database is backed up.
     postgres: Method,
+    /// How the artifacts are backed up; without it, they are not.
+    #[serde(default)]
+    artifacts: Option<ArtifactMethod>,
 }
 
 /// How a database is backed up.
@@ -50,14 +55,25 @@ enum Method {
     Logical,
 }
 
+/// How artifacts are backed up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum ArtifactMethod {
+    /// By their bytes, in the same recovery point as the database; what has not changed is not read again.
+    Objects,
+}
+
 #[async_trait]
 impl Engine for Builtin {
     fn needs(&self) -> &'static [Power] {
-        &[Power::Sql]
+        match self.artifacts {
+            Some(ArtifactMethod::Objects) => &[Power::Sql, Power::Objects],
+            None => &[Power::Sql],
+        }
     }
 
     fn covers(&self) -> Vec<Asset> {
-        vec![Asset::Database]
+        std::iter::once(Asset::Database).chain(self.artifacts.map(|_| Asset::Artifacts)).collect()
     }
 
     fn verifies(&self) -> bool {
@@ -70,7 +86,7 @@ impl Engine for Builtin {
 
     async fn open(&self, context: EngineContext) -> Result<Box<dyn Session>, Error> {
         let Method::Logical = self.postgres;
-        Ok(Box::new(LogicalSession::begin(context).await?))
+        Ok(Box::new(LogicalSession::begin(context, self.artifacts.is_some()).await?))
     }
 
     async fn tidy(&self, platform: &dyn Platform) -> Vec<String> {

@@ -20,14 +20,13 @@ use tokio_postgres::Client;
 /// How long the renames wait for sessions to end before they are ended, and ended again.
 const END_AGAIN: Duration = Duration::from_millis(20);
 
-/// Restores a point; an error is a restore that did not work.
-pub async fn restore(sql: &dyn Sql, point: &OpenPoint) -> Result<Finding, Error> {
-    let manifest = PointManifest::read(point).await?;
+/// Restores the database of a point; an error is a restore that did not work.
+pub async fn restore(sql: &dyn Sql, point: &OpenPoint, manifest: &PointManifest) -> Result<Finding, Error> {
     let mut laps = Laps::start();
     let names = RestoreNames::of(sql.database())?;
     let server = connect(sql, "postgres").await?;
     drop_database(&server, &names.side).await?;
-    let filled = match fill(sql, &server, &names, point, &manifest, &mut laps).await {
+    let filled = match fill(sql, &server, &names, point, manifest, &mut laps).await {
         Ok(None) => swap(sql, &server, &names).await.map(|()| None),
         other => other,
     };

@@ -1,0 +1,194 @@
+//! The artifacts of a point: listed right after the database's snapshot was taken, read into the repository as they were
+//! listed, and put back by content.
+//!
+//! An object that the bucket still has, byte for byte, is left alone; to know that, it is read, since a server's own word
+//! for a content may outlive that content. What came later than the point stays: no row of the restored database knows
+//! it, and it does no harm. Not kept: an object's content type, tags and metadata; MLflow uses none of them.
+
+use crate::client::access;
+use crate::client::s3::{self, ObjectRead, PacedStore, S3Version, Upload, download, histories, versions};
+use crate::client::{Error, ErrorKind};
+use crate::clock::wall;
+use crate::environment::{Objects, Platform};
+use crate::model::Finding;
+use crate::repository::{NewFile, OpenPoint, StoredFile, Turn, in_pack_order, order};
+use aws_sdk_s3::operation::head_bucket::HeadBucketError;
+use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The folder of the objects in a point.
+const FOLDER: &str = "objects";
+/// So many objects are put back at once, out of so many that are looked at together.
+const AT_ONCE: usize = 16;
+const WINDOW: usize = 1_000;
+/// So long may the answer to a question about one object take.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// What a point holds of the artifacts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArtifactContent {
+    /// The bucket.
+    pub bucket: String,
+    /// What stood before MLflow's own artifact paths there.
+    pub prefix: String,
+    /// How many objects.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How long after the database's snapshot the list of them was complete, in seconds.
+    pub seconds_after: f64,
+    /// Did the bucket keep versions?
+    pub versions: bool,
+    /// The bucket's policy, if it had one.
+    pub policy: Option<String>,
+}
+
+/// The artifacts as they were listed for a point.
+pub struct ListedArtifacts {
+    /// What they are.
+    pub content: ArtifactContent,
+    store: Arc<PacedStore>,
+    objects: Vec<S3Version>,
+}
+
+/// Lists the artifacts for a point whose database's snapshot was taken at `snapshot`.
+///
+/// # Errors
+/// When the bucket cannot be listed.
+pub async fn list(objects: &dyn Objects, snapshot: Timestamp) -> Result<ListedArtifacts, Error> {
+    let (store, bucket) = (Arc::new(PacedStore::new(objects.s3())), objects.bucket().to_owned());
+    let root = root(objects.prefix());
+    let all = histories(&store, &bucket, &root);
+    let visible = all.try_filter_map(async |history| Ok(history.visible().cloned()));
+    let mut found: Vec<S3Version> = visible.try_collect().await?;
+    found.sort_by(|one, other| order(&one.key[root.len()..], &other.key[root.len()..]));
+    let content = ArtifactContent {
+        prefix: objects.prefix().to_owned(),
+        objects: found.len() as u64,
+        bytes: found.iter().map(|object| object.size).sum(),
+        seconds_after: wall().duration_since(snapshot).as_secs_f64(),
+        versions: versions::kept(objects.s3(), &bucket).await?,
+        policy: access::policy(objects.s3(), &bucket).await?,
+        bucket,
+    };
+    Ok(ListedArtifacts { content, store, objects: found })
+}
+
+impl ListedArtifacts {
+    /// The files of the point, in its order, each read when its turn comes.
+    pub fn files(self) -> impl Iterator<Item = NewFile> + Send {
+        let Self { content, store, objects } = self;
+        let root = root(&content.prefix).len();
+        objects.into_iter().map(move |object| new_file(&store, &content.bucket, root, object))
+    }
+}
+
+fn new_file(store: &Arc<PacedStore>, bucket: &str, root: usize, object: S3Version) -> NewFile {
+    let S3Version { key, id, from, size, etag, .. } = object;
+    let name = format!("{FOLDER}/{}", &key[root..]);
+    let attributes = vec![("etag".to_owned(), etag.clone()), ("version".to_owned(), id.clone())];
+    let identity = Some(format!("{etag} {id}")).filter(|_| !etag.is_empty());
+    let read = ObjectRead { bucket: bucket.to_owned(), key, version: id, etag, size };
+    let store = Arc::clone(store);
+    let file = NewFile::stream(name, move || async move { Ok(Box::new(download(store, read)) as _) });
+    NewFile { size: Some(size), modified: Some(from), identity, attributes, turn: Turn::Ahead, ..file }
+}
+
+/// Puts the artifacts of a point back into the platform's bucket, which is made anew if it is gone.
+///
+/// # Errors
+/// When one of them cannot be read or put. Those before it are back.
+pub async fn restore(platform: &dyn Platform, point: &OpenPoint, content: &ArtifactContent) -> Result<Finding, Error> {
+    let objects = platform.objects()?;
+    make_bucket(platform, objects, content).await?;
+    let (store, root) = (Arc::new(PacedStore::new(objects.s3())), root(objects.prefix()));
+    let back = Back { store, bucket: objects.bucket(), root, point };
+    let (mut found, mut put, mut bytes) = (0, 0_u64, 0);
+    let mut windows = point.list(FOLDER).ready_chunks(WINDOW).boxed();
+    while let Some(window) = windows.next().await {
+        let mut window = window.into_iter().collect::<Result<Vec<_>, _>>()?;
+        found += window.len() as u64;
+        in_pack_order(&mut window);
+        let putting: Vec<_> = window.into_iter().map(|file| back.put(file)).collect();
+        let sizes: Vec<_> = stream::iter(putting).buffer_unordered(AT_ONCE).try_collect().await?;
+        put += sizes.iter().flatten().count() as u64;
+        bytes += sizes.iter().flatten().sum::<u64>();
+    }
+    if found != content.objects {
+        return Ok(Finding::missed(format!("the point has {found} of {} artifacts", content.objects)));
+    }
+    let finding = Finding::met().figure("artifacts", found).figure("artifacts put back", put);
+    let after = format!("{:.1} s after the rows", content.seconds_after);
+    Ok(finding.figure("bytes put back", bytes).figure("artifacts listed", after))
+}
+
+/// Where artifacts are put back.
+struct Back<'a> {
+    store: Arc<PacedStore>,
+    bucket: &'a str,
+    root: String,
+    point: &'a OpenPoint,
+}
+
+impl Back<'_> {
+    /// Puts an object back, if the bucket does not have it as it was; answers the bytes that were put.
+    async fn put(&self, file: StoredFile) -> Result<Option<u64>, Error> {
+        let path = file.name.strip_prefix(FOLDER).and_then(|path| path.strip_prefix('/')).unwrap_or(&file.name);
+        let key = format!("{}{path}", self.root);
+        if self.is_there(&key, &file).await? {
+            return Ok(None);
+        }
+        let upload = Upload { store: &self.store, bucket: self.bucket, key: &key };
+        upload.put(file.size, self.point.read(&file)).await?;
+        Ok(Some(file.size))
+    }
+
+    async fn is_there(&self, key: &str, file: &StoredFile) -> Result<bool, Error> {
+        let request = || self.store.client.head_object().bucket(self.bucket).key(key).send();
+        let what = || format!("cannot look at `{}/{key}`", self.bucket);
+        let head = match self.store.send(what, ANSWER, request).await {
+            Ok(head) => head,
+            Err(failure) if failure.error.kind == ErrorKind::NotFound => return Ok(false),
+            Err(failure) => return Err(failure.error),
+        };
+        if head.content_length.and_then(|length| u64::try_from(length).ok()) != Some(file.size) {
+            return Ok(false);
+        }
+        let etag = head.e_tag.unwrap_or_default().trim_matches('"').to_owned();
+        let (bucket, version, size) = (self.bucket.to_owned(), head.version_id.unwrap_or_default(), file.size);
+        let there = ObjectRead { bucket, key: key.to_owned(), version, etag, size };
+        // One that cannot be read is damaged; if it is the store that does not serve, nothing can be put either.
+        Ok(self.point.same(file, download(Arc::clone(&self.store), there)).await.unwrap_or(false))
+    }
+}
+
+/// Makes the bucket, if it is not there: by the one who uses it, since that one owns it then.
+async fn make_bucket(platform: &dyn Platform, objects: &dyn Objects, content: &ArtifactContent) -> Result<(), Error> {
+    let (client, bucket) = (objects.s3(), objects.bucket());
+    let what = format!("cannot make the bucket `{bucket}`");
+    match client.head_bucket().bucket(bucket).send().await {
+        Ok(_) => return Ok(()),
+        Err(error) if error.as_service_error().is_some_and(HeadBucketError::is_not_found) => {}
+        Err(error) => return Err(s3::failure(format!("cannot reach the bucket `{bucket}`"), &error)),
+    }
+    let owner = platform.policies().map_or(client, |key| key.s3());
+    let made = owner.create_bucket().bucket(bucket).send().await;
+    made.map_err(|e| s3::failure(&what, &e))?;
+    if content.versions {
+        let versions = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+        let request = client.put_bucket_versioning().bucket(bucket).versioning_configuration(versions);
+        request.send().await.map_err(|e| s3::failure(&what, &e))?;
+    }
+    if let Some(policy) = &content.policy {
+        access::set_policy(client, bucket, Some(policy)).await?;
+    }
+    Ok(())
+}
+
+fn root(prefix: &str) -> String {
+    if prefix.is_empty() { String::new() } else { format!("{prefix}/") }
+}
