@@ -1,7 +1,8 @@
-//! Lifeboat's own engine: logical backups of the platform's database, each verified by reading it back.
+//! Lifeboat's own engine: logical backups of the platform's database, each verified by reading it back, or physical ones
+//! of its server ([`physical`]).
 //!
-//! A backup is one snapshot: the rows counted for the manifest and the rows dumped are the same. A restore goes
-//! into a database at the side, is compared with the manifest, and takes the place of the live one in a single
+//! A logical backup is one snapshot: the rows counted for the manifest and the rows dumped are the same. Its restore
+//! goes into a database at the side, is compared with the manifest, and takes the place of the live one in a single
 //! transaction, so that clients see the old state, then none, then the whole new one.
 //! Not here: the choice of a point, which is the runbook's.
 
@@ -17,8 +18,10 @@ use super::{Engine, EngineContext, Session};
 use crate::client::Error;
 use crate::environment::{Asset, Platform, Power, Sql};
 use crate::kind::Kind;
-use crate::node::read;
+use crate::node::{Node, Problem, read};
 use async_trait::async_trait;
+use physical::receiver::CommitMode;
+use physical::session::PhysicalSession;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use session::LogicalSession;
@@ -28,10 +31,10 @@ use tokio_postgres::Client;
 /// `builtin: { postgres: logical }`
 pub const KIND: Kind<dyn Engine> = Kind {
     name: "builtin",
-    about: "Dumps the database into a folder outside the blast radius and restores it without a half-restored state.",
+    about: "Backs the database up into a folder outside the blast radius and restores it without a half-restored state.",
     example: "builtin: { postgres: logical }",
     schema: |g| g.subschema_for::<Builtin>(),
-    parse: |n, p| read::<Builtin>(n, p).map(|k| Box::new(k) as _),
+    parse: |n, p| read_builtin(n, p).map(|k| Box::new(k) as _),
 };
 
 /// Lifeboat's own engine.
@@ -40,20 +43,39 @@ pub const KIND: Kind<dyn Engine> = Kind {
 struct Builtin {
     /// How the database is backed up.
     postgres: Method,
+    /// With `physical`: do commits wait until their log is received? They do not if nothing is said: then what was
+    /// acknowledged in the last moment before a loss may be lost.
+    commits: Option<CommitMode>,
 }
 
 /// How a database is backed up.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Method {
     /// By `pg_dump` of one snapshot, compressed by zstd.
     Logical,
+    /// By base backups of the whole server, and its log as it is written; restored to the last transaction before the
+    /// disaster.
+    Physical,
+}
+
+fn read_builtin(node: &Node, problems: &mut Vec<Problem>) -> Option<Builtin> {
+    let builtin = read::<Builtin>(node, problems)?;
+    if builtin.commits.is_some() && builtin.postgres == Method::Logical {
+        let problem = Problem::new(node.at(&["commits"]), "no log is received with `postgres: logical`");
+        problems.push(problem.hint("take it out, or use `postgres: physical`"));
+        return None;
+    }
+    Some(builtin)
 }
 
 #[async_trait]
 impl Engine for Builtin {
     fn needs(&self) -> &'static [Power] {
-        &[Power::Sql]
+        match self.postgres {
+            Method::Logical => &[Power::Sql],
+            Method::Physical => &[Power::Sql, Power::Components, Power::Volumes],
+        }
     }
 
     fn covers(&self) -> Vec<Asset> {
@@ -65,16 +87,26 @@ impl Engine for Builtin {
     }
 
     fn uses_repositories(&self) -> bool {
-        true
+        self.postgres == Method::Logical
     }
 
     async fn open(&self, context: EngineContext) -> Result<Box<dyn Session>, Error> {
-        let Method::Logical = self.postgres;
-        Ok(Box::new(LogicalSession::begin(context).await?))
+        Ok(match self.postgres {
+            Method::Logical => Box::new(LogicalSession::begin(context).await?),
+            Method::Physical => {
+                let commits = self.commits.unwrap_or(CommitMode::Asynchronous);
+                Box::new(PhysicalSession::begin(context, commits).await?)
+            }
+        })
     }
 
     async fn tidy(&self, platform: &dyn Platform) -> Vec<String> {
-        let tidied = async { restore::tidy(platform.sql()?).await };
+        let tidied = async {
+            match self.postgres {
+                Method::Logical => restore::tidy(platform.sql()?).await,
+                Method::Physical => physical::session::tidy(platform).await.map(|()| vec![]),
+            }
+        };
         tidied.await.unwrap_or_else(|error| vec![format!("what a restore may have left: {error}")])
     }
 }
