@@ -2,6 +2,7 @@
 //!
 //! Apart because steps, commands and people read them: an engine decides, they see what it decided.
 
+use super::builtin::physical::target::LogTarget;
 use crate::client::Error;
 use crate::clock::Moment;
 use crate::environment::Asset;
@@ -43,6 +44,9 @@ pub struct RestorePlan {
     /// Only this of the point; all that it holds if nothing. An engine of the user's own restores what it restores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<Asset>,
+    /// Up to where the log is replayed on it; nothing for an engine that restores whole points.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<LogTarget>,
 }
 
 impl RestorePlan {
@@ -68,7 +72,7 @@ impl RestorePlan {
         };
         let known = || points.iter().map(|point| format!("{} of {}", point.id, point.taken_at)).collect::<Vec<_>>();
         match found {
-            Some(point) => Ok(Self { goal: goal.clone(), point: point.clone(), only: None }),
+            Some(point) => Ok(Self { goal: goal.clone(), point: point.clone(), only: None, target: None }),
             None if points.is_empty() => Err(Error::new(goal.to_string(), "there is no recovery point")),
             None => Err(Error::new(goal.to_string(), "there is none").hint(format!("known: {}", known().join(", ")))),
         }

@@ -178,6 +178,18 @@ fn steps(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) -> Vec
                 format!("`{}` has nothing to restore from: the drill `{}` has no `protect`", step.name, drill.name);
             problems.push(Problem::new(&step.node, text).hint("add `protect: { engine: …, every: 5s }` to the drill"));
         }
+        if let Some(protect) = &drill.setup.protect {
+            let covers = protect.engine.covers();
+            // An engine of the user's own may not say what it covers.
+            if !step.restores().is_empty()
+                && !covers.is_empty()
+                && !covers.iter().any(|it| step.restores().contains(it))
+            {
+                let covers = covers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let text = format!("`{}` finds nothing to restore: the engine covers {covers}", step.name);
+                problems.push(Problem::new(&step.node, text).hint("see `lifeboat kinds` for what engines can cover"));
+            }
+        }
     }
     let links = runbook::link(&scenario.steps, problems);
     let planned = scenario.steps.iter().zip(links).map(|(WrittenStep { step, settings, .. }, link)| PlannedStep {

@@ -136,8 +136,12 @@ impl LiveRun<'_> {
         self.recorder.append(Fact::Phase(Phase::Teardown));
         let mut left: Vec<String> =
             self.lift().await.err().map(|error| format!("a condition: {error}")).into_iter().collect();
+        let engine = self.plan.setup.protect.as_ref().map(|protect| protect.engine.it.as_ref());
         if let Some(kept) = self.platform.kept().filter(|_| keep) {
             let run = &self.context.run;
+            if let Some(engine) = engine {
+                left.extend(engine.tidy(self.platform.as_ref()).await);
+            }
             for what in left {
                 self.recorder.append_durable(Fact::Left(what)).await?;
             }
@@ -149,8 +153,7 @@ impl LiveRun<'_> {
         if self.plan.setup.environment.standing() {
             self.recorder.append_durable(Fact::Note("the standing platform is put back".into())).await?;
             let lines = read(&self.context)?;
-            let (losses, protect) = (Losses::of(&self.plan), self.plan.setup.protect.as_ref());
-            let engine = protect.map(|protect| protect.engine.it.as_ref());
+            let losses = Losses::of(&self.plan);
             left.extend(standing::settle(self.platform.as_ref(), &self.context, &lines, &losses, engine).await);
         }
         left.extend(self.platform.remove().await);

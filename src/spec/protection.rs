@@ -213,7 +213,8 @@ fn read_engine(node: &Node, problems: &mut Vec<Problem>) -> Option<Chosen<dyn En
         return Some(engine);
     }
     let text = format!("the engine `{}` keeps its points itself, and in no repository", engine.name);
-    problems.push(Problem::new(node, text).hint("use `builtin`, or name it in a drill's `protect`"));
+    problems
+        .push(Problem::new(node, text).hint("use `builtin: { postgres: logical }`, or name it in a drill's `protect`"));
     None
 }
 

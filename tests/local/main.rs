@@ -4,6 +4,8 @@
 
 #[path = "../support/binary.rs"]
 mod binary;
+#[path = "../support/disks.rs"]
+mod disks;
 #[path = "../support/killed.rs"]
 mod killed;
 #[path = "../support/notes.rs"]
@@ -28,6 +30,7 @@ mod install;
 mod lies;
 mod physical;
 mod physical_fixture;
+mod physical_session;
 mod platform;
 mod policy;
 mod protection;

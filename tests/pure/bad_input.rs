@@ -284,6 +284,12 @@ fn a_restore_needs_protection() {
     let restore = [("start: { component: mlflow }", "restore: { component: postgres, to: latest }")];
     let text = Tree::new(&[("protect: { engine: { builtin: { postgres: logical } } }\n", "")], &restore).wrong();
     says(&text, &["scenarios/x.yaml:6:", "`restore` has nothing to restore from", "add `protect"]);
+    let artifacts = [("start: { component: mlflow }", "restore: { component: s3 }")];
+    let text = Tree::new(&[], &artifacts).wrong();
+    says(&text, &["scenarios/x.yaml:6:", "`restore` finds nothing to restore: the engine covers database"]);
+    let both = [("postgres: logical", "postgres: physical, artifacts: objects")];
+    let text = Tree::new(&both, &restore).wrong();
+    says(&text, &["the points of `postgres: physical` hold no artifacts yet"]);
 }
 
 #[test]

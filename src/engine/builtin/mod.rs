@@ -1,8 +1,8 @@
 //! Lifeboat's own engine: logical backups of the platform's database, each verified by reading it back, and with them
-//! the artifacts, if asked.
+//! the artifacts, if asked; or physical backups of its server ([`physical`]).
 //!
-//! A backup is one snapshot: the rows counted for the manifest and the rows dumped are the same. A restore goes
-//! into a database at the side, is compared with the manifest, and takes the place of the live one in a single
+//! A logical backup is one snapshot: the rows counted for the manifest and the rows dumped are the same. Its restore
+//! goes into a database at the side, is compared with the manifest, and takes the place of the live one in a single
 //! transaction, so that clients see the old state, then none, then the whole new one.
 //! Not here: the choice of a point, which is the runbook's.
 
@@ -19,8 +19,10 @@ use super::{Engine, EngineContext, Session};
 use crate::client::Error;
 use crate::environment::{Asset, Platform, Power, Sql};
 use crate::kind::Kind;
-use crate::node::read;
+use crate::node::{Node, Problem, read};
 use async_trait::async_trait;
+use physical::receiver::CommitMode;
+use physical::session::PhysicalSession;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use session::LogicalSession;
@@ -33,7 +35,7 @@ pub const KIND: Kind<dyn Engine> = Kind {
     about: "Backs up the database, and the artifacts if asked, and restores them without a half-restored database.",
     example: "builtin: { postgres: logical, artifacts: objects }",
     schema: |g| g.subschema_for::<Builtin>(),
-    parse: |n, p| read::<Builtin>(n, p).map(|k| Box::new(k) as _),
+    parse: |n, p| read_builtin(n, p).map(|k| Box::new(k) as _),
 };
 
 /// Lifeboat's own engine.
@@ -45,14 +47,37 @@ struct Builtin {
     /// How the artifacts are backed up; without it, they are not.
     #[serde(default)]
     artifacts: Option<ArtifactMethod>,
+    /// With `physical`: do commits wait until their log is received? They do not if nothing is said: then what was
+    /// acknowledged in the last moment before a loss may be lost.
+    commits: Option<CommitMode>,
 }
 
 /// How a database is backed up.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Method {
     /// By `pg_dump` of one snapshot, compressed by zstd.
     Logical,
+    /// By base backups of the whole server, and its log as it is written; restored to the last transaction before the
+    /// disaster.
+    Physical,
+}
+
+fn read_builtin(node: &Node, problems: &mut Vec<Problem>) -> Option<Builtin> {
+    let builtin = read::<Builtin>(node, problems)?;
+    let problem = match builtin.postgres {
+        Method::Logical if builtin.commits.is_some() => {
+            let problem = Problem::new(node.at(&["commits"]), "no log is received with `postgres: logical`");
+            problem.hint("take it out, or use `postgres: physical`")
+        }
+        Method::Physical if builtin.artifacts.is_some() => {
+            let text = "the points of `postgres: physical` hold no artifacts yet";
+            Problem::new(node.at(&["artifacts"]), text).hint("take it out, or use `postgres: logical`")
+        }
+        _ => return Some(builtin),
+    };
+    problems.push(problem);
+    None
 }
 
 /// How artifacts are backed up.
@@ -66,9 +91,10 @@ enum ArtifactMethod {
 #[async_trait]
 impl Engine for Builtin {
     fn needs(&self) -> &'static [Power] {
-        match self.artifacts {
-            Some(ArtifactMethod::Objects) => &[Power::Sql, Power::Objects],
-            None => &[Power::Sql],
+        match (self.postgres, self.artifacts) {
+            (Method::Logical, Some(ArtifactMethod::Objects)) => &[Power::Sql, Power::Objects],
+            (Method::Logical, None) => &[Power::Sql],
+            (Method::Physical, _) => &[Power::Sql, Power::Components, Power::Volumes],
         }
     }
 
@@ -81,16 +107,26 @@ impl Engine for Builtin {
     }
 
     fn uses_repositories(&self) -> bool {
-        true
+        self.postgres == Method::Logical
     }
 
     async fn open(&self, context: EngineContext) -> Result<Box<dyn Session>, Error> {
-        let Method::Logical = self.postgres;
-        Ok(Box::new(LogicalSession::begin(context, self.artifacts.is_some()).await?))
+        Ok(match self.postgres {
+            Method::Logical => Box::new(LogicalSession::begin(context, self.artifacts.is_some()).await?),
+            Method::Physical => {
+                let commits = self.commits.unwrap_or(CommitMode::Asynchronous);
+                Box::new(PhysicalSession::begin(context, commits).await?)
+            }
+        })
     }
 
     async fn tidy(&self, platform: &dyn Platform) -> Vec<String> {
-        let tidied = async { restore::tidy(platform.sql()?).await };
+        let tidied = async {
+            match self.postgres {
+                Method::Logical => restore::tidy(platform.sql()?).await,
+                Method::Physical => physical::session::tidy(platform).await.map(|()| vec![]),
+            }
+        };
         tidied.await.unwrap_or_else(|error| vec![format!("what a restore may have left: {error}")])
     }
 }

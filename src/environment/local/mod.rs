@@ -5,6 +5,7 @@
 
 mod cleanup;
 mod component;
+mod disk;
 mod mlflow;
 mod platform;
 mod postgres;
@@ -17,7 +18,7 @@ mod volumes;
 pub use side::LocalVolume;
 pub use volumes::LocalVolumes;
 
-use super::{Environment, Inventory, Journal, Permission, Platform, Power, RunContext, Survey, stack};
+use super::{Environment, Inventory, Journal, Permission, Platform, Power, RunContext, Survey, Thing, stack};
 use crate::client::Error;
 use crate::kind::Kind;
 use crate::model::Receipt;
@@ -55,12 +56,14 @@ struct Local {
 #[async_trait]
 impl Environment for Local {
     fn powers(&self) -> Vec<Power> {
-        use Power::{Components, Keys, Mlflow, Objects, Policies, Sql, Volumes};
-        vec![Components, Mlflow, Sql, Objects, Policies, Keys, Volumes]
+        use Power::{Components, Disks, Keys, Mlflow, Objects, Policies, Sql, Volumes};
+        vec![Components, Disks, Mlflow, Sql, Objects, Policies, Keys, Volumes]
     }
 
     fn inventory(&self) -> Inventory {
-        stack::inventory()
+        let mut inventory = stack::inventory();
+        inventory.things.push(Thing::disk("data", stack::COMPONENTS[0]));
+        inventory
     }
 
     async fn survey(&self, _: &[Permission]) -> Survey {

@@ -12,7 +12,7 @@ use crate::environment::own_key::OwnKey;
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools::Tools;
 use crate::environment::{
-    BucketPolicies, Components, Endpoints, Journal, Objects, Platform, RunContext, ServerKeys, Sql, Volumes,
+    BucketPolicies, Components, Disks, Endpoints, Journal, Objects, Platform, RunContext, ServerKeys, Sql, Volumes,
 };
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
@@ -33,6 +33,8 @@ pub struct LocalPlatform {
     s3: aws_sdk_s3::Client,
     own_key: OwnKey,
     volumes: LocalVolumes,
+    logs: PathBuf,
+    journal: Arc<dyn Journal>,
 }
 
 impl LocalPlatform {
@@ -82,7 +84,7 @@ impl LocalPlatform {
         let components = [pg, s3, server];
         let volumes = LocalVolumes::new(database.volume(&run_context.run), &logs, Arc::clone(&journal));
         let run = run_context.run.clone();
-        Ok(Self { run, folder, keep, components, database, endpoints, s3: client, own_key, volumes })
+        Ok(Self { run, folder, keep, components, database, endpoints, s3: client, own_key, volumes, logs, journal })
     }
 
     fn component(&self, name: &str) -> Result<&ComponentProcess, Error> {
@@ -134,6 +136,10 @@ impl Platform for LocalPlatform {
         Ok(&self.own_key)
     }
 
+    fn disks(&self) -> Result<&dyn Disks, Error> {
+        Ok(self)
+    }
+
     fn volumes(&self) -> Result<&dyn Volumes, Error> {
         Ok(&self.volumes)
     }
@@ -171,7 +177,14 @@ impl Components for LocalPlatform {
     }
 
     async fn start(&self, component: &str) -> Result<(), Error> {
-        self.component(component)?.start().await
+        let process = self.component(component)?;
+        if process.name() != self.postgres().name() || self.database.disk().identity().is_some() {
+            return process.start().await;
+        }
+        // On a new, empty disk.
+        self.database.make(&LocalSetup { run: &self.run, logs: &self.logs, journal: &*self.journal }).await?;
+        process.start().await?;
+        stack::create_database(&self.database.config(process.port(), "postgres")).await
     }
 
     async fn pause(&self, component: &str) -> Result<(), Error> {
@@ -184,6 +197,22 @@ impl Components for LocalPlatform {
 
     async fn alive(&self, component: &str) -> Finding {
         self.component(component).map_or_else(|e| Finding::unknown(e.to_string()), ComponentProcess::alive)
+    }
+}
+
+#[async_trait]
+impl Disks for LocalPlatform {
+    async fn disks(&self, component: &str) -> Result<Vec<String>, Error> {
+        let holds = self.component(component)?.name() == self.postgres().name();
+        Ok(self.database.disk().identity().filter(|_| holds).into_iter().collect())
+    }
+
+    async fn lose(&self, component: &str, disks: &[String]) -> Result<(), Error> {
+        if !Disks::disks(self, component).await?.iter().any(|disk| disks.contains(disk)) {
+            return Ok(()); // a new one in its place, or none
+        }
+        self.postgres().kill().await?;
+        self.database.disk().lose().await
     }
 }
 

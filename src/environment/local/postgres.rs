@@ -4,6 +4,7 @@
 //! folder as the server: a `pg_dump` older than its server refuses to work (seen with 15 against 18).
 
 use super::component::Program;
+use super::disk::LocalDisk;
 use super::setup::{LocalSetup, Wheels};
 use super::side::LocalVolume;
 use crate::client::Error;
@@ -41,28 +42,32 @@ pub struct Postgres {
 impl Postgres {
     /// Makes a database cluster in `folder`, and beside it the file with its password.
     pub async fn create(bin: PathBuf, folder: &Path, secrets: &Secrets, setup: &LocalSetup<'_>) -> Result<Self, Error> {
-        let what = || format!("cannot make a database cluster in `{}`", folder.display());
-        let user = user()?;
-        let data = folder.join("postgres");
-        let pwfile = folder.join("initdb-password");
-        let own = |path: &Path| user.map_or(Ok(()), |(uid, gid)| chown(path, Some(uid), Some(gid)));
+        let (what, passfile) = ("cannot keep PostgreSQL's password", folder.join(PASSFILE));
+        store::write_private(&passfile, &secrets.passfile("127.0.0.1")).map_err(|e| Error::caused_by(what, e))?;
+        let this = Self { bin, data: folder.join("postgres"), secrets: secrets.clone(), user: user()? };
+        this.make(setup).await.map(|()| this)
+    }
+
+    /// Makes the cluster: at first, and anew where its disk was lost.
+    pub async fn make(&self, setup: &LocalSetup<'_>) -> Result<(), Error> {
+        let what = || format!("cannot make a database cluster in `{}`", self.data.display());
+        let pwfile = self.data.with_file_name("initdb-password");
+        let own = |path: &Path| self.user.map_or(Ok(()), |(uid, gid)| chown(path, Some(uid), Some(gid)));
         let prepare = || {
-            fs::create_dir(&data)?;
-            fs::set_permissions(&data, fs::Permissions::from_mode(0o700))?;
-            own(&data)?;
-            store::write_private(&folder.join(PASSFILE), &secrets.passfile("127.0.0.1"))?;
-            store::write_private(&pwfile, &secrets.database)?;
+            fs::create_dir(&self.data)?;
+            fs::set_permissions(&self.data, fs::Permissions::from_mode(0o700))?;
+            own(&self.data)?;
+            store::write_private(&pwfile, &self.secrets.database)?;
             own(&pwfile)
         };
         prepare().map_err(|e| Error::caused_by(what(), e))?;
-        let mut initdb = Command::new(bin.join("initdb"));
-        initdb.arg("-D").arg(&data).arg("--pwfile").arg(&pwfile);
+        let mut initdb = Command::new(self.bin.join("initdb"));
+        initdb.arg("-D").arg(&self.data).arg("--pwfile").arg(&pwfile);
         initdb.args(["-U", DATABASE, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "-N", "-k"]);
-        let this = Self { bin, data, secrets: secrets.clone(), user };
-        this.disguise(&mut initdb);
+        self.disguise(&mut initdb);
         let made = setup.run("make a database cluster", &mut initdb.into()).await;
         fs::remove_file(&pwfile).map_err(|e| Error::caused_by(what(), e))?;
-        made.map(|()| this)
+        made
     }
 
     /// How to connect to a database of the server.
@@ -73,6 +78,11 @@ impl Postgres {
     /// The folder with the client tools of the server's own build.
     pub fn bin(&self) -> &Path {
         &self.bin
+    }
+
+    /// The disk of its data directory.
+    pub fn disk(&self) -> LocalDisk<'_> {
+        LocalDisk(&self.data)
     }
 
     /// The volume with its data directory.

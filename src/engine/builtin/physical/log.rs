@@ -126,7 +126,9 @@ fn trouble(reach: &Reach, size: u64, end: Lsn, sure: Option<SurePoint>) -> Optio
     if let Some(missing) = &reach.gap {
         return Some(format!("segment `{missing}` of the log is missing or damaged"));
     }
-    let short = sure.filter(|sure| sure.lsn > readable);
+    // A record may lie across the end of a segment, but what was received behind it lies in a next one.
+    let behind = Segment { number: reach.last.number + 1, ..reach.last }.start(size);
+    let short = sure.filter(|sure| sure.lsn > readable || sure.lsn > behind);
     short.map(|sure| format!("the log can be read up to {end}, and had been received up to {}", sure.lsn))
 }
 
@@ -155,5 +157,10 @@ mod tests {
         assert_eq!(said(reach(None), 3 * MB, None), "the log is damaged at 0/300000");
         assert_eq!(said(reach(Some("X")), 6 * MB, None), "segment `X` of the log is missing or damaged");
         assert!(said(reach(None), 5 * MB, sure(6 * MB)).ends_with("had been received up to 0/600000"));
+        let next = said(reach(None), 6 * MB, sure(6 * MB + 10));
+        assert!(
+            next.ends_with("up to 0/600000, and had been received up to 0/60000A"),
+            "its last segment is gone: {next}"
+        );
     }
 }

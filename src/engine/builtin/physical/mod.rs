@@ -1,6 +1,6 @@
 //! Physical backups of PostgreSQL: a base backup, the log received as it is written, and a restore to a moment.
 //!
-//! The mechanics, without a repository and without a schedule: a session puts them together. In their order:
+//! The mechanics are of use without a repository and without a schedule; [`session`] puts them together. In their order:
 //! [`settings`] says what the server must be set to, [`receiver`] takes the log into a folder outside the blast radius,
 //! [`base`] makes the stream of a base backup, and [`restore`] unpacks one beside the live data directory, replays the
 //! log up to a target that it proves from both sides, and looks for damage; `Volumes::swap` then puts it in place.
@@ -11,15 +11,20 @@
 
 pub mod base;
 mod log;
+mod logs;
 pub mod lsn;
+mod point;
+mod reading;
 pub mod receiver;
 mod resolve;
 pub mod restore;
 mod scan;
 pub mod segments;
+pub mod session;
 pub mod settings;
 mod side;
 pub mod soundness;
+mod swap;
 mod synchronous;
 mod tar;
 pub mod target;

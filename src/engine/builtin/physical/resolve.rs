@@ -26,7 +26,7 @@ impl LogTarget {
     /// Refuses what cannot be reached whatever the log holds; asked before anything is unpacked.
     pub fn check(&self, base: &BaseRecord) -> Result<(), Error> {
         match self {
-            Self::Time { at, .. } if *at < base.began => Err(self.early(base)),
+            Self::Time { at, .. } | Self::Newest { at, .. } if *at < base.began => Err(self.early(base)),
             Self::Lsn(lsn) if *lsn < base.stop => Err(self.early(base)),
             _ => Ok(()),
         }
@@ -45,6 +45,15 @@ impl LogTarget {
                 (Some(_), _) => vec![("recovery_target_time", time(*at)), inclusion(*inclusive)],
                 (None, Some(sure)) if sure >= *at => vec![], // nothing was committed after it
                 (None, sure) => return Err(self.late(base, &scan, sure)),
+            },
+            // Not by the time: `DROP DATABASE` removes the files before it commits, so that a recovery up to the next
+            // commit would remove them too.
+            Self::Newest { .. } => match (&scan.before, &scan.next) {
+                (_, Some(_)) if !consistent(&scan.next) => return Err(self.early(base)),
+                (Some(before), _) if before.lsn >= base.stop => {
+                    vec![("recovery_target_xid", before.xid.to_string()), inclusion(true)]
+                }
+                _ => vec![("recovery_target", "immediate".to_owned())], // nothing ended since the base backup
             },
             Self::Transaction { xid, inclusive } => match scan.hit {
                 Some(hit) if hit < base.stop => return Err(self.early(base)),
@@ -161,6 +170,25 @@ mod tests {
         assert!(time_at("01:02:00").resolve(&base(), none(), Some(at("01:01:59"))).is_err());
         let sure = time_at("01:02:00").resolve(&base(), none(), Some(at("01:02:00"))).unwrap();
         assert_eq!(sure.settings, [], "the end of the log is the state of that time");
+    }
+
+    #[test]
+    fn the_newest_state_before_a_time_is_right_after_its_last_transaction_however_early_the_log_ends() {
+        let newest = |scan| {
+            let at = LogTarget::Newest { at: at("01:02:00"), inclusive: false };
+            at.resolve(&base(), scan, None).map(|resolved| resolved.settings)
+        };
+        let after_5 = [("recovery_target_xid", "5".to_owned()), ("recovery_target_inclusive", "on".to_owned())];
+        let (before, next) = (end(300, 5, "01:01:00"), end(400, 6, "01:03:00"));
+        let both = Scan { before: Some(before.clone()), next: Some(next), ..Scan::default() };
+        assert_eq!(newest(both).unwrap(), after_5);
+        assert_eq!(newest(Scan { before: Some(before), ..Scan::default() }).unwrap(), after_5);
+        let immediate = [("recovery_target", "immediate".to_owned())];
+        assert_eq!(newest(Scan::default()).unwrap(), immediate);
+        let within = Scan { before: Some(end(150, 5, "01:00:06")), ..Scan::default() };
+        assert_eq!(newest(within).unwrap(), immediate, "what ended while the base backup was being taken is in it");
+        let late = Scan { next: Some(end(150, 5, "01:02:06")), ..Scan::default() };
+        assert!(newest(late).is_err(), "the base backup holds something later");
     }
 
     #[test]

@@ -82,7 +82,9 @@ impl Scan {
         let beyond = match target {
             LogTarget::End => false,
             LogTarget::Base => end.lsn >= stop,
-            LogTarget::Time { at, inclusive } => end.at > *at || !inclusive && end.at == *at,
+            LogTarget::Time { at, inclusive } | LogTarget::Newest { at, inclusive } => {
+                end.at > *at || !inclusive && end.at == *at
+            }
             LogTarget::Lsn(lsn) => end.lsn >= *lsn,
             LogTarget::Name(_) => self.hit.is_some_and(|hit| end.lsn > hit),
             LogTarget::Transaction { xid, inclusive } => {
@@ -172,6 +174,9 @@ mod tests {
         assert_eq!(sides(&scan(&time("2026-11-28T01:09:31Z", false))), (Some(726), Some(729)));
         assert_eq!(sides(&scan(&time("2026-11-28T01:00:00Z", true))), (None, Some(724)));
         assert_eq!(sides(&scan(&time("2026-11-28T02:00:00Z", true))), (Some(740), None));
+        let newest = |text: &str| LogTarget::Newest { at: text.parse().unwrap(), inclusive: false };
+        assert_eq!(sides(&scan(&newest("2026-11-28T01:09:31Z"))), (Some(726), Some(729)));
+        assert_eq!(sides(&scan(&newest("2026-11-28T02:00:00Z"))), (Some(740), None));
         assert_eq!(sides(&scan(&LogTarget::Name("np".into()))), (Some(724), Some(726)));
         assert_eq!(sides(&scan(&LogTarget::Lsn(Lsn(0x301_8200)))), (Some(726), Some(729)));
     }

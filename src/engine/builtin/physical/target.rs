@@ -22,6 +22,14 @@ pub enum LogTarget {
         /// With what was committed at this very microsecond?
         inclusive: bool,
     },
+    /// The newest state that the log holds of before this time of the server's clock, however early the log ends: for a
+    /// server that is gone, of which nothing later can be had.
+    Newest {
+        /// The time.
+        at: Timestamp,
+        /// With what was committed at this very microsecond?
+        inclusive: bool,
+    },
     /// Up to the commit of a transaction, which may be named by one of its parts, as a row's `xmin` does.
     Transaction {
         /// Its number, without the epoch.
@@ -42,6 +50,8 @@ impl fmt::Display for LogTarget {
             Self::Base => f.write_str("the base backup"),
             Self::Time { at, inclusive: true } => write!(f, "the newest state at {at}"),
             Self::Time { at, inclusive: false } => write!(f, "the newest state before {at}"),
+            Self::Newest { at, inclusive: true } => write!(f, "the newest state received, of {at} or before"),
+            Self::Newest { at, inclusive: false } => write!(f, "the newest state received, of before {at}"),
             Self::Transaction { xid, inclusive: true } => write!(f, "the state after transaction {xid}"),
             Self::Transaction { xid, inclusive: false } => write!(f, "the state before transaction {xid}"),
             Self::Lsn(lsn) => write!(f, "the state at position {lsn}"),

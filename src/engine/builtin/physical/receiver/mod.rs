@@ -14,6 +14,7 @@ use super::{bounded, connect, lsn::Lsn};
 use crate::client::{Error, Running, postgres, until};
 use crate::clock::Deadline;
 use crate::environment::{Platform, Sql};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ const EVERY: Duration = Duration::from_millis(250);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// Do commits wait until the log is received?
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CommitMode {
     /// No: what was acknowledged in the last moment before a loss may be lost.

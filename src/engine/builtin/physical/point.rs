@@ -1,0 +1,93 @@
+//! A base backup as a point of a repository: `database/base.tar`, and last of all `point.json`, which says what it is.
+//!
+//! The stream goes into the repository as it comes; what it held is known only at its end, so the manifest waits for that.
+//! If `pg_basebackup` fails, so does the manifest, and there is no point.
+
+use super::base::{BaseBackup, BaseRecord};
+use crate::client::Error;
+use crate::clock::Deadline;
+use crate::environment::Sql;
+use crate::repository::{NewFile, NewPoint, OpenPoint, OpenRepository, Stored, StoredPoint, Turn};
+use futures::StreamExt;
+use serde::{Deserialize, Serialize};
+use std::io::Cursor;
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::oneshot;
+
+/// The stream's name in a point.
+const BASE: &str = "database/base.tar";
+/// The manifest's name in a point.
+const MANIFEST: &str = "point.json";
+/// What the points are of.
+const SUBJECT: &str = "server";
+/// How long `pg_basebackup` may take to end, and the server to say its time, once the stream is at its end.
+const END: Duration = Duration::from_secs(30);
+
+/// What a point holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseManifest {
+    /// The base backup.
+    pub base: BaseRecord,
+    /// The folder of its log, below that of the run's points.
+    pub log: String,
+}
+
+/// Puts a base backup into the repository under this name. Dropped, it ends `pg_basebackup`, and there is no point.
+pub async fn put(
+    sql: &dyn Sql,
+    repository: &OpenRepository,
+    mut backup: BaseBackup,
+    (name, log): (&str, &str),
+) -> Result<Stored, Error> {
+    let what = "backup of the database server";
+    let stream: Pin<Box<dyn AsyncRead + Send>> = std::mem::replace(&mut backup.stream, Box::pin(tokio::io::empty()));
+    let base = NewFile::stream(BASE, move || std::future::ready(Ok(Box::new(stream) as _)));
+    let (ended, at_its_end) = oneshot::channel::<()>();
+    let (tell, told) = oneshot::channel::<Result<Vec<u8>, Error>>();
+    let manifest = NewFile::stream(MANIFEST, move || async move {
+        let _ = ended.send(()); // whoever gave up says so below
+        let text = told.await.unwrap_or_else(|_| Err(Error::new(what, "it was given up")))?;
+        Ok(Box::new(Cursor::new(text)) as Box<dyn AsyncRead + Send + Unpin>)
+    });
+    let manifest = NewFile { turn: Turn::Last, ..manifest };
+    let point = NewPoint { label: SUBJECT.into(), tags: vec![name.to_owned()], time: crate::clock::wall() };
+    let put = repository.put(point, futures::stream::iter([base, manifest]).map(Ok));
+    let finished = async {
+        at_its_end.await.ok()?; // else the repository gave up before
+        let finished = async {
+            let (base, _) = backup.finish(sql, Deadline::within(END)).await?;
+            let manifest = BaseManifest { base, log: log.to_owned() };
+            serde_json::to_vec_pretty(&manifest).map_err(|e| Error::caused_by(what, e))
+        };
+        let finished = finished.await;
+        let failed = finished.as_ref().err().cloned();
+        let _ = tell.send(finished); // as above
+        failed
+    };
+    match tokio::join!(put, finished) {
+        (_, Some(error)) => Err(error), // that the repository got half of it follows from that
+        (stored, None) => stored.map_err(|error| Error::caused_by(what, error)),
+    }
+}
+
+/// The contents of the point of this name, with its manifest.
+pub async fn open(repository: &OpenRepository, name: &str) -> Result<(OpenPoint, BaseManifest), Error> {
+    let points = repository.points().await?.points;
+    let ours = |point: &StoredPoint| point.label == SUBJECT && point.tags.iter().any(|tag| tag == name);
+    let stored = points.into_iter().find(ours);
+    let absent = || Error::new(format!("the recovery point `{name}`"), "its repository does not have it");
+    let point = repository.point(&stored.ok_or_else(absent)?.id).await?;
+    let what = format!("cannot read `{MANIFEST}` of the recovery point");
+    let (file, mut text) = (point.find(MANIFEST).await?, vec![]);
+    point.read(&file).read_to_end(&mut text).await.map_err(|e| Error::caused_by(&what, e))?;
+    let manifest = serde_json::from_slice(&text).map_err(|e| Error::caused_by(&what, e))?;
+    Ok((point, manifest))
+}
+
+/// The stream of a point's base backup.
+pub async fn stream(point: &OpenPoint) -> Result<Pin<Box<dyn AsyncRead + Send>>, Error> {
+    let file = point.find(BASE).await?;
+    Ok(Box::pin(point.read(&file)))
+}
