@@ -141,3 +141,34 @@ async fn connect(sql: &dyn Sql, database: &str) -> Result<Client, Error> {
 async fn execute(client: &Client, what: &str, statements: &str) -> Result<(), Error> {
     client.batch_execute(statements).await.map_err(|e| Error::caused_by(what, e))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::node::parse;
+
+    #[test]
+    fn whether_commits_wait_is_asked_only_where_a_log_is_received() {
+        let problems = |text: &str| {
+            let mut problems = vec![];
+            let read = read_builtin(&parse(text).unwrap(), &mut problems).is_some();
+            assert_eq!(read, problems.is_empty(), "{problems:?}");
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        };
+        for right in ["{ postgres: logical }", "{ postgres: physical }", "{ postgres: physical, commits: synchronous }"]
+        {
+            assert_eq!(problems(right), "", "{right}");
+        }
+        let said = problems("{ postgres: logical, commits: asynchronous }");
+        assert!(said.starts_with("no log is received with `postgres: logical`; take it out"), "{said}");
+    }
+
+    #[test]
+    fn physical_backups_need_power_over_the_data_directory_and_are_in_no_repository_of_the_users() {
+        let physical = Builtin { postgres: Method::Physical, commits: None };
+        assert!(physical.needs().contains(&Power::Volumes) && !physical.uses_repositories());
+        let logical = Builtin { postgres: Method::Logical, commits: None };
+        assert!(!logical.needs().contains(&Power::Volumes) && logical.uses_repositories());
+    }
+}

@@ -52,8 +52,8 @@ impl LogFolders {
             let error = Error::new("the server is not set up for physical backups", unmet.join("; "));
             return Err(error.hint("change that and restart the server, or use `postgres: logical`"));
         }
-        let names = (1..).map(|number| format!("log-{number:04}"));
-        let name = names.skip_while(|name| self.path(name).exists()).next().unwrap_or_default();
+        let mut names = (1..).map(|number| format!("log-{number:04}"));
+        let name = names.find(|name| !self.path(name).exists()).unwrap_or_default();
         let (folder, (patience, hold)) = (self.path(&name), PATIENCE);
         let settings = ReceiverSettings { slot: SLOT.into(), folder, mode: self.commits, patience, hold };
         let receiver = Receiver::start(Arc::clone(platform), settings, Deadline::within(START)).await?;
