@@ -166,9 +166,11 @@ mod tests {
 
     #[test]
     fn physical_backups_need_power_over_the_data_directory_and_are_in_no_repository_of_the_users() {
-        let physical = Builtin { postgres: Method::Physical, commits: None };
+        let physical = Builtin { postgres: Method::Physical, artifacts: None, commits: None };
         assert!(physical.needs().contains(&Power::Volumes) && !physical.uses_repositories());
-        let logical = Builtin { postgres: Method::Logical, commits: None };
+        let logical = Builtin { postgres: Method::Logical, artifacts: None, commits: None };
         assert!(!logical.needs().contains(&Power::Volumes) && logical.uses_repositories());
+        let both = Builtin { artifacts: Some(ArtifactMethod::Objects), ..logical };
+        assert!(both.needs().contains(&Power::Objects) && both.covers().contains(&Asset::Artifacts));
     }
 }
