@@ -9,7 +9,7 @@ use lifeboat::client::s3::bucket_copy::{BucketPart, copy_bucket};
 use lifeboat::client::s3::rollback::{Rollback, RollbackGoal, RollbackSubject};
 use lifeboat::client::s3::{self, CopyLimits, PacedStore};
 use lifeboat::client::{Error, versions};
-use lifeboat::clock::wall;
+use lifeboat::clock::{Stopwatch, wall};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -42,7 +42,10 @@ pub async fn act(arguments: &[&str]) -> Result<(), Error> {
         }
         ["copy", from, to, prefix] => {
             let part = |bucket: &str| BucketPart { bucket: bucket.into(), prefix: prefix.to_string() };
+            let stopwatch = Stopwatch::start();
             let outcome = copy_bucket(&store, &part(from), &part(to), CopyLimits::default()).await?;
+            let (copies, proof) = (outcome.seconds, stopwatch.seconds() - outcome.seconds);
+            println!("copies {copies:.2} s, proof {proof:.2} s, {} requests", outcome.pace.requests);
             right(outcome.met(), format!("{outcome:?}"))
         }
         ["empty", bucket] => {
@@ -99,7 +102,12 @@ async fn undelete(store: &Arc<PacedStore>, bucket: &str, folder: &Path) -> Resul
     let goal = RollbackGoal::Deleted { begin, end };
     let subject = RollbackSubject { bucket: bucket.into(), prefix: String::new(), goal };
     let rollback = Rollback { store, subject, recorded: None, limits: CopyLimits::default() };
-    let outcome = rollback.plan(&folder.join("journal")).await?.carry_out().await?;
+    let mut stopwatch = Stopwatch::start();
+    let planned = rollback.plan(&folder.join("journal")).await?;
+    let plan = stopwatch.lap();
+    let outcome = planned.carry_out().await?;
+    let (acts, proof) = (outcome.seconds, stopwatch.lap() - outcome.seconds);
+    println!("plan {plan:.2} s, acts {acts:.2} s, proof {proof:.2} s, {} requests", outcome.pace.requests);
     right(outcome.met(), format!("{outcome:?}"))
 }
 

@@ -28,7 +28,7 @@ pub async fn work(bench: &Bench, size: Size, server: Server) -> Result<Work, Err
     let s5cmd = bench.run("s5cmd version | cut -d- -f1").await?;
     let options = "--transfers 64 --checkers 64 --fast-list --use-server-modtime --s3-no-check-bucket";
     Ok(Work {
-        name: format!("{} objects of 16 KB and {} of 16 MB copied", size.small, size.large),
+        name: format!("copy of {} × 16 KB and {} × 16 MB", size.small, size.large),
         server,
         ours: side("lifeboat", env!("CARGO_PKG_VERSION"), &|set| format!("\"$BENCH\" act copy {FROM} {TO} {set}/")),
         peers: vec![

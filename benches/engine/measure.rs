@@ -73,7 +73,9 @@ impl Bench {
             }
         };
         let seconds = stopwatch.seconds();
-        said(script, &output.map_err(|error| Error::caused_by("cannot wait for `bash`", error))?)?;
+        let output = output.map_err(|error| Error::caused_by("cannot wait for `bash`", error))?;
+        said(script, &output)?;
+        eprint!("{}", String::from_utf8_lossy(&output.stdout)); // where its time went, if it tells
         served.look(server.pid);
         let load = Load {
             processors: f64::from(u32::try_from(processors()).unwrap_or(1)),

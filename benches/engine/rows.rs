@@ -116,6 +116,7 @@ impl Load {
         let (busy, disk, single) = (share(self.busy), self.disk.map(|disk| disk / seconds), self.single / seconds);
         let percent = |share: f64| format!("{:.0} %", share * 100.0);
         let name = match () {
+            () if busy >= FULL && self.busy > 2.0 * (self.client + self.server) => "cpu, most of it other programs'",
             () if busy >= FULL && self.server > 2.0 * self.client => "cpu of the server",
             () if busy >= FULL => "cpu",
             () if disk.is_some_and(|disk| disk >= FULL) => "disk",

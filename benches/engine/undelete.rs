@@ -21,7 +21,7 @@ pub fn work(objects: usize, server: Server) -> Work {
         bytes: Bytes::None,
     };
     Work {
-        name: format!("{objects} deleted objects undeleted"),
+        name: format!("undelete of {objects} objects"),
         server,
         ours: side("lifeboat", "undelete"),
         peers: vec![

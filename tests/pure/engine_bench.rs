@@ -62,6 +62,7 @@ fn the_limit_is_what_had_no_time_left() {
     let limit = |load: Load| load.limit(10.0);
     assert!(limit(load(19.0, 10.0, 8.0, 1.0, "store")).starts_with("cpu ("));
     assert!(limit(load(19.0, 2.0, 16.0, 1.0, "store")).starts_with("cpu of the server ("));
+    assert!(limit(load(19.0, 2.0, 4.0, 1.0, "store")).starts_with("cpu, most of it other programs' ("));
     assert!(limit(load(5.0, 2.0, 2.0, 9.5, "postgres")).starts_with("disk ("));
     assert!(limit(load(9.0, 2.0, 2.0, 1.0, "store")).starts_with("store ("));
     let single = Load { single: 9.0, ..load(11.0, 2.0, 9.0, 1.0, "postgres") };
