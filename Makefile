@@ -2,6 +2,7 @@
 CARGO ?= cargo
 BIN := target/release/lifeboat
 TIMES ?= 1
+SIZE ?= full
 
 # Which drills run where: the first in every environment, the others where there are the powers that they need.
 EVERYWHERE := mlflow-crash mlflow-hang postgres-crash database-drop artifacts-deleted
@@ -18,8 +19,8 @@ BUILT_CLUSTER = kubernetes: { images: built, kubeconfig: $(shell tests/cluster/c
 	power_off: 'tests/cluster/cluster node kill $$LIFEBOAT_NODE', power_on: 'tests/cluster/cluster node up $$LIFEBOAT_NODE', \
 	cut_off: 'tests/cluster/cluster node cut $$LIFEBOAT_NODE', connect: 'tests/cluster/cluster node heal $$LIFEBOAT_NODE' } }
 
-.PHONY: help build install man drill drills drills-containers drills-cluster test test-full lint bench clean \
-	images engine-up engine-down cluster-up cluster-status cluster-down
+.PHONY: help build install man drill drills drills-containers drills-cluster test test-full lint bench bench-engine \
+	clean images engine-up engine-down cluster-up cluster-status cluster-down
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -68,7 +69,10 @@ lint: ## formatting and lints
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
 bench: ## the benchmarks of what is ours
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --bench contents --bench harness --bench measure
+
+bench-engine: ## the engine beside other tools, SIZE=small, medium or full, into reports/bench/engine.json
+	SIZE=$(SIZE) WORK=$(WORK) $(CARGO) bench --locked --bench engine
 
 images: ## build the container images, without a registry
 	deploy/images/build

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+#[path = "../../benches/engine/rows.rs"]
+mod rows;
+
 #[path = "../support/binary.rs"]
 mod binary;
 #[path = "../support/skips.rs"]
@@ -9,6 +12,7 @@ mod skips;
 
 mod bad_input;
 mod commands;
+mod engine_bench;
 mod floors;
 mod imports;
 mod interrupted;
