@@ -76,6 +76,8 @@ impl Protected {
 
     /// Does the harm; answers the plan for the state of before.
     async fn after(&self, harm: &str) -> RestorePlan {
+        // What is committed within the error of the clock's reading before a disaster is not replayed.
+        tokio::time::sleep(Duration::from_millis(100)).await;
         let before = self.clock.now();
         strike(&*self.platform, harm).await;
         self.session.plan(&Goal::Latest(Some(before))).await.unwrap()

@@ -106,6 +106,16 @@ async fn artifacts_are_in_the_point_and_come_back_byte_for_byte() {
     assert_eq!(all(&client, "beside").await, before);
     assert_eq!(it.rows("looked_at").await, Some(1000));
 
+    // A bucket without versions can be protected too.
+    let of_beside = fs::read_to_string(&file).unwrap().replace("bucket: mlflow", "bucket: beside");
+    fs::write(it.folder.path().join("beside.yaml"), of_beside.replace("protection: mlflow", "protection: beside"))
+        .unwrap();
+    it.done("backup beside.yaml");
+    s3::put(&client, "beside", "artifacts/2/x/changed", b"after!".to_vec()).await.unwrap();
+    let restored = it.done("restore beside.yaml --to latest --replace --only artifacts");
+    assert_eq!(figure(&restored, "artifacts put back"), "1", "{restored:#}");
+    assert_eq!(all(&client, "beside").await, before);
+
     // The next point does not read again what has not changed; the bucket is lost and comes back with its versions.
     let second = it.done("backup mlflow.yaml");
     let (large, all_of_it) = (40_000_000, second[0]["bytes"].as_u64().unwrap());
