@@ -4,14 +4,16 @@
 
 #![allow(clippy::disallowed_methods)] // reads the clock itself
 
-use async_trait::async_trait;
+#[path = "support/nobody.rs"]
+mod nobody;
+
 use lifeboat::check::{CHECKS, Check};
 use lifeboat::client::Error;
-use lifeboat::environment::{Environment, Journal, Platform, RunContext, local};
+use lifeboat::environment::{Environment, Platform, RunContext, local};
 use lifeboat::kind::pick;
-use lifeboat::model::Receipt;
 use lifeboat::node::parse;
 use lifeboat::workload::seed;
+use nobody::Nobody;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_postgres::Client;
@@ -26,21 +28,6 @@ const FILL: &str = "INSERT INTO metrics SELECT 'loss', random(), r.start_time + 
     FROM runs r, generate_series(1, 3000000 / (SELECT count(*) FROM runs)) s";
 /// One row by its key, as MLflow asks for a run's metric.
 const POINT: &str = "SELECT value FROM latest_metrics WHERE key = 'metric-01' AND run_uuid = $1";
-
-struct Nobody;
-
-#[async_trait]
-impl Journal for Nobody {
-    async fn creating(&self, _: Receipt) -> Result<(), Error> {
-        Ok(())
-    }
-    async fn acting(&self, _: Receipt) -> Result<(), Error> {
-        Ok(())
-    }
-    fn progress(&self, text: &str) {
-        eprintln!("{text}");
-    }
-}
 
 #[tokio::main]
 async fn main() {

@@ -9,20 +9,21 @@ mod acts;
 mod copy;
 mod database;
 mod measure;
+#[path = "../support/nobody.rs"]
+mod nobody;
 mod rows;
 mod size;
 mod tools;
 mod undelete;
 mod work;
 
-use async_trait::async_trait;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use lifeboat::client::{Error, s3};
-use lifeboat::environment::{Environment, Journal, Platform, RunContext, local};
-use lifeboat::model::Receipt;
+use lifeboat::environment::{Environment, Platform, RunContext, local};
 use lifeboat::node::parse;
 use lifeboat::store;
 use measure::{Bench, Server};
+use nobody::Nobody;
 use size::Size;
 use std::fs;
 use std::path::Path;
@@ -32,21 +33,6 @@ use tempfile::TempDir;
 
 const WORKS: [&str; 3] = ["database", "undelete", "copy"];
 const RESULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/reports/bench/engine.json");
-
-struct Nobody;
-
-#[async_trait]
-impl Journal for Nobody {
-    async fn creating(&self, _: Receipt) -> Result<(), Error> {
-        Ok(())
-    }
-    async fn acting(&self, _: Receipt) -> Result<(), Error> {
-        Ok(())
-    }
-    fn progress(&self, text: &str) {
-        eprintln!("{text}");
-    }
-}
 
 #[tokio::main]
 async fn main() -> ExitCode {

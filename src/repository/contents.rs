@@ -12,6 +12,7 @@ use futures::Stream;
 use jiff::Timestamp;
 use rustic_core::repofile::{Node, SnapshotFile, SnapshotId};
 use rustic_core::{IndexedFullStatus, LsOptions, Repository as Rustic, RusticError};
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -78,7 +79,34 @@ impl OpenRepository {
     }
 }
 
+impl OpenRepository {
+    /// Opens the point of this label that has this tag.
+    ///
+    /// # Errors
+    /// Of the kind `NotFound` when there is none.
+    pub async fn tagged_point(&self, label: &str, tag: &str) -> Result<OpenPoint, Error> {
+        let points = self.points().await?.points;
+        let found = points.into_iter().find(|point| point.label == label && point.tags.iter().any(|it| it == tag));
+        let absent = || {
+            let what = format!("the recovery point `{tag}`");
+            Error::new(what, "its repository does not have it").kind(ErrorKind::NotFound)
+        };
+        self.point(&found.ok_or_else(absent)?.id).await
+    }
+}
+
 impl OpenPoint {
+    /// The JSON of a file.
+    ///
+    /// # Errors
+    /// When the point has no such file, or it cannot be read.
+    pub async fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
+        let (file, mut text) = (self.find(name).await?, vec![]);
+        let what = format!("cannot read `{name}` of the recovery point");
+        self.read(&file).read_to_end(&mut text).await.map_err(|e| Error::caused_by(&what, e))?;
+        serde_json::from_slice(&text).map_err(|e| Error::caused_by(&what, e))
+    }
+
     /// All files whose names begin with the folder `under`, or all if it is empty, in order. The stream ends after an error.
     pub fn list(&self, under: &str) -> impl Stream<Item = Result<StoredFile, Error>> + Send + use<> {
         let (send, receive) = mpsc::channel(FILES);

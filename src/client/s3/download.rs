@@ -6,7 +6,6 @@
 
 use super::pace::{ANSWER, PacedStore};
 use crate::client::Error;
-use crate::clock::Deadline;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use futures::StreamExt;
@@ -56,7 +55,7 @@ struct Download {
 
 impl Download {
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        let (deadline, mut attempt) = (Deadline::within(super::pace::PATIENCE), 0);
+        let (deadline, mut attempt) = (self.store.deadline(), 0);
         loop {
             let mut body = match self.body.take() {
                 Some(body) => body,

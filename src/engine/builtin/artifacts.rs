@@ -3,7 +3,7 @@
 //!
 //! An object that the bucket still has, byte for byte, is left alone; to know that, it is read, since a server's own word
 //! for a content may outlive that content. What came later than the point stays: no row of the restored database knows
-//! it, and it does no harm. Not kept: an object's content type, tags and metadata; MLflow uses none of them.
+//! it, and it does no harm. Not kept: an object's content type, tags and metadata.
 
 use crate::client::access;
 use crate::client::s3::{self, ObjectRead, PacedStore, S3Version, Upload, download, histories, versions};

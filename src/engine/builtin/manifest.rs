@@ -7,10 +7,8 @@ use crate::client::Error;
 use crate::engine::Readings;
 use crate::repository::OpenPoint;
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tokio::io::AsyncReadExt;
 
 /// The dump's name in a point.
 pub const DUMP: &str = "database/dump";
@@ -98,7 +96,7 @@ impl PointManifest {
     /// # Errors
     /// When it is not there, cannot be read, or is of a version that is not known.
     pub async fn read(point: &OpenPoint) -> Result<Self, Error> {
-        let manifest: Self = json(point, MANIFEST).await?;
+        let manifest: Self = point.json(MANIFEST).await?;
         match manifest.schema {
             2 | SCHEMA => Ok(manifest), // 2 had no artifacts
             other => Err(Error::new(format!("`{MANIFEST}`"), format!("its version is {other}, and {SCHEMA} is known"))),
@@ -111,12 +109,5 @@ impl PointManifest {
 /// # Errors
 /// When nobody did, or it cannot be read.
 pub async fn readings(point: &OpenPoint) -> Result<Readings, Error> {
-    json(point, READINGS).await
-}
-
-async fn json<T: DeserializeOwned>(point: &OpenPoint, name: &str) -> Result<T, Error> {
-    let (file, mut text) = (point.find(name).await?, vec![]);
-    let what = format!("cannot read `{name}` of the recovery point");
-    point.read(&file).read_to_end(&mut text).await.map_err(|e| Error::caused_by(&what, e))?;
-    serde_json::from_slice(&text).map_err(|e| Error::caused_by(&what, e))
+    point.json(READINGS).await
 }

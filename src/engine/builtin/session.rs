@@ -6,7 +6,7 @@ use crate::client::Error;
 use crate::engine::{EngineContext, Readings, RestorePlan, Session};
 use crate::environment::Asset;
 use crate::model::{Finding, RecoveryPoint, Verdict};
-use crate::repository::{OpenPoint, OpenRepository, StoredPoint};
+use crate::repository::{OpenPoint, OpenRepository};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
@@ -33,11 +33,7 @@ impl LogicalSession {
 
     /// The contents of the point of this name.
     async fn contents(&self, name: &str) -> Result<OpenPoint, Error> {
-        let points = self.repository.points().await?.points;
-        let ours = |point: &StoredPoint| point.label == self.subject && point.tags.iter().any(|tag| tag == name);
-        let stored = points.into_iter().find(ours);
-        let absent = || Error::new(format!("the recovery point `{name}`"), "its repository does not have it");
-        self.repository.point(&stored.ok_or_else(absent)?.id).await
+        self.repository.tagged_point(&self.subject, name).await
     }
 
     async fn restored(&self, plan: &RestorePlan) -> Result<Finding, Error> {

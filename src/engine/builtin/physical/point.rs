@@ -7,13 +7,13 @@ use super::base::{BaseBackup, BaseRecord};
 use crate::client::Error;
 use crate::clock::Deadline;
 use crate::environment::Sql;
-use crate::repository::{NewFile, NewPoint, OpenPoint, OpenRepository, Stored, StoredPoint, Turn};
+use crate::repository::{NewFile, NewPoint, OpenPoint, OpenRepository, Stored, Turn};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use std::io::Cursor;
 use std::pin::Pin;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncRead;
 use tokio::sync::oneshot;
 
 /// The stream's name in a point.
@@ -74,15 +74,8 @@ pub async fn put(
 
 /// The contents of the point of this name, with its manifest.
 pub async fn open(repository: &OpenRepository, name: &str) -> Result<(OpenPoint, BaseManifest), Error> {
-    let points = repository.points().await?.points;
-    let ours = |point: &StoredPoint| point.label == SUBJECT && point.tags.iter().any(|tag| tag == name);
-    let stored = points.into_iter().find(ours);
-    let absent = || Error::new(format!("the recovery point `{name}`"), "its repository does not have it");
-    let point = repository.point(&stored.ok_or_else(absent)?.id).await?;
-    let what = format!("cannot read `{MANIFEST}` of the recovery point");
-    let (file, mut text) = (point.find(MANIFEST).await?, vec![]);
-    point.read(&file).read_to_end(&mut text).await.map_err(|e| Error::caused_by(&what, e))?;
-    let manifest = serde_json::from_slice(&text).map_err(|e| Error::caused_by(&what, e))?;
+    let point = repository.tagged_point(SUBJECT, name).await?;
+    let manifest = point.json(MANIFEST).await?;
     Ok((point, manifest))
 }
 
