@@ -17,7 +17,7 @@ pub use goal::{Goal, RestorePlan};
 
 use crate::client::Error;
 use crate::clock::Clock;
-use crate::environment::{Asset, Permission, Platform, Power};
+use crate::environment::{Asset, LossKind, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Planted, RecoveryPoint};
 use crate::repository::OpenRepository;
@@ -72,6 +72,10 @@ pub trait Engine: Send + Sync {
     fn needs(&self) -> &'static [Power];
     /// What a point of it brings back. What an engine of the user's own covers is what its file says; nothing is assumed.
     fn covers(&self) -> Vec<Asset>;
+    /// Does a point of it bring back an asset that was lost in this way?
+    fn brings_back(&self, asset: Asset, _how: LossKind) -> bool {
+        self.covers().contains(&asset)
+    }
     /// Can it keep its points in a repository that it is given?
     fn uses_repositories(&self) -> bool {
         false

@@ -60,6 +60,9 @@ fn none_for(
             let covered = if covered.is_empty() { "nothing; see `covers`".into() } else { covered.join(", ") };
             reasons.push(format!("the engine `{}` covers {covered}", protect.engine.name));
         }
+        Some(protect) if !protect.engine.brings_back(lost.asset, how) => {
+            reasons.push(format!("the engine `{}` needs the versions that are lost with it", protect.engine.name));
+        }
         Some(protect) if !protect.engine.verifies() => {
             reasons.push(format!("the points of the engine `{}` are not proved; see `verify`", protect.engine.name));
         }
@@ -185,6 +188,13 @@ mod tests {
         let engine =
             "protect: { engine: { command: { backup: 'true', restore: 'true', covers: [artifacts], verify: ./v } } }";
         assert_eq!(refusal(engine, "bucket-lost: {}", "restore: {}"), "");
+        let of = |method: &str| {
+            format!("protect: {{ engine: {{ builtin: {{ postgres: logical, artifacts: {method} }} }} }}")
+        };
+        assert_eq!(refusal(&of("objects"), "bucket-lost: {}", "restore: {}"), "");
+        let why = refusal(&of("versions"), "bucket-lost: {}", "restore: {}");
+        assert!(why.contains("the engine `builtin` needs the versions that are lost with it"), "{why}");
+        assert_eq!(refusal(&of("versions"), "artifacts-overwritten: {}", "restore: {}"), "");
     }
 
     #[test]

@@ -135,7 +135,7 @@ impl RollBackBucket {
         context.record("roll-back-bucket", &bucket, Some(what)).await?;
         let outcome = planned.carry_out().await?;
         let failed = outcome.refused.count + outcome.different.count + outcome.counts.gone;
-        let finding = match failures(&outcome) {
+        let finding = match outcome.failures() {
             None => Finding::met(),
             Some(why) => Finding::missed(format!("not all is as it was: {why}")),
         };
@@ -150,17 +150,6 @@ impl RollBackBucket {
 pub(super) fn journal(folder: &Path, name: &str, subject: &RollbackSubject) -> PathBuf {
     let digest = blake3::hash(format!("{subject:?}").as_bytes()).to_hex();
     folder.join(format!("{name}-{}.jsonl", &digest[..8]))
-}
-
-/// Why not all is as it should be, with the first keys by name; nothing if it is.
-pub(super) fn failures(outcome: &RollbackOutcome) -> Option<String> {
-    let count = outcome.refused.count + outcome.different.count + outcome.counts.gone;
-    let gone = outcome.counts.named.iter().filter(|_| outcome.counts.gone > 0);
-    let all = outcome.refused.named.iter().chain(&outcome.different.named).chain(gone);
-    let said: Vec<_> = all.take(NAMED).map(|(key, why)| format!("`{key}`: {why}")).collect();
-    let more = count.saturating_sub(said.len() as u64);
-    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    (!outcome.met()).then(|| format!("{}{more}", said.join("; ")))
 }
 
 /// What was done, for the report: what was moved by whom, how fast, and what held it back.

@@ -4,7 +4,7 @@
 //! or after stays deleted. Nothing in a bucket tells a user's deletion within that time from the disaster's. Wall
 //! time is compared, so the server's clock has to agree with ours within the margin.
 
-use super::roll_back_bucket::{MARGIN, failures, journal, work};
+use super::roll_back_bucket::{MARGIN, journal, work};
 use super::{Step, StepContext};
 use crate::client::Error;
 use crate::client::s3::rollback::{Rollback, RollbackGoal, RollbackSubject};
@@ -76,7 +76,7 @@ impl Undelete {
         context.record("undelete", &bucket, (!prefix.is_empty()).then(|| prefix.clone())).await?;
         let outcome = planned.carry_out().await?;
         let failed = outcome.refused.count + outcome.different.count + gone;
-        let finding = match failures(&outcome) {
+        let finding = match outcome.failures() {
             None => Finding::met(),
             Some(why) => Finding::missed(format!("not all came back: {why}")),
         };

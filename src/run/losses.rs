@@ -4,7 +4,7 @@
 //! it back has ended well after it.
 
 use crate::engine::Engine;
-use crate::environment::{AssetUnder, Inventory, LossKind};
+use crate::environment::{Asset, AssetUnder, Inventory, LossKind};
 use crate::fault::Fault;
 use crate::model::{Fact, Line, Verdict};
 use crate::plan::Plan;
@@ -56,10 +56,11 @@ impl Losses {
 
     /// Adds a step.
     pub fn add_step(&mut self, id: &str, step: &dyn Step, engine: Option<&dyn Engine>, inventory: &Inventory) {
-        let covered = engine.map(Engine::covers).unwrap_or_default();
-        let restored = covered.into_iter().filter(|asset| step.restores().contains(asset));
-        let covered: Vec<AssetUnder> = restored.map(AssetUnder::from).collect();
-        let back = |how| covered.iter().cloned().chain(step.brings_back(how)).map(move |back| (back, how));
+        let restored = |how| {
+            let covered = move |asset: &&Asset| engine.is_some_and(|engine| engine.brings_back(**asset, how));
+            step.restores().iter().filter(covered).copied().map(AssetUnder::from)
+        };
+        let back = |how| restored(how).chain(step.brings_back(how)).map(move |back| (back, how));
         let brings_back = LossKind::iter().flat_map(back).collect();
         // A step that takes something gives up a whole disk.
         let takes = step.takes(inventory).into_iter().map(|lost| (lost, LossKind::Purged)).collect();

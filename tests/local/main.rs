@@ -38,6 +38,7 @@ mod protection_artifacts;
 mod protection_killed;
 mod protection_locked;
 mod protection_tls;
+mod protection_versions;
 mod repository;
 mod rollback;
 mod seed;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 /// Keys and contents: an empty one, one in parts, and such as a tree has trouble with.
-fn contents() -> BTreeMap<String, Vec<u8>> {
+pub fn contents() -> BTreeMap<String, Vec<u8>> {
     let large = (0..40_000_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect::<Vec<u8>>();
     let small = |text: &str| text.as_bytes().to_vec();
     [
@@ -26,7 +26,7 @@ fn contents() -> BTreeMap<String, Vec<u8>> {
     .into()
 }
 
-async fn all(client: &Client, bucket: &str) -> BTreeMap<String, Vec<u8>> {
+pub async fn all(client: &Client, bucket: &str) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for (key, _) in s3::list(client, bucket, "").await.unwrap() {
         let bytes = s3::get(client, bucket, &key).await.unwrap();
@@ -35,7 +35,7 @@ async fn all(client: &Client, bucket: &str) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-fn figure<'a>(restored: &'a Value, name: &str) -> &'a str {
+pub fn figure<'a>(restored: &'a Value, name: &str) -> &'a str {
     let figures = restored["finding"]["figures"].as_array().unwrap();
     figures.iter().find(|it| it[0] == name).unwrap_or_else(|| panic!("{name}: {restored:#}"))[1].as_str().unwrap()
 }

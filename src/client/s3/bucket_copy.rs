@@ -10,9 +10,9 @@ use super::rollback_proof::FailedKeys;
 use super::server_copy::{CopyLimits, CopySource, CopyTarget};
 use crate::client::Error;
 use crate::clock::Stopwatch;
-use futures::stream::FuturesUnordered;
-use futures::{Stream, StreamExt, TryStreamExt, pin_mut, stream};
+use futures::{FutureExt, Stream, TryStreamExt, pin_mut, stream};
 use std::cmp::Ordering;
+use std::future::ready;
 
 /// A bucket and what its keys begin with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,23 +68,19 @@ pub async fn copy_bucket(
     let stopwatch = Stopwatch::start();
     let (mut refused, mut copied, mut bytes) = (FailedKeys::default(), 0, 0);
     {
-        let missing = pairs(store, from, to);
-        pin_mut!(missing);
-        let mut requests = FuturesUnordered::new();
-        loop {
-            let next = if requests.len() < PacedStore::at_once() { missing.try_next().await? } else { None };
-            match next {
-                Some(pair) if pair.same() && !pair.by_size() => {}
-                Some(pair) => requests.push(copy(store, from, to, limits, pair.source)),
-                None => match requests.next().await {
-                    Some((object, Ok(()))) => {
-                        copied += 1;
-                        bytes += object.size;
-                    }
-                    Some((_, Err(RequestFailure { error, all: true }))) => return Err(error),
-                    Some((object, Err(failure))) => refused.add(object.key, failure.error.why),
-                    None => break,
-                },
+        // The next page is asked for while copies are under way.
+        let missing = pairs(store, from, to).try_filter(|pair| ready(!pair.same() || pair.by_size()));
+        let copies = missing.map_ok(|pair| copy(store, from, to, limits, pair.source).map(Ok));
+        let copies = copies.try_buffer_unordered(PacedStore::at_once());
+        pin_mut!(copies);
+        while let Some((object, done)) = copies.try_next().await? {
+            match done {
+                Ok(()) => {
+                    copied += 1;
+                    bytes += object.size;
+                }
+                Err(RequestFailure { error, all: true }) => return Err(error),
+                Err(failure) => refused.add(object.key, failure.error.why),
             }
         }
     }

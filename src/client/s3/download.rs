@@ -4,6 +4,7 @@
 //! read is what was listed, or the stream ends with an error. The crate compares the bytes of an answer with the server's
 //! checksum when the last of them has come; those of a part that was asked for again have none.
 
+use super::history::NO_VERSION;
 use super::pace::{ANSWER, PacedStore};
 use crate::client::Error;
 use aws_sdk_s3::primitives::ByteStream;
@@ -18,8 +19,6 @@ use tokio_util::io::StreamReader;
 
 /// So long may the next bytes take.
 const PIECE: Duration = Duration::from_secs(30);
-/// The id of what was written while the bucket kept no versions. Not every server can be asked for it.
-const NO_VERSION: &str = "null";
 
 /// An object as it was listed.
 #[derive(Debug, Clone)]

@@ -8,12 +8,16 @@ use jiff::{SignedDuration, Timestamp};
 use std::cmp::Reverse;
 use ulid::Ulid;
 
+/// The id of what was written while the bucket kept no versions. Not every server can be asked for it while it is what
+/// clients see: `VersityGW` 1.8 knows no such version then.
+pub const NO_VERSION: &str = "null";
+
 /// One version of an object, or a marker that it was deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct S3Version {
     /// The object's key.
     pub key: String,
-    /// The version's id; `null` for what was written while the bucket kept no versions.
+    /// The version's id; [`NO_VERSION`] for what was written while the bucket kept no versions.
     pub id: String,
     /// Is it a delete marker?
     pub marker: bool,
@@ -71,7 +75,7 @@ impl S3History {
     pub fn new(key: String, mut entries: Vec<S3Version>) -> Self {
         let dated = |it: &S3Version| Ulid::from_string(&it.id).is_ok();
         if entries.iter().any(dated) {
-            for entry in entries.iter_mut().filter(|it| it.id == "null" && !it.latest) {
+            for entry in entries.iter_mut().filter(|it| it.id == NO_VERSION && !it.latest) {
                 (entry.from, entry.to) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
             }
         }

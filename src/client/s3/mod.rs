@@ -17,10 +17,10 @@ mod upload;
 pub mod versions;
 
 pub use download::{ObjectRead, download};
-pub use history::{S3History, S3Version};
+pub use history::{NO_VERSION, S3History, S3Version};
 pub use listing::histories;
 pub use pace::{PaceFigures, PacedStore};
-pub use server_copy::CopyLimits;
+pub use server_copy::{CopyLimits, CopySource, CopyTarget};
 pub use upload::Upload;
 
 use super::{Error, chain};

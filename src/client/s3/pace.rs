@@ -2,8 +2,8 @@
 //! again after a pause what it did not serve.
 //!
 //! Apart because every mass of requests needs the same. The crate's own retries are turned off here: they know neither
-//! each other nor our deadline. The number at once grows by one for each round that is served and is halved when the
-//! store says 503 or does not answer in time.
+//! each other nor our deadline. The number at once grows by one for each request that is served, is halved when the store
+//! says 503 or does not answer in time, and from then on grows by one for each round.
 
 use super::failure;
 use crate::client::{Error, ErrorKind};
@@ -59,7 +59,7 @@ pub struct PaceFigures {
     pub requests: u64,
     /// Of those, answered 503 or not in time, and sent again.
     pub refusals: u64,
-    /// The fewest at once that the store brought us down to.
+    /// The fewest at once that the store brought us down to; the most that there are, if it did not.
     pub lowest: u32,
 }
 
@@ -106,7 +106,8 @@ impl PacedStore {
         let limits = TimeoutConfig::builder().connect_timeout(Duration::from_secs(5)).disable_read_timeout();
         let limits = limits.disable_operation_timeout().disable_operation_attempt_timeout().build();
         let config = config.timeout_config(limits);
-        let (limit, lowest) = (FIRST, FIRST);
+        #[allow(clippy::cast_precision_loss)] // 64
+        let (limit, lowest) = (FIRST, MOST as f64);
         let state = PaceState { limit, lowest, in_flight: 0, requests: 0, refusals: 0, cut: None, served: None };
         let client = Client::from_conf(config.build());
         Self { client, patience, clock: Clock::start(), state: Mutex::new(state), freed: Notify::new() }
@@ -213,7 +214,8 @@ impl PacedStore {
         let before = state.limit;
         #[allow(clippy::cast_precision_loss)] // 64
         let most = MOST as f64;
-        state.limit = (before + 1.0 / before).min(most);
+        let step = if state.cut.is_none() { 1.0 } else { 1.0 / before };
+        state.limit = (before + step).min(most);
         if state.limit.floor() > before.floor() {
             self.freed.notify_one();
         }
@@ -278,5 +280,24 @@ fn sign<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Sign {
             SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => Sign::Passing,
             _ => Sign::Final,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_number_at_once_grows_with_each_answer_until_one_is_refused_and_slowly_from_then_on() {
+        let store = PacedStore::new(&crate::client::s3::client("http://127.0.0.1:9", "key", "secret"));
+        let limit = || store.state.lock().limit;
+        (0..10).for_each(|_| store.served());
+        assert!((limit() - 26.0).abs() < 1e-9, "{}", limit());
+        (0..100).for_each(|_| store.served());
+        assert!((limit() - 64.0).abs() < 1e-9, "{}", limit());
+        store.too_many();
+        (0..32).for_each(|_| store.served());
+        assert!((32.5..33.0).contains(&limit()), "one more for a round: {}", limit());
+        assert_eq!(store.figures().lowest, 32);
     }
 }

@@ -91,6 +91,17 @@ impl RollbackOutcome {
     pub fn met(&self) -> bool {
         self.counts.gone == 0 && self.refused.count == 0 && self.different.count == 0
     }
+
+    /// Why not all is as it should be, with the first keys by name; nothing if it is.
+    pub fn failures(&self) -> Option<String> {
+        let count = self.refused.count + self.different.count + self.counts.gone;
+        let gone = self.counts.named.iter().filter(|_| self.counts.gone > 0);
+        let all = self.refused.named.iter().chain(&self.different.named).chain(gone);
+        let said: Vec<_> = all.take(SAID).map(|(key, why)| format!("`{key}`: {why}")).collect();
+        let more = count.saturating_sub(said.len() as u64);
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        (!self.met()).then(|| format!("{}{more}", said.join("; ")))
+    }
 }
 
 /// Why a bucket cannot be rolled back: it keeps no versions, or a rule of its lifecycle removes them.

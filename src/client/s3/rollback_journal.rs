@@ -256,7 +256,11 @@ mod tests {
     use std::fs;
 
     fn subject() -> RollbackSubject {
-        RollbackSubject { bucket: "b".into(), prefix: String::new(), goal: RollbackGoal::Recorded }
+        RollbackSubject {
+            bucket: "b".into(),
+            prefix: String::new(),
+            goal: RollbackGoal::Recorded { keep_others: false },
+        }
     }
 
     fn planned(path: &Path) -> RollbackJournal {

@@ -29,8 +29,11 @@ pub enum RollbackGoal {
         /// The last one.
         end: Timestamp,
     },
-    /// To the version ids that a recovery point recorded; what it did not record is hidden.
-    Recorded,
+    /// To the version ids that a recovery point recorded.
+    Recorded {
+        /// Do keys stay that it did not record? Else they are hidden.
+        keep_others: bool,
+    },
 }
 
 /// One object as a recovery point recorded it.
@@ -109,7 +112,8 @@ pub fn plan(history: &S3History, goal: &RollbackGoal, recorded: Option<&Recorded
     let (wanted, ambiguous) = match goal {
         RollbackGoal::Moment { at, until, keep_created } => at_moment(entries, *at, *until, *keep_created),
         RollbackGoal::Deleted { begin, end } => (deleted(entries, *begin, *end), false),
-        RollbackGoal::Recorded => (as_recorded(entries, recorded), false),
+        RollbackGoal::Recorded { keep_others: true } if recorded.is_none() => (WantedState::AsItIs, false),
+        RollbackGoal::Recorded { .. } => (as_recorded(entries, recorded), false),
     };
     let (act, gone) = match wanted {
         WantedState::AsItIs => (None, None),

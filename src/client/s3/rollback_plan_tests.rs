@@ -102,7 +102,7 @@ fn a_null_version_beside_dated_ids_is_the_oldest() {
 fn a_key_is_put_back_to_the_recorded_version_or_to_none() {
     let recorded = |text: &str, id: &str, etag: Option<&str>| {
         let recorded = RecordedObject { id: id.into(), etag: etag.map(str::to_owned) };
-        said(&plan(&history(text), &RollbackGoal::Recorded, Some(&recorded)))
+        said(&plan(&history(text), &RollbackGoal::Recorded { keep_others: false }, Some(&recorded)))
     };
     assert_eq!(recorded("o5", "o5", None), "nothing");
     assert_eq!(recorded("x12 o5", "o5", None), "remove x12 show o5");
@@ -111,9 +111,10 @@ fn a_key_is_put_back_to_the_recorded_version_or_to_none() {
     assert_eq!(recorded("o12 o5", "o5", Some("6")), "the version `o5` has another content");
     assert_eq!(recorded("o12", "o5", None), "the version `o5` is not there any more");
     assert_eq!(recorded("x12 o5", "x12", None), "`x12` is a delete marker");
-    let absent = |text: &str| said(&plan(&history(text), &RollbackGoal::Recorded, None));
-    assert_eq!(absent("o12"), "hide");
-    assert_eq!(absent("x12 o5"), "nothing");
+    let absent = |text: &str, keep_others| said(&plan(&history(text), &RollbackGoal::Recorded { keep_others }, None));
+    assert_eq!(absent("o12", false), "hide");
+    assert_eq!(absent("x12 o5", false), "nothing");
+    assert_eq!(absent("o12", true), "nothing");
 }
 
 /// Deleted between the seconds 10 and 20.

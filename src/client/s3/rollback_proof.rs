@@ -87,7 +87,7 @@ fn unlisted(different: &mut FailedKeys, act: &RollbackAct) {
 /// Why a key does not show what its act was to show; nothing if it does.
 fn wrong(history: &S3History, act: &RollbackAct, copy: Option<&str>, goal: &RollbackGoal) -> Option<String> {
     // Where users go on writing, a key that they have written since is theirs.
-    let users_go_on = !matches!(goal, RollbackGoal::Recorded | RollbackGoal::Moment { until: None, .. });
+    let users_go_on = !matches!(goal, RollbackGoal::Recorded { .. } | RollbackGoal::Moment { until: None, .. });
     match (act, history.visible()) {
         (RollbackAct::Hide { .. }, None) => None,
         (RollbackAct::Hide { .. }, Some(_)) => Some("it is still seen".into()),

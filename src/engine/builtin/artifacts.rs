@@ -5,7 +5,9 @@
 //! for a content may outlive that content. What came later than the point stays: no row of the restored database knows
 //! it, and it does no harm. Not kept: an object's content type, tags and metadata.
 
+use super::artifact_versions;
 use crate::client::access;
+use crate::client::s3::rollback::refusal;
 use crate::client::s3::{self, ObjectRead, PacedStore, S3Version, Upload, download, histories, versions};
 use crate::client::{Error, ErrorKind};
 use crate::clock::wall;
@@ -16,6 +18,7 @@ use aws_sdk_s3::operation::head_bucket::HeadBucketError;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +48,21 @@ pub struct ArtifactContent {
     pub versions: bool,
     /// The bucket's policy, if it had one.
     pub policy: Option<String>,
+    /// What the point has of them.
+    #[serde(default)]
+    pub method: ArtifactMethod,
+}
+
+/// How artifacts are backed up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ArtifactMethod {
+    /// By their bytes, in the same recovery point as the database; what has not changed is not read again.
+    #[default]
+    Objects,
+    /// By the ids of their versions, in the same recovery point as the database. Their bytes stay in the bucket, which
+    /// must keep versions: a version that is purged does not come back.
+    Versions,
 }
 
 /// The artifacts as they were listed for a point.
@@ -52,20 +70,27 @@ pub struct ListedArtifacts {
     /// What they are.
     pub content: ArtifactContent,
     store: Arc<PacedStore>,
-    objects: Vec<S3Version>,
+    /// In the order of the keys.
+    pub objects: Vec<S3Version>,
 }
 
 /// Lists the artifacts for a point whose database's snapshot was taken at `snapshot`.
 ///
 /// # Errors
-/// When the bucket cannot be listed.
-pub async fn list(objects: &dyn Objects, snapshot: Timestamp) -> Result<ListedArtifacts, Error> {
+/// When the bucket cannot be listed; when it does not keep the versions that the method rests on.
+pub async fn list(
+    objects: &dyn Objects,
+    snapshot: Timestamp,
+    method: ArtifactMethod,
+) -> Result<ListedArtifacts, Error> {
     let (store, bucket) = (Arc::new(PacedStore::new(objects.s3())), objects.bucket().to_owned());
     let root = root(objects.prefix());
+    if method == ArtifactMethod::Versions {
+        refusal(&store, &bucket).await?;
+    }
     let all = histories(&store, &bucket, &root);
     let visible = all.try_filter_map(async |history| Ok(history.visible().cloned()));
-    let mut found: Vec<S3Version> = visible.try_collect().await?;
-    found.sort_by(|one, other| order(&one.key[root.len()..], &other.key[root.len()..]));
+    let found: Vec<S3Version> = visible.try_collect().await?;
     let content = ArtifactContent {
         prefix: objects.prefix().to_owned(),
         objects: found.len() as u64,
@@ -74,15 +99,24 @@ pub async fn list(objects: &dyn Objects, snapshot: Timestamp) -> Result<ListedAr
         versions: versions::kept(objects.s3(), &bucket).await?,
         policy: access::policy(objects.s3(), &bucket).await?,
         bucket,
+        method,
     };
     Ok(ListedArtifacts { content, store, objects: found })
 }
 
 impl ListedArtifacts {
-    /// The files of the point, in its order, each read when its turn comes.
-    pub fn files(self) -> impl Iterator<Item = NewFile> + Send {
-        let Self { content, store, objects } = self;
+    /// The files of the point, in its order: the objects, each read when its turn comes, or the list of them.
+    pub fn files(self) -> Result<Box<dyn Iterator<Item = NewFile> + Send>, Error> {
+        Ok(match self.content.method {
+            ArtifactMethod::Objects => Box::new(self.objects()),
+            ArtifactMethod::Versions => Box::new(std::iter::once(artifact_versions::list_file(&self)?)),
+        })
+    }
+
+    fn objects(self) -> impl Iterator<Item = NewFile> + Send {
+        let Self { content, store, mut objects } = self;
         let root = root(&content.prefix).len();
+        objects.sort_by(|one, other| order(&one.key[root..], &other.key[root..]));
         objects.into_iter().map(move |object| new_file(&store, &content.bucket, root, object))
     }
 }
@@ -103,6 +137,9 @@ fn new_file(store: &Arc<PacedStore>, bucket: &str, root: usize, object: S3Versio
 /// # Errors
 /// When one of them cannot be read or put. Those before it are back.
 pub async fn restore(platform: &dyn Platform, point: &OpenPoint, content: &ArtifactContent) -> Result<Finding, Error> {
+    if content.method == ArtifactMethod::Versions {
+        return artifact_versions::restore(platform, point, content).await;
+    }
     let objects = platform.objects()?;
     make_bucket(platform, objects, content).await?;
     let (store, root) = (Arc::new(PacedStore::new(objects.s3())), root(objects.prefix()));
@@ -167,7 +204,11 @@ impl Back<'_> {
 }
 
 /// Makes the bucket, if it is not there: by the one who uses it, since that one owns it then.
-async fn make_bucket(platform: &dyn Platform, objects: &dyn Objects, content: &ArtifactContent) -> Result<(), Error> {
+pub async fn make_bucket(
+    platform: &dyn Platform,
+    objects: &dyn Objects,
+    content: &ArtifactContent,
+) -> Result<(), Error> {
     let (client, bucket) = (objects.s3(), objects.bucket());
     let what = format!("cannot make the bucket `{bucket}`");
     match client.head_bucket().bucket(bucket).send().await {
@@ -189,6 +230,7 @@ async fn make_bucket(platform: &dyn Platform, objects: &dyn Objects, content: &A
     Ok(())
 }
 
-fn root(prefix: &str) -> String {
+/// What stands before the paths of artifacts.
+pub fn root(prefix: &str) -> String {
     if prefix.is_empty() { String::new() } else { format!("{prefix}/") }
 }

@@ -3,7 +3,7 @@
 //! `pg_restore --list` is content with half a dump (seen with PostgreSQL 15), so every block goes through `pg_restore` while
 //! the dump is stored. The dump is not compressed: the repository does that, and finds what has not changed.
 
-use super::artifacts;
+use super::artifacts::{self, ArtifactMethod};
 use super::manifest::{DUMP, DatabaseContent, DumpContent, DumpDigest, MANIFEST, PointManifest, READINGS, SCHEMA};
 use super::properties::DatabaseProperties;
 use super::{connect, execute};
@@ -31,12 +31,12 @@ pub const BUFFER: usize = 256 * 1024;
 /// How many buffers wait for the repository.
 const WAITING: usize = 4;
 
-/// Takes a backup of `subject` into the repository, under this name; with `with_artifacts`, of the artifacts too.
+/// Takes a backup of `subject` into the repository, under this name; with a method for them, of the artifacts too.
 pub async fn backup(
     context: &EngineContext,
     repository: &OpenRepository,
     subject: &str,
-    with_artifacts: bool,
+    artifact_method: Option<ArtifactMethod>,
     name: &str,
 ) -> Result<RecoveryPoint, Error> {
     let sql = context.platform.sql()?;
@@ -44,8 +44,10 @@ pub async fn backup(
     let client = connect(sql, sql.database()).await?;
     execute(&client, &what, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let exported: String = value(&client, "SELECT pg_export_snapshot()").await?;
-    let listed =
-        if with_artifacts { Some(artifacts::list(context.platform.objects()?, clock::wall()).await?) } else { None };
+    let listed = match artifact_method {
+        Some(method) => Some(artifacts::list(context.platform.objects()?, clock::wall(), method).await?),
+        None => None,
+    };
     // Of a point whose list was made after the onset it must not be said that it precedes that.
     let (snapshot, taken_at) = (context.clock.now(), clock::wall());
     let (content, tool) = (content(&client, sql.database()).await?, version(sql).await?);
@@ -62,7 +64,8 @@ pub async fn backup(
     let artifacts = listed.as_ref().map(|listed| listed.content.clone());
     let manifest = move |dump| PointManifest { schema: SCHEMA, dump, content, taken_at, tool, artifacts };
     let last = manifest_file(Arc::clone(&dumped), manifest);
-    let files = files.into_iter().chain(listed.into_iter().flat_map(artifacts::ListedArtifacts::files));
+    let of_artifacts = listed.map(artifacts::ListedArtifacts::files).transpose()?;
+    let files = files.into_iter().chain(of_artifacts.into_iter().flatten());
     let files = files.chain(std::iter::once(last));
     let point = NewPoint { label: subject.to_owned(), tags: vec![name.to_owned()], time: taken_at };
     let put = repository.put(point, futures::stream::iter(files).map(Ok));

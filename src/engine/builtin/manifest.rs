@@ -18,7 +18,7 @@ pub const READINGS: &str = "database/readings.json";
 pub const MANIFEST: &str = "point.json";
 
 /// The version of a manifest that is written.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// What a point holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,7 +98,7 @@ impl PointManifest {
     pub async fn read(point: &OpenPoint) -> Result<Self, Error> {
         let manifest: Self = point.json(MANIFEST).await?;
         match manifest.schema {
-            2 | SCHEMA => Ok(manifest), // 2 had no artifacts
+            2..=SCHEMA => Ok(manifest), // 2 had no artifacts, 3 only their bytes
             other => Err(Error::new(format!("`{MANIFEST}`"), format!("its version is {other}, and {SCHEMA} is known"))),
         }
     }

@@ -6,6 +6,7 @@
 //! transaction, so that clients see the old state, then none, then the whole new one.
 //! Not here: the choice of a point, which is the runbook's.
 
+mod artifact_versions;
 mod artifacts;
 mod dump;
 mod manifest;
@@ -17,9 +18,10 @@ mod session;
 
 use super::{Engine, EngineContext, Session};
 use crate::client::Error;
-use crate::environment::{Asset, Platform, Power, Sql};
+use crate::environment::{Asset, LossKind, Platform, Power, Sql};
 use crate::kind::Kind;
 use crate::node::{Node, Problem, read};
+use artifacts::ArtifactMethod;
 use async_trait::async_trait;
 use physical::receiver::CommitMode;
 use physical::session::PhysicalSession;
@@ -80,19 +82,11 @@ fn read_builtin(node: &Node, problems: &mut Vec<Problem>) -> Option<Builtin> {
     None
 }
 
-/// How artifacts are backed up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum ArtifactMethod {
-    /// By their bytes, in the same recovery point as the database; what has not changed is not read again.
-    Objects,
-}
-
 #[async_trait]
 impl Engine for Builtin {
     fn needs(&self) -> &'static [Power] {
         match (self.postgres, self.artifacts) {
-            (Method::Logical, Some(ArtifactMethod::Objects)) => &[Power::Sql, Power::Objects],
+            (Method::Logical, Some(_)) => &[Power::Sql, Power::Objects],
             (Method::Logical, None) => &[Power::Sql],
             (Method::Physical, _) => &[Power::Sql, Power::Components, Power::Volumes],
         }
@@ -100,6 +94,11 @@ impl Engine for Builtin {
 
     fn covers(&self) -> Vec<Asset> {
         std::iter::once(Asset::Database).chain(self.artifacts.map(|_| Asset::Artifacts)).collect()
+    }
+
+    fn brings_back(&self, asset: Asset, how: LossKind) -> bool {
+        let by_versions = asset == Asset::Artifacts && self.artifacts == Some(ArtifactMethod::Versions);
+        self.covers().contains(&asset) && !(by_versions && how == LossKind::Purged)
     }
 
     fn verifies(&self) -> bool {
@@ -112,7 +111,7 @@ impl Engine for Builtin {
 
     async fn open(&self, context: EngineContext) -> Result<Box<dyn Session>, Error> {
         Ok(match self.postgres {
-            Method::Logical => Box::new(LogicalSession::begin(context, self.artifacts.is_some()).await?),
+            Method::Logical => Box::new(LogicalSession::begin(context, self.artifacts).await?),
             Method::Physical => {
                 let commits = self.commits.unwrap_or(CommitMode::Asynchronous);
                 Box::new(PhysicalSession::begin(context, commits).await?)
@@ -172,5 +171,15 @@ mod tests {
         assert!(!logical.needs().contains(&Power::Volumes) && logical.uses_repositories());
         let both = Builtin { artifacts: Some(ArtifactMethod::Objects), ..logical };
         assert!(both.needs().contains(&Power::Objects) && both.covers().contains(&Asset::Artifacts));
+    }
+
+    #[test]
+    fn versions_bring_back_what_was_overwritten_and_not_what_was_purged() {
+        let method = |artifacts| Builtin { postgres: Method::Logical, artifacts: Some(artifacts), commits: None };
+        let (versions, objects) = (method(ArtifactMethod::Versions), method(ArtifactMethod::Objects));
+        assert!(versions.brings_back(Asset::Artifacts, LossKind::Overwritten));
+        assert!(!versions.brings_back(Asset::Artifacts, LossKind::Purged));
+        assert!(versions.brings_back(Asset::Database, LossKind::Purged));
+        assert!(objects.brings_back(Asset::Artifacts, LossKind::Purged));
     }
 }

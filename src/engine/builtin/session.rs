@@ -1,5 +1,6 @@
 //! The session of logical backups: an open repository, and which of its points are complete.
 
+use super::artifacts::ArtifactMethod;
 use super::manifest::PointManifest;
 use super::{artifacts, dump, manifest, own, restore};
 use crate::client::Error;
@@ -16,14 +17,14 @@ pub struct LogicalSession {
     repository: OpenRepository,
     /// What the points are of, as the repository knows it.
     subject: String,
-    /// Are the artifacts a part of each point?
-    artifacts: bool,
+    /// How the artifacts are a part of each point, if they are.
+    artifacts: Option<ArtifactMethod>,
     points: Mutex<Vec<RecoveryPoint>>,
 }
 
 impl LogicalSession {
     /// Uses the repository that it is given, or else the run's own, with the points that are known.
-    pub async fn begin(context: EngineContext, artifacts: bool) -> Result<Self, Error> {
+    pub async fn begin(context: EngineContext, artifacts: Option<ArtifactMethod>) -> Result<Self, Error> {
         let (repository, subject) = match &context.repository {
             Some(named) => (named.repository.clone(), named.protection.clone()),
             None => (own::open(&context.folder).await?, context.platform.sql()?.database().to_owned()),
