@@ -5,10 +5,10 @@ TIMES ?= 1
 SIZE ?= full
 
 # Which drills run where: the first in every environment, the others where there are the powers that they need.
-EVERYWHERE := mlflow-crash mlflow-hang postgres-crash database-drop artifacts-deleted
-PROCESSES := $(EVERYWHERE) table-lost rows-changed references-broken page-damaged database-server-gone \
-	artifacts-overwritten bucket-lost policy-broken key-revoked s3-crash
-CONTAINERS := $(EVERYWHERE) partition out-of-memory disk-lost
+EVERYWHERE := mlflow-crash mlflow-hang postgres-crash database-drop artifacts-deleted table-lost rows-changed \
+	references-broken page-damaged artifacts-overwritten bucket-lost policy-broken s3-crash
+PROCESSES := $(EVERYWHERE) key-revoked database-server-gone
+CONTAINERS := $(EVERYWHERE) key-revoked partition out-of-memory disk-lost
 CLUSTER := $(EVERYWHERE) disk-lost pod-kill config-lost node-lost node-cut-off database-node-lost \
 	database-node-lost-local namespace-removed node-lost-defaults classic-runbook
 files = $(foreach drill,$(1),drills/$(drill).yaml)
