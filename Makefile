@@ -7,7 +7,8 @@ SIZE ?= full
 # Which drills run where: the first in every environment, the others where there are the powers that they need.
 EVERYWHERE := mlflow-crash mlflow-hang postgres-crash database-drop artifacts-deleted table-lost rows-changed \
 	references-broken page-damaged artifacts-overwritten bucket-lost policy-broken s3-crash
-PROCESSES := $(EVERYWHERE) key-revoked database-server-gone
+COMMITS := commits-synchronous commits-asynchronous commits-logical
+PROCESSES := $(EVERYWHERE) key-revoked database-server-gone $(COMMITS)
 CONTAINERS := $(EVERYWHERE) key-revoked partition out-of-memory disk-lost
 CLUSTER := $(EVERYWHERE) disk-lost pod-kill config-lost node-lost node-cut-off database-node-lost \
 	database-node-lost-local namespace-removed node-lost-defaults classic-runbook
@@ -19,7 +20,7 @@ BUILT_CLUSTER = kubernetes: { images: built, kubeconfig: $(shell tests/cluster/c
 	power_off: 'tests/cluster/cluster node kill $$LIFEBOAT_NODE', power_on: 'tests/cluster/cluster node up $$LIFEBOAT_NODE', \
 	cut_off: 'tests/cluster/cluster node cut $$LIFEBOAT_NODE', connect: 'tests/cluster/cluster node heal $$LIFEBOAT_NODE' } }
 
-.PHONY: help build install man drill drills drills-containers drills-cluster test test-full lint bench bench-engine \
+.PHONY: help build install man drill drills drills-commits drills-containers drills-cluster test test-full lint bench bench-engine \
 	clean images engine-up engine-down cluster-up cluster-status cluster-down
 
 help: ## list the targets
@@ -39,6 +40,9 @@ drill: build ## set up the embedded platform and run the main drill, ending in a
 
 drills: build ## the drills on processes, TIMES times each, into reports/drills.json
 	$(BIN) series --times $(TIMES) $(call files,$(PROCESSES))
+
+drills-commits: build ## what a lost database server costs under 200 commits a second, by method of backup
+	$(BIN) series --times $(TIMES) $(call files,$(COMMITS))
 
 drills-containers: export LIFEBOAT_ENVIRONMENT = $(BUILT_CONTAINERS)
 drills-containers: build images ## the drills on containers, TIMES times each, into reports/drills.json

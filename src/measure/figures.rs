@@ -4,10 +4,10 @@
 
 use super::history::History;
 use super::rta::Outage;
-use super::steady::{p99, time};
+use super::steady::{p99, percentile, time};
 use super::streak::{ProbeTick, TickOutcome};
 use crate::clock::Moment;
-use crate::model::report::{Note, PhaseTime, ProbeFigures, Skipped, StepReport};
+use crate::model::report::{Note, PhaseTime, ProbeFigures, Skipped, StepReport, WriteTimes};
 use crate::model::{Onset, Phase, Verdict, Watch};
 use std::collections::BTreeMap;
 
@@ -68,6 +68,17 @@ pub fn probes(history: &History, onset: &Result<Onset, String>) -> Vec<ProbeFigu
     let injecting = onset.as_ref().ok().map_or(history.end, |onset| onset.injecting);
     let probes = history.terms.probes.iter().zip(&history.watched);
     probes.map(|(watch, watched)| probe(*watch, watched.ticks(), injecting)).collect()
+}
+
+/// How long the writes before the onset took; nothing if none was acknowledged.
+pub fn write_times(history: &History, onset: &Result<Onset, String>) -> Option<WriteTimes> {
+    let injecting = onset.as_ref().ok().map_or(history.end, |onset| onset.injecting);
+    let took = |percent| {
+        let before = history.marks.iter().filter_map(|mark| Some((mark.sent, mark.acknowledged?)));
+        let before = before.filter(|(_, at)| *at < injecting).map(|(sent, at)| at.since(sent) * 1000.0);
+        percentile(percent, before)
+    };
+    Some(WriteTimes { median_ms: took(50)?, p99_ms: took(99)? })
 }
 
 /// The moment of the last check, if all checks of the drill are met.

@@ -30,6 +30,8 @@ pub struct Stall {
 pub struct MarkHistory<'a> {
     /// The mark as it was sent.
     pub mark: &'a Mark,
+    /// When it was entered in the ledger, right before it was sent.
+    pub sent: Moment,
     /// When all its parts were acknowledged.
     pub acknowledged: Option<Moment>,
     /// The id of its subject, if the acknowledgement has it.
@@ -233,7 +235,7 @@ impl<'a> History<'a> {
         match &line.fact {
             Fact::Sending(mark) => {
                 self.numbers.insert(mark.number, self.marks.len());
-                self.marks.push(MarkHistory { mark, acknowledged: None, at: None, state: None });
+                self.marks.push(MarkHistory { mark, sent: line.at, acknowledged: None, at: None, state: None });
             }
             Fact::Acknowledged { mark, at } => {
                 if let Some(mark) = self.numbers.get(mark).and_then(|index| self.marks.get_mut(*index)) {

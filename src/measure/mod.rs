@@ -43,7 +43,7 @@ pub fn measure(lines: &[Line]) -> Report {
         verdict: Verdict::merge(judgements.iter().map(|judgement| judgement.verdict)),
         judgements,
         measurements,
-        writes: rpa::writes(&history),
+        writes: rpa::writes(&history, &onset),
         losses: rpa::losses(&history),
         checks,
         steps: figures::steps(&history),

@@ -4,6 +4,7 @@
 //! writes survived. The newest survivor is given beside it.
 
 use super::band::Band;
+use super::figures;
 use super::history::{History, MarkHistory};
 use crate::clock::Moment;
 use crate::model::ledger::Operation;
@@ -44,7 +45,7 @@ pub fn recovery_point(history: &History, onset: &Result<Onset, String>) -> Recov
 }
 
 /// The marks of the whole run, counted.
-pub fn writes(history: &History) -> Writes {
+pub fn writes(history: &History, onset: &Result<Onset, String>) -> Writes {
     let acknowledged = || history.marks.iter().filter(|mark| mark.acknowledged.is_some());
     let count =
         |states: &[MarkState]| acknowledged().filter(|mark| mark.state.is_some_and(|f| states.contains(&f))).count();
@@ -60,6 +61,7 @@ pub fn writes(history: &History) -> Writes {
         corrupted: known(&[MarkState::Corrupted]),
         resurrected: known(&[MarkState::Resurrected]),
         indeterminate: sent - acknowledged,
+        times: figures::write_times(history, onset),
     }
 }
 

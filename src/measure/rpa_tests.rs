@@ -104,3 +104,12 @@ fn acknowledged_is_the_sum_of_its_fates_and_every_loss_has_its_own_name() {
     ];
     assert_eq!(losses, wanted);
 }
+
+#[test]
+fn only_writes_before_the_onset_tell_how_long_one_takes() {
+    let timeline = confirmed().mark(1, 18.0, Survived).mark(2, 19.0, Survived).sent(3, 10.0, Operation::Create);
+    let slow_later = timeline.sent(4, 21.0, Operation::Create).at(25.0, Fact::Acknowledged { mark: 4, at: None });
+    let times = slow_later.report().writes.times.unwrap();
+    assert!((times.median_ms - 100.0).abs() < 0.1 && (times.p99_ms - 100.0).abs() < 0.1, "{times:?}");
+    assert_eq!(confirmed().sent(1, 19.0, Operation::Create).report().writes.times, None);
+}

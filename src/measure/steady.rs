@@ -51,8 +51,13 @@ pub(super) fn time(tick: &ProbeTick) -> f64 {
 
 /// The 99th percentile; none without values.
 pub(super) fn p99(values: impl Iterator<Item = f64>) -> Option<f64> {
+    percentile(99, values)
+}
+
+/// The value that so many in a hundred do not exceed; none without values.
+pub(super) fn percentile(percent: usize, values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.collect();
-    let rank = (values.len() * 99).div_ceil(100).checked_sub(1)?;
+    let rank = (values.len() * percent).div_ceil(100).checked_sub(1)?;
     Some(*values.select_nth_unstable_by(rank, f64::total_cmp).1)
 }
 

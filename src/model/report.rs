@@ -164,6 +164,18 @@ pub struct Writes {
     pub resurrected: Option<u64>,
     /// Never acknowledged: may or may not be there.
     pub indeterminate: u64,
+    /// How long those before the onset took; nothing if none was acknowledged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<WriteTimes>,
+}
+
+/// How long writes took, from their entry in the ledger to their acknowledgement, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WriteTimes {
+    /// Half of them took no longer.
+    pub median_ms: f64,
+    /// Of a hundred of them, 99 took no longer.
+    pub p99_ms: f64,
 }
 
 /// One loss.

@@ -74,7 +74,11 @@ fn writes(report: &Report) -> String {
     let row = counts.into_iter().chain([Some(w.indeterminate)]).map(count).collect();
     let columns =
         ["Sent", "Acknowledged", "Survived", "Lost", "Half there", "Corrupted", "Resurrected", "Indeterminate"];
-    section("Writes", &columns, &[row])
+    let mut text = section("Writes", &columns, &[row]);
+    if let Some(times) = &w.times {
+        let _ = writeln!(text, "\n{}", words::write_times(times));
+    }
+    text
 }
 
 fn checks(report: &Report) -> String {

@@ -50,7 +50,9 @@ fn writes(report: &Report, width: usize) -> String {
     }
     let counts = [Some(w.acknowledged), w.survived, w.lost, w.half, w.corrupted, w.resurrected, Some(w.indeterminate)];
     let columns = ["writes", "survived", "lost", "half", "corrupted", "resurrected", "indeterminate"];
-    table(&columns, vec![counts.into_iter().map(count).collect()], width)
+    let counted = table(&columns, vec![counts.into_iter().map(count).collect()], width);
+    let took = w.times.as_ref().map(|times| wrapped(&words::write_times(times), "", width));
+    [Some(counted), took].into_iter().flatten().collect::<Vec<_>>().join("\n")
 }
 
 fn checks(report: &Report, width: usize) -> String {

@@ -2,7 +2,7 @@
 //!
 //! Apart so that a time looks the same wherever it is shown: `340 ms`, `3.21 s`, `13.1 s`, `5m3s`, `2h10m`.
 
-use crate::model::report::Measurement;
+use crate::model::report::{Measurement, WriteTimes};
 use crate::model::{Span, Verdict};
 use anstyle::{AnsiColor, Style};
 use std::time::Duration;
@@ -47,6 +47,12 @@ fn whole(value: f64, factor: u64, large: &str, small: &str) -> String {
 /// A time for people, or a dash.
 pub fn time_or_dash(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), time)
+}
+
+/// How long writes took.
+pub fn write_times(times: &WriteTimes) -> String {
+    let WriteTimes { median_ms, p99_ms } = times;
+    format!("Before the onset a write was acknowledged in {median_ms:.1} ms (median), {p99_ms:.1} ms (p99).")
 }
 
 /// What was promised, as it is written in files: `2m`, or a dash.

@@ -6,9 +6,10 @@
 mod read_back;
 mod write;
 
+use super::clients::{self, mlflow, tick, ticks};
 use super::subjects::{Subjects, WriteRequest};
 use super::{Entry, Ledger, Workload};
-use crate::client::{Error, experiments, mlflow::Mlflow, tasks};
+use crate::client::{Error, experiments, tasks};
 use crate::environment::{Platform, Power};
 use crate::kind::Kind;
 use crate::model::{MarkState, Part, Rate};
@@ -17,10 +18,9 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::Interval;
 use write::Client;
 
 /// Runs and artifacts written through MLflow.
@@ -69,19 +69,8 @@ fn one() -> u64 {
     1
 }
 
-/// The longest time that a client waits for an answer.
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest time that the workload still waits for answers when it is stopped.
-const GRACE: Duration = Duration::from_secs(2);
 /// The number of writes that may be under way, as many as a pool has connections. Beyond it, writes are left out.
 const UNDER_WAY: usize = 16;
-
-/// The name of the experiment that holds all marks of a run.
-fn endpoint(platform: &dyn Platform) -> Result<Mlflow, Error> {
-    let base = platform.endpoints().mlflow.as_deref();
-    let base = base.ok_or_else(|| Error::new("cannot reach `mlflow`", "the environment has no such endpoint"))?;
-    Mlflow::pooled(base, TIMEOUT)
-}
 
 #[async_trait]
 impl Workload for MlflowWorkload {
@@ -96,7 +85,7 @@ impl Workload for MlflowWorkload {
         run: String,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), Error> {
-        let mlflow = endpoint(platform.as_ref())?;
+        let mlflow = mlflow(platform.as_ref())?;
         let experiment = tasks::experiment(&mlflow, &experiments::workload(&run)).await?;
         let client = Arc::new(Client::new(mlflow, experiments::workload(&run), experiment));
         let mut streams = [
@@ -133,7 +122,7 @@ impl Workload for MlflowWorkload {
         run: &str,
         entries: &[Entry],
     ) -> Result<Vec<(u64, MarkState)>, Error> {
-        read_back::states(platform, &endpoint(platform)?, &experiments::workload(run), entries).await
+        read_back::states(platform, &mlflow(platform)?, &experiments::workload(run), entries).await
     }
 }
 
@@ -146,28 +135,10 @@ async fn send(
     ledger: Arc<dyn Ledger>,
     stream: usize,
     write: WriteRequest,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) -> EndedWrite {
-    let number = write.mark.number;
-    ledger.sending(write.mark.clone()).await?;
-    let stopped = async {
-        let _ = stop.wait_for(|stop| *stop).await;
-        tokio::time::sleep(GRACE).await;
-    };
-    let answer = tokio::select! {
-        answer = client.write(&write) => answer.map_err(|error| tasks::short(&error)),
-        () = stopped => Err("the workload was stopped".to_owned()),
-    };
-    match answer {
-        Ok(at) => {
-            ledger.acknowledged(number, Some(at.clone())).await?;
-            Ok((stream, write, Some(at)))
-        }
-        Err(reason) => {
-            ledger.unanswered(number, reason).await?;
-            Ok((stream, write, None))
-        }
-    }
+    let at = clients::send(ledger.as_ref(), &write.mark, stop, client.write(&write)).await?;
+    Ok((stream, write, at))
 }
 
 fn finish(
@@ -179,18 +150,4 @@ fn finish(
         streams[stream].0.acknowledged(&write.mark, &at);
     }
     Ok(())
-}
-
-fn ticks(rate: Rate) -> Option<Interval> {
-    let mut ticks = interval(rate.interval()?);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    Some(ticks)
-}
-
-/// The next tick; never, for a rate of zero.
-async fn tick(ticks: &mut Option<Interval>) {
-    match ticks {
-        Some(ticks) => drop(ticks.tick().await),
-        None => std::future::pending().await,
-    }
 }

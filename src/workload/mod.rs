@@ -4,6 +4,8 @@
 //! [`Ledger::acknowledged`]. A write without an answer is unanswered, never retried under the same number. One
 //! subject has at most one write under way. `run` returns when `stop` says so, without waiting for slow answers.
 
+mod clients;
+pub mod commits;
 pub mod mlflow;
 pub mod seed;
 pub mod subjects;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Every workload, in the order of the documentation.
-pub const WORKLOADS: &[Kind<dyn Workload>] = &[mlflow::KIND];
+pub const WORKLOADS: &[Kind<dyn Workload>] = &[mlflow::KIND, commits::KIND];
 
 /// Records marks, on disk before they count.
 #[async_trait]

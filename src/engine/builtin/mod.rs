@@ -6,7 +6,6 @@
 //! transaction, so that clients see the old state, then none, then the whole new one.
 //! Not here: the choice of a point, which is the runbook's.
 
-mod artifact_versions;
 mod artifacts;
 mod dump;
 mod manifest;

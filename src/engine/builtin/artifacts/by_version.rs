@@ -5,7 +5,7 @@
 //! keeps with other bytes than it says, does not come back. A restore rolls the bucket back to those versions, or has the
 //! server copy them into another bucket of the same store. What came later than the point stays.
 
-use super::artifacts::{ArtifactContent, ListedArtifacts, make_bucket, root};
+use super::{ArtifactContent, ListedArtifacts, make_bucket, root};
 use crate::client::Error;
 use crate::client::s3::rollback::{
     FailedKeys, RecordedIter, RecordedObject, RecordedObjects, Rollback, RollbackGoal, RollbackSubject,

@@ -5,7 +5,8 @@
 //! for a content may outlive that content. What came later than the point stays: no row of the restored database knows
 //! it, and it does no harm. Not kept: an object's content type, tags and metadata.
 
-use super::artifact_versions;
+mod by_version;
+
 use crate::client::access;
 use crate::client::s3::rollback::refusal;
 use crate::client::s3::{self, ObjectRead, PacedStore, S3Version, Upload, download, histories, versions};
@@ -109,7 +110,7 @@ impl ListedArtifacts {
     pub fn files(self) -> Result<Box<dyn Iterator<Item = NewFile> + Send>, Error> {
         Ok(match self.content.method {
             ArtifactMethod::Objects => Box::new(self.objects()),
-            ArtifactMethod::Versions => Box::new(std::iter::once(artifact_versions::list_file(&self)?)),
+            ArtifactMethod::Versions => Box::new(std::iter::once(by_version::list_file(&self)?)),
         })
     }
 
@@ -138,7 +139,7 @@ fn new_file(store: &Arc<PacedStore>, bucket: &str, root: usize, object: S3Versio
 /// When one of them cannot be read or put. Those before it are back.
 pub async fn restore(platform: &dyn Platform, point: &OpenPoint, content: &ArtifactContent) -> Result<Finding, Error> {
     if content.method == ArtifactMethod::Versions {
-        return artifact_versions::restore(platform, point, content).await;
+        return by_version::restore(platform, point, content).await;
     }
     let objects = platform.objects()?;
     make_bucket(platform, objects, content).await?;
