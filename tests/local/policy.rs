@@ -109,6 +109,7 @@ impl Fixture {
             outputs: &none,
             folder: self.folder.path(),
             conditions: &NoConditions,
+            checks: None,
             journal: &*self.notes,
         };
         step.carry_out(&context).await

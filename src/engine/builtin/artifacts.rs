@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The folder of the objects in a point.
-const FOLDER: &str = "objects";
+pub const FOLDER: &str = "objects";
 /// So many objects are put back at once, out of so many that are looked at together.
 const AT_ONCE: usize = 16;
 const WINDOW: usize = 1_000;
@@ -189,6 +189,7 @@ async fn make_bucket(platform: &dyn Platform, objects: &dyn Objects, content: &A
     Ok(())
 }
 
-fn root(prefix: &str) -> String {
+/// What stands before the keys of all artifacts in the bucket.
+pub fn root(prefix: &str) -> String {
     if prefix.is_empty() { String::new() } else { format!("{prefix}/") }
 }
