@@ -133,10 +133,10 @@ impl Fault for Ransomware {
         let EncryptedPlatform { artifacts, database, tables } = recall(receipt)?;
         // With the key that lies on the platform: what it may not do, an attacker who found it may not either.
         let stolen = platform.policies()?.s3();
-        artifacts.put(stolen).await?;
+        artifacts.put(&stolen).await?;
         scramble(&rejoin(platform, &database).await?, &tables, self.seed).await?;
         let doomed = older(platform.objects()?.s3(), &artifacts).await?;
-        versions::delete(stolen, &artifacts.drawn.bucket, &doomed).await.map(drop) // what is refused stays, and is counted
+        versions::delete(&stolen, &artifacts.drawn.bucket, &doomed).await.map(drop) // what is refused stays, and is counted
     }
     async fn confirm(&self, platform: &dyn Platform, receipt: &Receipt) -> Finding {
         confirmed(platform, receipt).await.unwrap_or_else(|error| Finding::unknown(error.to_string()))

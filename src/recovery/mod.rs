@@ -8,6 +8,7 @@ mod clean;
 pub mod command;
 pub mod component;
 pub mod drain;
+pub mod isolate;
 pub mod job;
 pub mod lift;
 pub mod new_disk;
@@ -16,6 +17,7 @@ pub mod restore;
 pub mod restore_key;
 pub mod roll_back_bucket;
 pub mod rollout;
+pub mod rotate_credentials;
 pub mod text;
 pub mod undelete;
 pub mod wait_for;
@@ -40,6 +42,9 @@ pub const STEPS: &[Kind<dyn Step>] = &[
     roll_back_bucket::KIND,
     apply_policy::KIND,
     restore_key::KIND,
+    isolate::ISOLATE,
+    isolate::END,
+    rotate_credentials::KIND,
     new_disk::KIND,
     wait_for::KIND,
     command::KIND,
@@ -135,6 +140,10 @@ pub trait Step: Send + Sync {
     }
     /// Can it tell a clean recovery point from another by itself? Otherwise the drill's checks must.
     fn judges_points(&self) -> bool {
+        false
+    }
+    /// Is it undone by nothing but the platform's removal, should the run die? Then a standing platform is refused.
+    fn needs_throw_away(&self) -> bool {
         false
     }
     /// What it takes away, as a loss does.

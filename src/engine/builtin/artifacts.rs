@@ -9,7 +9,7 @@ use crate::client::access;
 use crate::client::s3::{self, ObjectRead, PacedStore, S3Version, Upload, download, histories, versions};
 use crate::client::{Error, ErrorKind};
 use crate::clock::wall;
-use crate::environment::{Objects, Platform};
+use crate::environment::{MlflowKey, Objects, Platform};
 use crate::model::Finding;
 use crate::repository::{NewFile, OpenPoint, StoredFile, Turn, in_pack_order, order};
 use aws_sdk_s3::operation::head_bucket::HeadBucketError;
@@ -175,7 +175,7 @@ async fn make_bucket(platform: &dyn Platform, objects: &dyn Objects, content: &A
         Err(error) if error.as_service_error().is_some_and(HeadBucketError::is_not_found) => {}
         Err(error) => return Err(s3::failure(format!("cannot reach the bucket `{bucket}`"), &error)),
     }
-    let owner = platform.policies().map_or(client, |key| key.s3());
+    let owner = platform.policies().map_or_else(|_| client.clone(), MlflowKey::s3);
     let made = owner.create_bucket().bucket(bucket).send().await;
     made.map_err(|e| s3::failure(&what, &e))?;
     if content.versions {

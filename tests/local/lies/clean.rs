@@ -3,6 +3,7 @@
 
 use super::fixture::{Fixture, open_engine};
 use crate::notes::Notes;
+use crate::strike::onset;
 use async_trait::async_trait;
 use lifeboat::check::Check;
 use lifeboat::client::Error;
@@ -107,5 +108,28 @@ async fn a_point_with_any_harm_is_refused_and_the_newest_without_one_is_restored
     assert_eq!(figure("refused object"), format!("objects have other bytes: `{key}`"));
     assert_eq!(fixture.verify().await.verdict, Verdict::Met, "what took the place is what was there before");
     assert_eq!(databases(&fixture).await, 5);
+
+    purges_what_the_stolen_key_may(&fixture, false).await;
+    let finding = restored(&fixture, &before, &*session, "").await;
+    assert_eq!((finding.get("point"), fixture.verify().await.verdict), (Some("clean"), Verdict::Met));
+    purges_what_the_stolen_key_may(&fixture, true).await;
     fixture.end().await;
+}
+
+/// Strikes with ransomware: MLflow's key purges the older versions, unless a policy forbids it to delete.
+async fn purges_what_the_stolen_key_may(fixture: &Fixture, forbidden: bool) {
+    let platform = &*fixture.platform;
+    if forbidden {
+        onset(platform, "policy-broken: { deny: [delete] }").await;
+    }
+    let (fault, receipt) = onset(platform, "ransomware: {}").await;
+    let finding = fault.confirm(platform, &receipt).await;
+    let left: u64 = finding.get("older versions left").unwrap().parse().unwrap();
+    assert_eq!(left > 0, forbidden, "{finding:?}");
+    let ruined = fixture.verify().await.reason.unwrap();
+    for harmed in ["rows of `public.params` are others now", "`public.tags`", "objects have other bytes"] {
+        assert!(ruined.contains(harmed), "{ruined}");
+    }
+    let again = fault.intend(platform).await.unwrap_err().to_string();
+    assert!(again.contains("params and tags hold none"), "{again}");
 }
