@@ -11,6 +11,7 @@ pub mod registry_artifacts;
 pub mod sql_integrity;
 
 use crate::client::Error;
+use crate::client::s3::ObjectSource;
 use crate::environment::{Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Planted};
@@ -49,6 +50,16 @@ pub trait Check: Send + Sync {
         _snapshot: &str,
     ) -> Result<Option<Planted>, Error> {
         Ok(None)
+    }
+    /// Can it tell a recovery point that holds what was planted from one that does not?
+    fn judges_points(&self) -> bool {
+        false
+    }
+    /// While the recovery: compares what was planted with a recovery point that lies beside the live state. `beside` is
+    /// the platform with the point's database in place of the live one, and of the bucket its names alone; `objects` are
+    /// the point's, if it holds any. Asked only of checks that judge points.
+    async fn in_point(&self, beside: &dyn Platform, _objects: Option<&dyn ObjectSource>, planted: &Planted) -> Finding {
+        self.verify(beside, planted, None).await
     }
     /// After the recovery: compares with what was planted, and with what `at_point` answered for the point that was
     /// restored last, if one was and if that is known.

@@ -69,6 +69,10 @@ impl Check for SqlIntegrity {
         &[Power::Sql]
     }
 
+    fn judges_points(&self) -> bool {
+        true
+    }
+
     async fn plant(&self, platform: &dyn Platform, _: &str) -> Result<Planted, Error> {
         let client = connect(platform).await?;
         let before = PlantedTables { recent: count(&client, RECENT).await?, tables: tables(&client).await? };

@@ -12,7 +12,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Something that a client does in a bucket, as a policy tells it apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, strum::Display)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::Display,
+    strum::EnumIter,
+)]
 #[strum(serialize_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
@@ -76,6 +89,22 @@ where
         Some(400) if error.code() == Some("InvalidArgument") => Ok(false),
         Some(404 | 412 | 416) if error.code() != Some("NoSuchBucket") => Ok(false),
         _ => Err(s3::failure(what(), &error)),
+    }
+}
+
+/// Does the server know who this client says it is? Asked by a list of the client's own buckets, which no bucket's policy
+/// binds.
+///
+/// # Errors
+/// If the server did not say.
+pub async fn known(client: &Client) -> Result<bool, Error> {
+    match client.list_buckets().send().await {
+        Ok(_) => Ok(true),
+        Err(error) => match error.code() {
+            Some("AccessDenied") => Ok(true), // he is known, and may not
+            Some("SignatureDoesNotMatch" | "InvalidAccessKeyId") => Ok(false),
+            _ => Err(s3::failure("cannot tell whether a key is valid", &error)),
+        },
     }
 }
 

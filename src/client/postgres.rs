@@ -4,8 +4,10 @@
 
 use super::Error;
 use rustls::ClientConfig;
+use std::error::Error as _;
 use std::time::Duration;
 use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, NoTls, Row, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -40,6 +42,26 @@ where
         let _ = connection.await; // the client gets the same error with its next question
     });
     Ok(client)
+}
+
+/// Does the server refuse who connects like this, for the password?
+///
+/// # Errors
+/// If it does not say: then nothing is known of the password.
+pub async fn refuses(config: &Config) -> Result<bool, Error> {
+    let what = "cannot tell whether a password is refused";
+    let connected = tokio::time::timeout(CONNECT, config.connect(NoTls)).await;
+    match connected.map_err(|_| Error::new(what, format!("no answer within {} s", CONNECT.as_secs())))? {
+        Ok(_) => Ok(false),
+        Err(error) if error.code() == Some(&SqlState::INVALID_PASSWORD) => Ok(true),
+        Err(error) => Err(Error::caused_by(what, error)),
+    }
+}
+
+/// Does an error say that the database takes no connections?
+pub fn is_closed(error: &Error) -> bool {
+    let said = error.source().and_then(|source| source.downcast_ref::<tokio_postgres::Error>());
+    said.is_some_and(|said| said.code() == Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE))
 }
 
 /// All rows that a query answers.

@@ -16,6 +16,7 @@ mod unfinished;
 pub use goal::{Goal, RestorePlan};
 
 use crate::client::Error;
+use crate::client::s3::ObjectSource;
 use crate::clock::Clock;
 use crate::environment::{Asset, LossKind, Permission, Platform, Power};
 use crate::kind::Kind;
@@ -39,6 +40,21 @@ pub trait SnapshotReader: Send + Sync {
 
 /// What was read in a backup's snapshot, by the names of the checks that will compare with it.
 pub type Readings = BTreeMap<String, Planted>;
+
+/// A recovery point that lies beside the live state: whole, and seen by no client.
+pub struct PointBeside<'a> {
+    /// The platform with the point's database in place of the live one; of the bucket it has the names.
+    pub platform: &'a dyn Platform,
+    /// The point's artifacts, by the keys that they have in the bucket; nothing if the engine keeps none.
+    pub objects: Option<&'a dyn ObjectSource>,
+}
+
+/// Decides whether a recovery point may take the place of the live state.
+#[async_trait]
+pub trait PointJudge: Send + Sync {
+    /// Looks at a point that lies beside the live state; unless it answers met, the point stays beside and is removed.
+    async fn judge(&self, beside: &PointBeside<'_>) -> Finding;
+}
 
 /// What a session works with.
 pub struct EngineContext {
@@ -82,6 +98,10 @@ pub trait Engine: Send + Sync {
     }
     /// Is each of its points proved before it counts?
     fn verifies(&self) -> bool;
+    /// Can it restore a point beside the live state, to be judged before that is replaced?
+    fn restores_beside(&self) -> bool {
+        false
+    }
     /// What the platform must allow, where permissions are asked for.
     fn permissions(&self) -> Vec<Permission> {
         vec![]
@@ -108,6 +128,12 @@ pub trait Session: Send + Sync {
     }
     /// Carries out a plan. A restore that did not work is a missed finding.
     async fn restore(&self, plan: &RestorePlan) -> Finding;
+    /// As `restore`, of a plan for the whole point; but when all is ready beside the live state, the judge decides. Unless
+    /// it says met, nothing of the live state has changed, and the answer is the judge's. Only for engines that restore
+    /// beside.
+    async fn restore_judged(&self, _plan: &RestorePlan, _judge: &dyn PointJudge) -> Finding {
+        Finding::unknown("the engine cannot restore a recovery point beside the live state")
+    }
     /// What was read in the snapshot of a point; nothing if nobody did, or if it cannot be read any more.
     async fn readings(&self, _point: &str) -> Readings {
         Readings::new()

@@ -23,8 +23,8 @@ pub use asset::{Asset, AssetUnder, LossKind};
 pub use guard::{Act, Identity};
 pub use inventory::{Inventory, Survey, Thing};
 pub use power::{
-    BucketPolicies, Cluster, Components, Cpu, CpuUse, Disks, Exec, Memory, MemoryUse, MlflowKey, Network, Nodes,
-    Objects, Power, Removal, ServerKeys, Sql,
+    BucketPolicies, Cluster, Components, Cpu, CpuUse, Credentials, Disks, Exec, Memory, MemoryUse, MlflowKey, Network,
+    Nodes, Objects, OldCredentials, Power, Removal, ServerKeys, Sql,
 };
 
 pub use server::{ArtifactBucket, ServerAddress, ServerPlatform};
@@ -202,6 +202,10 @@ pub trait Platform: Send + Sync {
     /// Power over MLflow's own key.
     fn keys(&self) -> Result<&dyn ServerKeys, Error> {
         Err(Power::Keys.lacking())
+    }
+    /// Power over the platform's own credentials.
+    fn credentials(&self) -> Result<&dyn Credentials, Error> {
+        Err(Power::Credentials.lacking())
     }
     /// The cluster's API.
     fn cluster(&self) -> Result<&dyn Cluster, Error> {

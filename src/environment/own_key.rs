@@ -4,16 +4,18 @@
 //! depends on whether the server may write its list of users, so an environment says for itself if it has that power.
 
 use super::power::{BucketPolicies, MlflowKey, ServerKeys};
-use super::stack::{AccessKey, BUCKET, Secrets};
+use super::stack::{AccessKey, BUCKET, Secrets, secret};
 use crate::client::{Error, access, gateway, s3};
+use crate::outside;
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
+use parking_lot::RwLock;
 
 /// MLflow's key with a client that uses it, and the administrator's client, who decides about it.
 pub struct OwnKey {
     endpoint: String,
-    key: AccessKey,
-    s3: Client,
+    id: String,
+    current: RwLock<(AccessKey, Client)>,
     root: Client,
     policy: Result<Option<String>, Error>,
 }
@@ -23,8 +25,26 @@ impl OwnKey {
     /// owner may do everything.
     pub fn new(endpoint: &str, secrets: &Secrets) -> Self {
         let client = |key: &AccessKey| s3::client(endpoint, &key.access, &key.secret);
-        let (s3, root) = (client(&secrets.user), client(&secrets.root));
-        Self { endpoint: endpoint.to_owned(), key: secrets.user.clone(), s3, root, policy: Ok(None) }
+        let (current, root) = ((secrets.user.clone(), client(&secrets.user)), client(&secrets.root));
+        let (endpoint, id) = (endpoint.to_owned(), secrets.user.access.clone());
+        Self { endpoint, id, current: RwLock::new(current), root, policy: Ok(None) }
+    }
+
+    /// The key with its secret, as it is now.
+    pub fn key(&self) -> AccessKey {
+        self.current.read().0.clone()
+    }
+
+    /// Gives it a new secret in place of the one it has; answers a client that uses the old one. Its id stays, and with it
+    /// what it owns and what policies say of it.
+    pub async fn replace_secret(&self) -> Result<Client, Error> {
+        let new = AccessKey { access: self.id.clone(), secret: secret(40) };
+        outside::remember(&new.secret);
+        gateway::delete_user(&self.root, &self.endpoint, &new.access).await?;
+        gateway::create_user(&self.root, &self.endpoint, &new.access, &new.secret).await?;
+        let client = s3::client(&self.endpoint, &new.access, &new.secret);
+        let (_, old) = std::mem::replace(&mut *self.current.write(), (new, client));
+        Ok(old)
     }
 
     /// Takes the policy that the bucket has now for the right one: of a platform that stands already.
@@ -35,10 +55,10 @@ impl OwnKey {
 
 impl MlflowKey for OwnKey {
     fn id(&self) -> &str {
-        &self.key.access
+        &self.id
     }
-    fn s3(&self) -> &Client {
-        &self.s3
+    fn s3(&self) -> Client {
+        self.current.read().1.clone()
     }
 }
 
@@ -51,9 +71,10 @@ impl BucketPolicies for OwnKey {
 #[async_trait]
 impl ServerKeys for OwnKey {
     async fn revoke(&self) -> Result<(), Error> {
-        gateway::delete_user(&self.root, &self.endpoint, &self.key.access).await
+        gateway::delete_user(&self.root, &self.endpoint, &self.id).await
     }
     async fn restore(&self) -> Result<(), Error> {
-        gateway::create_user(&self.root, &self.endpoint, &self.key.access, &self.key.secret).await
+        let AccessKey { access, secret } = self.key();
+        gateway::create_user(&self.root, &self.endpoint, &access, &secret).await
     }
 }

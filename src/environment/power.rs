@@ -45,6 +45,8 @@ pub enum Power {
     Policies,
     /// Revoke MLflow's own key at the S3 server.
     Keys,
+    /// Replace the platform's own passwords and secrets.
+    Credentials,
     /// A cluster's API and a namespace in it.
     Cluster,
     /// The power switch and the cable of a node.
@@ -187,8 +189,8 @@ pub trait Objects: Send + Sync {
 pub trait MlflowKey: Send + Sync {
     /// Its id, by which a policy names it.
     fn id(&self) -> &str;
-    /// A client that uses it.
-    fn s3(&self) -> &aws_sdk_s3::Client;
+    /// A client that uses it as it is now.
+    fn s3(&self) -> aws_sdk_s3::Client;
 }
 
 /// The policy of the artifacts' bucket, on a server where policies bind MLflow's key. Not every server's do.
@@ -207,6 +209,22 @@ pub trait ServerKeys: MlflowKey {
     async fn revoke(&self) -> Result<(), Error>;
     /// Makes it valid again, with the same secret.
     async fn restore(&self) -> Result<(), Error>;
+}
+
+/// How whoever knows credentials that were replaced would connect with them, to see that they are refused.
+pub struct OldCredentials {
+    /// To the database.
+    pub database: tokio_postgres::Config,
+    /// To the S3 server, as MLflow.
+    pub s3: aws_sdk_s3::Client,
+}
+
+/// Power over the platform's own credentials.
+#[async_trait]
+pub trait Credentials: Send + Sync {
+    /// Replaces the password of the database and the secret of MLflow's key, and ends the sessions that the old password
+    /// opened. Lifeboat uses the new ones at once, MLflow from its next start on. Carried out again, it replaces them again.
+    async fn rotate(&self) -> Result<OldCredentials, Error>;
 }
 
 /// A cluster's API, as seen from the platform's namespace.

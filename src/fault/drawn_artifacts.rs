@@ -64,6 +64,11 @@ pub(super) struct DrawnArtifacts {
 }
 
 impl ArtifactShare {
+    /// All of them.
+    pub(super) fn all(seed: u64) -> Self {
+        Self { count: None, percent: None, prefix: String::new(), seed }
+    }
+
     /// What is lost with them.
     pub(super) fn takes(&self) -> Vec<AssetUnder> {
         vec![AssetUnder { asset: Asset::Artifacts, prefix: self.prefix.clone() }]
@@ -89,6 +94,16 @@ impl ArtifactShare {
             let why = "the bucket keeps no versions, so nothing could bring them back";
             return Err(cannot(why.into()).hint("turn versioning on for the bucket"));
         }
+        self.of_all(objects, cannot).await
+    }
+
+    /// Draws them, whatever could bring them back.
+    pub(super) async fn of_all(
+        &self,
+        objects: &dyn Objects,
+        cannot: impl Fn(String) -> Error,
+    ) -> Result<DrawnArtifacts, Error> {
+        let (bucket, prefix) = (objects.bucket().to_owned(), s3::key(objects.prefix(), &self.prefix));
         let all = current(objects, &bucket, &prefix).await?;
         let of = all.len();
         let wanted = self.wanted(of);

@@ -76,7 +76,7 @@ impl Fault for KeyRevoked {
 impl RevokedKey {
     /// Does the server refuse MLflow's key?
     async fn refused(&self, platform: &dyn Platform) -> Result<bool, Error> {
-        access::denied(platform.keys()?.s3(), &self.bucket, "", S3Act::List).await
+        access::denied(&platform.keys()?.s3(), &self.bucket, "", S3Act::List).await
     }
 
     /// The platform must still have the key that was meant.
@@ -116,7 +116,7 @@ mod tests {
         fn id(&self) -> &'static str {
             "now"
         }
-        fn s3(&self) -> &aws_sdk_s3::Client {
+        fn s3(&self) -> aws_sdk_s3::Client {
             unreachable!("nothing is asked")
         }
     }

@@ -19,11 +19,13 @@ pub mod namespace_removed;
 pub mod node_lost;
 pub mod noop;
 pub mod out_of_memory;
+mod overwritten;
 pub mod page_damaged;
 pub mod partition;
 pub mod pause;
 pub mod pod_kill;
 pub mod policy_broken;
+pub mod ransomware;
 pub mod references_broken;
 mod relations;
 pub mod removed;
@@ -51,6 +53,7 @@ pub const FAULTS: &[Kind<dyn Fault>] = &[
     artifacts_deleted::KIND,
     artifacts_overwritten::KIND,
     bucket_lost::KIND,
+    ransomware::KIND,
     policy_broken::KIND,
     key_revoked::KIND,
     partition::KIND,

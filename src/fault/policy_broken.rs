@@ -123,7 +123,7 @@ impl BrokenPolicy {
         let client = platform.policies()?.s3();
         for act in &self.deny {
             let key = if *act == S3Act::Read { &self.read } else { &self.free };
-            if access::denied(client, &self.bucket, key, *act).await? == denied {
+            if access::denied(&client, &self.bucket, key, *act).await? == denied {
                 return Ok(Some(*act));
             }
         }

@@ -173,9 +173,8 @@ fn steps(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) -> Vec
         if let Some(name) = step.component().filter(|name| !components.iter().any(|c| c == name)) {
             problems.push(unknown_component(step.node.at(&["component"]), name, &components));
         }
-        if !step.restores().is_empty() && drill.setup.protect.is_none() {
-            let text =
-                format!("`{}` has nothing to restore from: the drill `{}` has no `protect`", step.name, drill.name);
+        if step.needs_points() && drill.setup.protect.is_none() {
+            let text = format!("`{}` finds no recovery point: the drill `{}` has no `protect`", step.name, drill.name);
             problems.push(Problem::new(&step.node, text).hint("add `protect: { engine: …, every: 5s }` to the drill"));
         }
         if let Some(protect) = &drill.setup.protect {
@@ -191,6 +190,7 @@ fn steps(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) -> Vec
             }
         }
     }
+    judges(drill, scenario, problems);
     let links = runbook::link(&scenario.steps, problems);
     let planned = scenario.steps.iter().zip(links).map(|(WrittenStep { step, settings, .. }, link)| PlannedStep {
         id: link.id,
@@ -202,6 +202,25 @@ fn steps(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) -> Vec
         step: step.clone(),
     });
     planned.collect()
+}
+
+/// A step that looks for a clean recovery point needs an engine that restores beside the live state, and somebody who
+/// tells a clean point from another.
+fn judges(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) {
+    let Some(protect) = &drill.setup.protect else { return };
+    let checked = drill.setup.checks.iter().any(|check| check.judges_points());
+    for WrittenStep { step, .. } in scenario.steps.iter().filter(|it| it.step.tries_points()) {
+        let node = step.node.at(&["to"]);
+        if !protect.engine.restores_beside() {
+            let text = format!("the engine `{}` cannot restore a point beside the live state", protect.engine.name);
+            problems.push(Problem::new(node, text).hint("`builtin: { postgres: logical }` can"));
+        }
+        if !checked && !step.judges_points() {
+            let text =
+                format!("nothing tells a clean recovery point: the drill `{}` has no check that does", drill.name);
+            problems.push(Problem::new(node, text).hint("add the check `contents`, or a `scan` beside `to`"));
+        }
+    }
 }
 
 fn step_terms(planned: &PlannedStep) -> StepTerms {

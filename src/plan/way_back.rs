@@ -25,6 +25,11 @@ pub fn refusals(plan: &Plan, inventory: &Inventory, survey: &Survey) -> Vec<Stri
     }
     for (index, planned) in plan.steps.iter().enumerate() {
         let what = format!("the step `{}`", planned.id);
+        if planned.step.needs_throw_away() {
+            all.push(format!(
+                "{what} is undone only by the platform's removal, should the run die: it is not for one that stays"
+            ));
+        }
         let taken = planned.step.takes(inventory);
         // A step that takes something gives up a whole disk.
         all.extend(taken.iter().filter_map(|lost| none_for(plan, index + 1, &what, (lost, LossKind::Purged), survey)));
@@ -118,6 +123,12 @@ mod tests {
         {
             assert_eq!(refusal("", fault, ""), "", "{fault}");
         }
+    }
+
+    #[test]
+    fn what_only_a_removal_undoes_is_not_done_to_what_stays() {
+        let said = refusal("", "pause: { component: mlflow }", "isolate: {}, end-isolation: {}");
+        assert!(said.starts_with("the step `isolate` is undone only by the platform's removal"), "{said}");
     }
 
     #[test]

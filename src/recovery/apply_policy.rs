@@ -93,7 +93,8 @@ pub(super) async fn proved(context: &StepContext<'_>, key: &dyn MlflowKey) -> Re
     let objects = context.platform.objects()?;
     let run = context.platform.run().unwrap_or("drill");
     let own = s3::key(objects.prefix(), &format!("lifeboat-{run}-reaches"));
-    let reaches = until(HOLDS, Duration::from_millis(500), || access::reaches(key.s3(), objects.bucket(), &own)).await;
+    let client = key.s3();
+    let reaches = until(HOLDS, Duration::from_millis(500), || access::reaches(&client, objects.bucket(), &own)).await;
     // After the last try, which its end may have cut off.
     access::purge(objects.s3(), objects.bucket(), &own).await?;
     Ok(match reaches {

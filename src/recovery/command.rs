@@ -109,6 +109,7 @@ mod tests {
             outputs: &[(point, value.to_owned())].into(),
             folder: folder.path(),
             conditions: &nowhere,
+            checks: None,
             journal: &nowhere,
         };
         assert_eq!(CommandStep { run }.carry_out(&context).await.verdict, Verdict::Met);

@@ -4,9 +4,11 @@
 //! A step may be dropped in the middle, when its deadline passes, and carried out again, when it says `retry`.
 
 pub mod apply_policy;
+mod clean;
 pub mod command;
 pub mod component;
 pub mod drain;
+pub mod isolate;
 pub mod job;
 pub mod lift;
 pub mod new_disk;
@@ -15,13 +17,14 @@ pub mod restore;
 pub mod restore_key;
 pub mod roll_back_bucket;
 pub mod rollout;
+pub mod rotate_credentials;
 pub mod text;
 pub mod undelete;
 pub mod wait_for;
 
 use crate::client::Error;
-use crate::engine::Session;
-use crate::environment::{Asset, AssetUnder, Inventory, Journal, LossKind, Permission, Platform, Power};
+use crate::engine::{PointBeside, Session};
+use crate::environment::{Asset, AssetUnder, Identity, Inventory, Journal, LossKind, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Disaster, Finding, Receipt};
 use async_trait::async_trait;
@@ -39,6 +42,9 @@ pub const STEPS: &[Kind<dyn Step>] = &[
     roll_back_bucket::KIND,
     apply_policy::KIND,
     restore_key::KIND,
+    isolate::ISOLATE,
+    isolate::END,
+    rotate_credentials::KIND,
     new_disk::KIND,
     wait_for::KIND,
     command::KIND,
@@ -66,6 +72,8 @@ pub struct StepContext<'a> {
     pub folder: &'a Path,
     /// The conditions that the faults made.
     pub conditions: &'a dyn Conditions,
+    /// What the drill's checks say of recovery points, if one of them can judge any.
+    pub checks: Option<&'a dyn PointChecks>,
     /// Where acts that change for good what is there are recorded before they are done.
     pub journal: &'a dyn Journal,
 }
@@ -77,6 +85,13 @@ pub trait Conditions: Send + Sync {
     async fn lift(&self) -> Result<(), Error>;
 }
 
+/// What the drill's checks say of a recovery point, for the step `restore`.
+#[async_trait]
+pub trait PointChecks: Send + Sync {
+    /// Met if all checks that can judge a recovery point find in it what they planted before the disaster.
+    async fn look(&self, beside: &PointBeside<'_>) -> Finding;
+}
+
 impl StepContext<'_> {
     /// Records an act on something before it is done, with what identifies it.
     ///
@@ -84,6 +99,15 @@ impl StepContext<'_> {
     /// When it could not be recorded: then the act must not be done.
     pub async fn record(&self, act: &str, on: &str, identity: Option<String>) -> Result<(), Error> {
         self.journal.acting(Receipt(json!({ "act": act, "on": on, "identity": identity }))).await
+    }
+
+    /// Records that a recovery point will take the place of what is there, and whether the database is a part of that.
+    ///
+    /// # Errors
+    /// As `record`.
+    async fn record_restore(&self, on: &str, point: &str, database: bool) -> Result<(), Error> {
+        self.record("restore", on, Some(point.to_owned())).await?;
+        if database { self.platform.ends(Identity::Database).await } else { Ok(()) }
     }
 }
 
@@ -105,6 +129,22 @@ pub trait Step: Send + Sync {
     /// What it restores by an engine, if the engine covers it. A step that restores anything needs one.
     fn restores(&self) -> &'static [Asset] {
         &[]
+    }
+    /// Does it wait for recovery points, or restore one? Then the drill must take backups.
+    fn needs_points(&self) -> bool {
+        !self.restores().is_empty()
+    }
+    /// Does it try recovery points beside the live state? Then the engine must be able to restore there.
+    fn tries_points(&self) -> bool {
+        false
+    }
+    /// Can it tell a clean recovery point from another by itself? Otherwise the drill's checks must.
+    fn judges_points(&self) -> bool {
+        false
+    }
+    /// Is it undone by nothing but the platform's removal, should the run die? Then a standing platform is refused.
+    fn needs_throw_away(&self) -> bool {
+        false
     }
     /// What it takes away, as a loss does.
     fn takes(&self, _inventory: &Inventory) -> Vec<AssetUnder> {

@@ -1,15 +1,16 @@
 //! The step that restores by the drill's engine what that covers, or the part of it that a component held.
 //!
 //! `latest` is the newest complete point whose snapshot precedes the onset: a backup taken after the onset
-//! is a valid point and the wrong one.
+//! is a valid point and the wrong one. `clean` is the newest one that is proved to hold what was there before, whenever it
+//! was taken.
 
-use super::{Step, StepContext};
-use crate::client::Error;
-use crate::engine::{Goal, RestorePlan};
-use crate::environment::{Asset, Identity};
+use super::text::Text;
+use super::{Step, StepContext, clean};
+use crate::engine::{Goal, RestorePlan, Session};
+use crate::environment::Asset;
 use crate::kind::Kind;
 use crate::model::Finding;
-use crate::node::read;
+use crate::node::{Node, Problem, read};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -20,7 +21,7 @@ pub const KIND: Kind<dyn Step> = Kind {
     about: "Restores the database and the artifacts from the drill's backups.",
     example: "restore: { component: postgres, to: latest }",
     schema: |g| g.subschema_for::<Restore>(),
-    parse: |n, p| read::<Restore>(n, p).map(|k| Box::new(k) as _),
+    parse: |n, p| parse(n, p).map(|k| Box::new(k) as _),
 };
 
 /// Restores from the drill's backups. Its outputs: `point`, the recovery point's id, and `taken_at`, its wall time.
@@ -33,6 +34,27 @@ struct Restore {
     /// To which recovery point; `latest` if nothing is said.
     #[serde(default)]
     to: To,
+    /// With `to: clean`: what `sh -c` gets for each point that passed the checks; it refuses the point by any other end
+    /// than exit code 0. `$LIFEBOAT_POSTGRES` is the point's database, `$LIFEBOAT_ARTIFACTS` a folder with its artifacts,
+    /// `$LIFEBOAT_POINT` its name.
+    #[serde(default)]
+    scan: Option<Text>,
+}
+
+fn parse(node: &Node, problems: &mut Vec<Problem>) -> Option<Restore> {
+    let step: Restore = read(node, problems)?;
+    let problem = match step.to {
+        To::Clean if step.component.is_some() => {
+            let text = "`to: clean` restores a recovery point whole: a half of it proves nothing of the other";
+            Problem::new(node.at(&["component"]), text).hint("leave `component` out")
+        }
+        To::Latest if step.scan.is_some() => {
+            Problem::new(node.at(&["scan"]), "nothing is scanned with `to: latest`").hint("write `to: clean` beside it")
+        }
+        _ => return Some(step),
+    };
+    problems.push(problem);
+    None
 }
 
 /// Whose state is restored.
@@ -46,12 +68,15 @@ enum Restored {
 }
 
 /// To which recovery point.
-#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum To {
     /// The newest complete one whose snapshot precedes the disaster.
     #[default]
     Latest,
+    /// The newest one that the drill's checks, and your `scan` if there is one, find as it was before the disaster. Each is
+    /// tried beside the live state, newest first; if none is clean, nothing is replaced.
+    Clean,
 }
 
 impl Restored {
@@ -84,27 +109,37 @@ impl Step for Restore {
         }
     }
     fn outputs(&self) -> &'static [&'static str] {
-        &["point", "taken_at"]
+        &["point", "taken_at"] // and of a clean one, in the report, how many were tried and why each was refused
+    }
+    fn tries_points(&self) -> bool {
+        self.to == To::Clean
+    }
+    fn judges_points(&self) -> bool {
+        self.scan.is_some()
+    }
+    fn texts(&self) -> Vec<(&'static str, &Text)> {
+        self.scan.iter().map(|scan| ("scan", scan)).collect()
     }
     async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
-        let To::Latest = self.to;
         let Some(session) = context.session else {
             return Finding::missed("the drill has no engine to restore with");
         };
+        match self.to {
+            To::Latest => self.latest(context, session).await,
+            To::Clean => clean::restore(context, session, self.scan.as_ref()).await,
+        }
+    }
+}
+
+impl Restore {
+    async fn latest(&self, context: &StepContext<'_>, session: &dyn Session) -> Finding {
         let plan = match session.plan(&Goal::Latest(Some(context.disaster.onset.injecting))).await {
             Ok(plan) => RestorePlan { only: self.component.map(Restored::asset), ..plan },
             Err(error) => return Finding::missed(error.to_string()),
         };
         // What it restores takes the place of what is there: on the timeline before that goes.
-        let ended = async {
-            let what = self.component.map_or("platform", Restored::name);
-            context.record("restore", what, Some(plan.point.id.clone())).await?;
-            if plan.restores(Asset::Database) {
-                context.platform.ends(Identity::Database).await?;
-            }
-            Ok::<_, Error>(())
-        };
-        if let Err(error) = ended.await {
+        let what = self.component.map_or("platform", Restored::name);
+        if let Err(error) = context.record_restore(what, &plan.point.id, plan.restores(Asset::Database)).await {
             return Finding::unknown(error.to_string());
         }
         session.restore(&plan).await.figure("point", &plan.point.id).figure("taken_at", plan.point.taken_at)
@@ -115,9 +150,9 @@ impl Step for Restore {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::client::Error;
     use crate::clock::Moment;
-    use crate::engine::Session;
-    use crate::environment::{Endpoints, Journal, Platform};
+    use crate::environment::{Endpoints, Identity, Journal, Platform};
     use crate::model::{Disaster, Onset, Receipt, RecoveryPoint, Verdict};
     use crate::recovery::Conditions;
     use parking_lot::Mutex;
@@ -192,6 +227,7 @@ mod tests {
             outputs: &[].into(),
             folder: Path::new("."),
             conditions: &asked,
+            checks: None,
             journal: &asked,
         };
         let step = (KIND.parse)(&crate::node::parse("{ component: postgres }").unwrap(), &mut vec![]).unwrap();

@@ -1,7 +1,7 @@
 //! The step that makes MLflow's revoked key valid again, and proves that it reaches the bucket.
 //!
-//! The same key with the same secret: MLflow goes on without a restart. A new key in place of a stolen one is another
-//! matter and not here.
+//! The same key with the same secret: MLflow goes on without a restart. Not here: a new secret in place of
+//! a stolen one, which is the step `rotate-credentials`.
 
 use super::apply_policy::proved;
 use super::{Step, StepContext};

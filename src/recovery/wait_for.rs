@@ -1,4 +1,5 @@
-//! The step that waits until a component is alive, or until an object of the cluster says that a condition holds.
+//! The step that waits until a component is alive, until an object of the cluster says that a condition holds, or until
+//! so many backups were taken since the disaster began.
 //!
 //! A condition is the cluster's opinion only. A pod that is called ready and does not serve is not recovered: the probes
 //! judge that.
@@ -19,17 +20,19 @@ use kube::api::{Api, ApiResource, DynamicObject};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
+use std::num::NonZeroU32;
 
 /// `wait-for: { healthy: mlflow, within: 30s }`
 pub const KIND: Kind<dyn Step> = Kind {
     name: "wait-for",
-    about: "Waits until a component is alive, or a condition of the cluster holds.",
+    about: "Waits until a component is alive, a condition of the cluster holds, or backups were taken since the disaster.",
     example: "wait-for: { healthy: mlflow, within: 30s }",
     schema: |g| g.subschema_for::<WaitForFile>(),
     parse: |n, p| read::<WaitFor>(n, p).map(|k| Box::new(k) as _),
 };
 
-/// Waits until a component is alive (`healthy`), or a condition holds (`condition` and `of`).
+/// Waits until a component is alive (`healthy`), a condition holds (`condition` and `of`), or so many recovery points were
+/// taken since the disaster (`points`).
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "WaitFor")]
@@ -41,6 +44,10 @@ struct WaitForFile {
     condition: Option<String>,
     /// Whose condition: `deployment/NAME`, `pod/NAME`, `job/NAME` or `node/NAME`.
     of: Option<String>,
+    /// So many recovery points that were taken since the disaster began: the time until somebody notices, in which backups
+    /// hold what the disaster left.
+    #[schemars(range(min = 1))]
+    points: Option<NonZeroU32>,
     /// How long to wait; 30 s by default.
     #[serde(default = "half_a_minute")]
     within: Span,
@@ -61,6 +68,7 @@ struct WaitFor {
 enum Awaited {
     Healthy(String),
     Condition { condition: String, of: ConditionedObject, name: String },
+    Points(NonZeroU32),
 }
 
 /// What can have conditions.
@@ -76,15 +84,18 @@ impl TryFrom<WaitForFile> for WaitFor {
     type Error = String;
 
     fn try_from(written: WaitForFile) -> Result<Self, String> {
-        let what = match (written.healthy, written.condition, written.of) {
-            (Some(component), None, None) => Awaited::Healthy(component),
-            (None, Some(condition), Some(of)) => {
+        let what = match (written.healthy, written.condition, written.of, written.points) {
+            (Some(component), None, None, None) => Awaited::Healthy(component),
+            (None, None, None, Some(points)) => Awaited::Points(points),
+            (None, Some(condition), Some(of), None) => {
                 let wrong = || format!("`{of}` has no conditions; name a deployment/mlflow, pod/x, job/x or node/x");
                 let (kind, name) = of.split_once('/').filter(|(_, name)| !name.is_empty()).ok_or_else(wrong)?;
                 let name = name.to_owned();
                 Awaited::Condition { condition, of: ConditionedObject::named(kind).ok_or_else(wrong)?, name }
             }
-            _ => return Err("exactly one of `healthy` and `condition` with `of` says what to wait for".into()),
+            _ => {
+                return Err("exactly one of `healthy`, `points` and `condition` with `of` says what to wait for".into());
+            }
         };
         Ok(Self { what, within: written.within })
     }
@@ -127,6 +138,7 @@ impl Step for WaitFor {
         match self.what {
             Awaited::Healthy(_) => &[Power::Components],
             Awaited::Condition { .. } => &[Power::Cluster],
+            Awaited::Points(_) => &[],
         }
     }
     fn permissions(&self) -> Vec<Permission> {
@@ -134,6 +146,9 @@ impl Step for WaitFor {
     }
     fn component(&self) -> Option<&str> {
         if let Awaited::Healthy(component) = &self.what { Some(component) } else { None }
+    }
+    fn needs_points(&self) -> bool {
+        matches!(self.what, Awaited::Points(_))
     }
     async fn carry_out(&self, context: &StepContext<'_>) -> Finding {
         let awaited = match &self.what {
@@ -147,10 +162,12 @@ impl Step for WaitFor {
                     Err(error) => return Finding::unknown(error.to_string()),
                 }
             }
+            Awaited::Points(points) => until(self.within.0, LOOK, || taken(context, *points)).await,
         };
         let named = match &self.what {
             Awaited::Healthy(component) => format!("`{component}` is not alive"),
             Awaited::Condition { condition, name, .. } => format!("`{name}` is not {condition}"),
+            Awaited::Points(points) => format!("{points} recovery points were not taken"),
         };
         awaited.map_or_else(|late| Finding::missed(Error::new(named, late).to_string()), |()| Finding::met())
     }
@@ -164,6 +181,14 @@ async fn alive(power: &dyn Components, component: &str) -> Result<(), String> {
 async fn holds(api: &Api<DynamicObject>, name: &str, condition: &str) -> Result<(), String> {
     let object = api.get(name).await.map_err(|error| why(&error))?;
     said(&object, condition)
+}
+
+/// Were so many recovery points taken since the first fault began to strike?
+async fn taken(context: &StepContext<'_>, points: NonZeroU32) -> Result<(), String> {
+    let session = context.session.ok_or("the drill takes no backups")?;
+    let all = session.points().await.map_err(|error| error.to_string())?;
+    let since = all.iter().filter(|point| point.snapshot >= context.disaster.onset.injecting).count();
+    if since >= points.get() as usize { Ok(()) } else { Err(format!("{since} so far")) }
 }
 
 /// Does it say that the condition holds?
@@ -191,11 +216,14 @@ mod tests {
             step.map(|step| step.needs()).ok_or_else(|| problems.iter().map(ToString::to_string).collect::<String>())
         };
         assert_eq!(wait("{ healthy: mlflow }"), Ok(&[Power::Components][..]));
+        assert_eq!(wait("{ points: 3 }"), Ok(&[][..]));
         assert_eq!(wait("{ condition: Available, of: deployment/mlflow }"), Ok(&[Power::Cluster][..]));
         for (text, said) in [
             ("{}", "exactly one of"),
             ("{ healthy: a, condition: Ready, of: pod/x }", "exactly one of"),
             ("{ condition: Ready }", "exactly one of"),
+            ("{ healthy: a, points: 3 }", "exactly one of"),
+            ("{ points: 0 }", "zero"),
             ("{ condition: Ready, of: mlflow }", "`mlflow` has no conditions"),
             ("{ condition: Ready, of: statefulset/x }", "has no conditions"),
         ] {

@@ -13,6 +13,7 @@ mod interrupt;
 mod leftovers;
 mod live;
 mod losses;
+mod point_checks;
 mod probes;
 mod protect;
 mod recorder;

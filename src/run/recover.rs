@@ -2,6 +2,7 @@
 
 use super::background::Background;
 use super::live::LiveRun;
+use super::point_checks::PlantedChecks;
 use super::runbook::{Runbook, StepEnd};
 use crate::environment::{Act, Asset};
 use crate::model::{Disaster, Fact, Finding, Verdict};
@@ -66,8 +67,9 @@ async fn carry_out(
         }
         let (platform, folder) = (run.platform.as_ref(), run.context.folder.as_path());
         let session = background.session.as_deref();
-        let context =
-            StepContext { platform, disaster, session, outputs, folder, conditions: run, journal: &run.recorder };
+        let checks = PlantedChecks::of(&run.plan.setup.checks, &background.planted);
+        let (checks, journal) = (checks.as_ref().map(|checks| checks as _), &run.recorder);
+        let context = StepContext { platform, disaster, session, outputs, folder, conditions: run, checks, journal };
         finding = tokio::time::timeout(planned.deadline.0, planned.step.carry_out(&context))
             .await
             .unwrap_or_else(|_| Finding::missed(format!("it was not done within {}", planned.deadline)));

@@ -106,6 +106,7 @@ impl Fixture {
             outputs: &[].into(),
             folder: self.folder.path(),
             conditions: &Quiet,
+            checks: None,
             journal: &crate::notes::Notes::default(),
         };
         step.carry_out(&context).await

@@ -1,7 +1,8 @@
 //! Recoveries that are a lie: none may end met, and each says why in a sentence. Here are whole drills on the real local
 //! platform; `lies/harms.rs` is the catalogue of harms to a restored platform, `lies/honest.rs` has the restores that must
-//! raise no alarm, `lies/shared.rs` a platform that others use. Beside the lies one drill that is met: a backup of the ruins is never what is restored.
+//! raise no alarm, `lies/clean.rs` the recovery points that hold a harm, `lies/shared.rs` a platform that others use. Beside the lies one drill that is met: a backup of the ruins is never what is restored.
 
+mod clean;
 mod fixture;
 mod harms;
 mod health;

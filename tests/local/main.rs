@@ -27,6 +27,7 @@ mod cleanup;
 mod engine;
 mod failures;
 mod install;
+mod isolation;
 mod lies;
 mod physical;
 mod physical_fixture;

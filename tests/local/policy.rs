@@ -22,22 +22,22 @@ impl Conditions for NoConditions {
 }
 
 /// A platform with one artifact.
-struct Fixture {
-    platform: Arc<dyn Platform>,
+pub struct Fixture {
+    pub platform: Arc<dyn Platform>,
     folder: tempfile::TempDir,
-    notes: Arc<Notes>,
+    pub notes: Arc<Notes>,
     http: reqwest::Client,
 }
 
-const BUCKET: &str = "mlflow";
+pub const BUCKET: &str = "mlflow";
 const ARTIFACT: &str = "1/model/weights";
 
 impl Fixture {
-    async fn new() -> Self {
+    pub async fn new(name: &str) -> Self {
         let (folder, notes) = (tempfile::tempdir().unwrap(), Arc::new(Notes::default()));
         let environment: Box<dyn Environment> = (local::KIND.parse)(&parse("{}").unwrap(), &mut vec![]).unwrap();
         let run_context =
-            RunContext { run: format!("test-policy-{}", std::process::id()), folder: folder.path().into() };
+            RunContext { run: format!("test-{name}-{}", std::process::id()), folder: folder.path().into() };
         let platform = environment.provision(&run_context, Arc::clone(&notes) as _).await;
         let platform = platform.map_err(|e| e.to_string()).unwrap();
         // Each question connects anew: MLflow closes a connection that has been idle for some seconds.
@@ -51,25 +51,25 @@ impl Fixture {
         self.platform.objects().unwrap().s3()
     }
 
-    fn key(&self) -> &str {
+    pub fn key(&self) -> &str {
         self.platform.policies().unwrap().id()
     }
 
     /// What MLflow answers who downloads the artifact through its proxy, as clients do.
-    async fn download(&self) -> u16 {
+    pub async fn download(&self) -> u16 {
         let mlflow = self.platform.endpoints().mlflow.clone().unwrap();
         let url = format!("{mlflow}/api/2.0/mlflow-artifacts/artifacts/{ARTIFACT}");
         self.http.get(url).send().await.unwrap().status().as_u16()
     }
 
     /// What MLflow answers who uploads another through its proxy.
-    async fn upload(&self) -> u16 {
+    pub async fn upload(&self) -> u16 {
         let mlflow = self.platform.endpoints().mlflow.clone().unwrap();
         let url = format!("{mlflow}/api/2.0/mlflow-artifacts/artifacts/1/model/another");
         self.http.put(url).body("bytes").send().await.unwrap().status().as_u16()
     }
 
-    async fn policy(&self) -> Option<String> {
+    pub async fn policy(&self) -> Option<String> {
         access::policy(self.admin(), BUCKET).await.unwrap()
     }
 
@@ -77,9 +77,9 @@ impl Fixture {
         access::set_policy(self.admin(), BUCKET, policy).await.unwrap();
     }
 
-    async fn denied(&self, act: S3Act) -> bool {
+    pub async fn denied(&self, act: S3Act) -> bool {
         let key = format!("artifacts/{ARTIFACT}");
-        access::denied(self.platform.policies().unwrap().s3(), BUCKET, &key, act).await.unwrap()
+        access::denied(&self.platform.policies().unwrap().s3(), BUCKET, &key, act).await.unwrap()
     }
 
     async fn confirm(&self, fault: &dyn Fault, receipt: &Receipt) -> Finding {
@@ -99,29 +99,34 @@ impl Fixture {
         fault.lift(&*self.platform, receipt).await.map_err(|e| e.to_string()).unwrap();
     }
 
-    async fn carry_out(&self, step: &str) -> Finding {
+    pub async fn carry_out(&self, step: &str) -> Finding {
+        self.carry_out_on(&*self.platform, step).await
+    }
+
+    pub async fn carry_out_on(&self, platform: &dyn Platform, step: &str) -> Finding {
         let step = pick("step", STEPS, &parse(step).unwrap(), &mut vec![]).unwrap().it;
         let (now, none) = (lifeboat::clock::wall(), [].into());
         let context = StepContext {
-            platform: &*self.platform,
+            platform,
             disaster: Disaster::of_one(Onset::default(), now, now),
             session: None,
             outputs: &none,
             folder: self.folder.path(),
             conditions: &NoConditions,
+            checks: None,
             journal: &*self.notes,
         };
         step.carry_out(&context).await
     }
 
     /// Is this the last act that was recorded?
-    fn recorded(&self, act: &str, on: &str) -> bool {
+    pub fn recorded(&self, act: &str, on: &str) -> bool {
         let notes = self.notes.0.lock().unwrap();
         notes.last() == Some(&Receipt(json!({ "act": act, "on": on, "identity": null })))
     }
 
     /// What Lifeboat's own questions and proofs have left in the bucket, with all versions.
-    async fn left(&self) -> Vec<String> {
+    pub async fn left(&self) -> Vec<String> {
         let all = versions::list(self.admin(), BUCKET, "").await.unwrap().into_iter();
         all.map(|version| version.key).filter(|key| key.contains("lifeboat")).collect()
     }
@@ -146,13 +151,13 @@ fn fault(text: &str) -> Arc<dyn Fault> {
     pick("fault", FAULTS, &parse(text).unwrap(), &mut vec![]).unwrap().it
 }
 
-fn reason(finding: &Finding) -> &str {
+pub fn reason(finding: &Finding) -> &str {
     finding.reason.as_deref().unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_mlflow_may_do_is_taken_away_and_given_back() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::new("policy").await;
     a_policy_that_denies_reading_is_lifted_to_what_was_there(&fixture).await;
     a_policy_that_was_there_comes_back_to_the_letter(&fixture).await;
     a_policy_that_somebody_else_changed_is_left_alone(&fixture).await;

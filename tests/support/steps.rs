@@ -36,6 +36,7 @@ pub async fn carry_out(platform: &dyn Platform, folder: &Path, written: &str) ->
         outputs: &outputs,
         folder,
         conditions: &Nobody,
+        checks: None,
         journal: &Notes::default(),
     };
     let began = Instant::now();

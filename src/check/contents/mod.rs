@@ -21,6 +21,7 @@ pub(super) use difference::{Differences, Meaning};
 pub(super) use sql::DatabaseSnapshot;
 
 use super::Check;
+use crate::client::s3::ObjectSource;
 use crate::client::{Error, foreign_keys};
 use crate::environment::{Platform, Power};
 use crate::kind::Kind;
@@ -86,6 +87,10 @@ impl Check for Contents {
         true
     }
 
+    fn judges_points(&self) -> bool {
+        true
+    }
+
     async fn plant(&self, platform: &dyn Platform, run: &str) -> Result<Planted, Error> {
         let snapshot = DatabaseSnapshot::begin(platform).await?;
         let shapes = catalogue::tables(&snapshot).await?;
@@ -118,6 +123,21 @@ impl Check for Contents {
         point.map(Some).map_err(|e| Error::caused_by("cannot record what a recovery point holds", e))
     }
 
+    /// By what was there before, also where others write: what was read in the point itself would excuse its own harm. So
+    /// there a point is refused too in which users had changed what must stay.
+    async fn in_point(&self, beside: &dyn Platform, objects: Option<&dyn ObjectSource>, planted: &Planted) -> Finding {
+        let before = match PlantedContents::of(planted) {
+            Ok(before) => before,
+            Err(error) => return Finding::unknown(error.to_string()),
+        };
+        let (mut differences, mut compared) = (Differences::default(), Compared::default());
+        let looked = point_differences(beside, objects, &before, &mut differences, &mut compared).await;
+        if let Err(error) = looked {
+            differences.push(Meaning::Untold, error.to_string());
+        }
+        compared.told(differences.finding())
+    }
+
     async fn verify(&self, platform: &dyn Platform, planted: &Planted, at_point: Option<&Planted>) -> Finding {
         let before = match PlantedContents::of(planted) {
             Ok(before) => before,
@@ -138,11 +158,7 @@ impl Check for Contents {
             }
         };
         match bucket(platform, &before.bucket, &known).await {
-            Ok(now) => {
-                compare::objects(&before.bucket, &now, before.ended_by.is_some(), &mut differences);
-                compared.objects = now.count();
-                compared.read = now.read();
-            }
+            Ok(now) => compared.objects(&before, &now, &mut differences),
             Err(error) => differences.push(Meaning::Untold, error.to_string()),
         }
         compared.told(differences.finding())
@@ -163,6 +179,12 @@ struct Compared {
 }
 
 impl Compared {
+    /// Compares the objects.
+    fn objects(&mut self, before: &PlantedContents, now: &BucketContents, differences: &mut Differences) {
+        compare::objects(&before.bucket, now, before.ended_by.is_some(), differences);
+        (self.objects, self.read) = (now.count(), now.read());
+    }
+
     fn told(&self, finding: Finding) -> Finding {
         let finding = finding.figure("tables", self.tables).figure("rows", self.rows);
         finding.figure("objects", self.objects).figure("objects read", self.read)
@@ -212,6 +234,22 @@ async fn database(
     }
     differences.named(Meaning::Remark, "had other rows in the recovery point, and are compared with it:", &by_point);
     Ok(known)
+}
+
+/// Compares a recovery point that lies beside the live state.
+async fn point_differences(
+    beside: &dyn Platform,
+    objects: Option<&dyn ObjectSource>,
+    before: &PlantedContents,
+    differences: &mut Differences,
+    compared: &mut Compared,
+) -> Result<(), Error> {
+    let known = database(beside, before, None, differences, compared).await?;
+    if let Some(source) = objects {
+        let now = objects::read_from(source, beside.objects()?, &known, &before.bucket).await?;
+        compared.objects(before, &now, differences);
+    }
+    Ok(())
 }
 
 async fn bucket(

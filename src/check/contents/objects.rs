@@ -4,7 +4,8 @@
 //! others the server's word counts. Version ids and times are not looked at: an honest restore changes them.
 
 use super::own::KnownExperiments;
-use crate::client::{Error, s3, versions};
+use crate::client::Error;
+use crate::client::s3::{BucketObjects, ListedObject, ObjectSource, versions};
 use crate::environment::Objects;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -79,7 +80,9 @@ async fn plant_within(
     bytes: u64,
     most: usize,
 ) -> Result<BucketContents, Error> {
-    let mut found = list(objects, known).await?;
+    let source = in_bucket(objects);
+    let mut found = list(&source, objects, known).await?;
+    found.versions = versions::kept(objects.s3(), objects.bucket()).await.ok();
     if found.objects.len() > most {
         return Ok(grouped(objects, found));
     }
@@ -92,7 +95,7 @@ async fn plant_within(
         fits
     });
     let keys = fits.map(|(_, key)| key).collect();
-    read_into(objects, &mut found, keys).await?;
+    read_into(&source, &mut found, keys).await?;
     Ok(found)
 }
 
@@ -102,7 +105,18 @@ pub async fn read(
     known: &KnownExperiments,
     before: &BucketContents,
 ) -> Result<BucketContents, Error> {
-    let mut found = list(objects, known).await?;
+    let versions = versions::kept(objects.s3(), objects.bucket()).await.ok();
+    Ok(BucketContents { versions, ..read_from(&in_bucket(objects), objects, known, before).await? })
+}
+
+/// Reads the objects of this source, as the bucket was read before. Whether a bucket keeps versions is not asked.
+pub async fn read_from(
+    source: &dyn ObjectSource,
+    objects: &dyn Objects,
+    known: &KnownExperiments,
+    before: &BucketContents,
+) -> Result<BucketContents, Error> {
+    let mut found = list(source, objects, known).await?;
     if before.groups.is_some() {
         return Ok(grouped(objects, found));
     }
@@ -110,27 +124,34 @@ pub async fn read(
         before.objects.get(*key).is_some_and(|then| then.digest.is_some() && then.size == object.size)
     };
     let keys = found.objects.iter().filter(as_before).map(|(key, _)| key.clone()).collect();
-    read_into(objects, &mut found, keys).await?;
+    read_into(source, &mut found, keys).await?;
     Ok(found)
 }
 
+fn in_bucket(objects: &dyn Objects) -> BucketObjects<'_> {
+    BucketObjects { client: objects.s3(), bucket: objects.bucket() }
+}
+
 /// All objects but the drill's own, unread.
-async fn list(objects: &dyn Objects, known: &KnownExperiments) -> Result<BucketContents, Error> {
-    let listed = s3::objects(objects.s3(), objects.bucket(), &root(objects)).await?;
-    let versions = versions::kept(objects.s3(), objects.bucket()).await.ok();
+async fn list(
+    source: &dyn ObjectSource,
+    objects: &dyn Objects,
+    known: &KnownExperiments,
+) -> Result<BucketContents, Error> {
+    let listed = source.list(&root(objects)).await?;
     let others = listed.into_iter().filter(|object| !known.owns(&object.key));
     let content =
-        |object: s3::ListedObject| (object.key, ObjectContent { size: object.size, etag: object.etag, digest: None });
-    Ok(BucketContents { objects: others.map(content).collect(), groups: None, versions })
+        |object: ListedObject| (object.key, ObjectContent { size: object.size, etag: object.etag, digest: None });
+    Ok(BucketContents { objects: others.map(content).collect(), groups: None, versions: None })
 }
 
 fn root(objects: &dyn Objects) -> String {
     if objects.prefix().is_empty() { String::new() } else { format!("{}/", objects.prefix()) }
 }
 
-async fn read_into(objects: &dyn Objects, found: &mut BucketContents, keys: BTreeSet<String>) -> Result<(), Error> {
+async fn read_into(source: &dyn ObjectSource, found: &mut BucketContents, keys: BTreeSet<String>) -> Result<(), Error> {
     let digest = async |key: String| {
-        let digest = s3::digest(objects.s3(), objects.bucket(), &key).await?;
+        let digest = source.digest(&key).await?;
         Ok::<_, Error>((key, digest))
     };
     let reads: Vec<_> = keys.into_iter().map(digest).collect();

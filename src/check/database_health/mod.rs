@@ -52,6 +52,10 @@ impl Check for DatabaseHealth {
         true
     }
 
+    fn judges_points(&self) -> bool {
+        true
+    }
+
     async fn plant(&self, _: &dyn Platform, _: &str) -> Result<Planted, Error> {
         Ok(Planted(serde_json::Value::Null))
     }

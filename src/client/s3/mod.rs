@@ -13,6 +13,7 @@ mod rollback_journal;
 mod rollback_plan;
 mod rollback_proof;
 mod server_copy;
+mod source;
 mod upload;
 pub mod versions;
 
@@ -21,6 +22,7 @@ pub use history::{NO_VERSION, S3History, S3Version};
 pub use listing::histories;
 pub use pace::{PaceFigures, PacedStore};
 pub use server_copy::{CopyLimits, CopySource, CopyTarget};
+pub use source::{BucketObjects, ObjectSource};
 pub use upload::Upload;
 
 use super::{Error, chain};
@@ -75,13 +77,7 @@ pub async fn get(client: &Client, bucket: &str, key: &str) -> Result<Vec<u8>, Er
 
 /// The BLAKE3 digest of an object's bytes, read as a stream.
 pub async fn digest(client: &Client, bucket: &str, key: &str) -> Result<String, Error> {
-    let what = || format!("cannot read `{bucket}/{key}`");
-    let answer = client.get_object().bucket(bucket).key(key).send().await.map_err(|e| failure(what(), &e))?;
-    let (mut body, mut hasher) = (answer.body, blake3::Hasher::new());
-    while let Some(bytes) = body.try_next().await.map_err(|e| Error::caused_by(what(), e))? {
-        hasher.update(&bytes);
-    }
-    Ok(hasher.finalize().to_hex().to_string())
+    BucketObjects { client, bucket }.digest(key).await
 }
 
 /// An object as a list of the bucket shows it.

@@ -7,6 +7,7 @@
 //! Not here: the choice of a point, which is the runbook's.
 
 mod artifacts;
+mod beside;
 mod dump;
 mod manifest;
 mod own;
@@ -105,6 +106,10 @@ impl Engine for Builtin {
     }
 
     fn uses_repositories(&self) -> bool {
+        self.postgres == Method::Logical
+    }
+
+    fn restores_beside(&self) -> bool {
         self.postgres == Method::Logical
     }
 

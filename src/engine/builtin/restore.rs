@@ -1,4 +1,4 @@
-//! The restore: fill a database at the side, compare, swap. The repository tells every damaged byte while it is read.
+//! The restore: fill a database at the side, compare; and then swap. The repository tells every damaged byte while it is read.
 //!
 //! Nothing that clients see is touched before the new database is whole. A server that runs MLflow would serve
 //! partial data from a database that is still being filled (seen with MLflow 3.17), hence the side database.
@@ -20,30 +20,60 @@ use tokio_postgres::Client;
 /// How long the renames wait for sessions to end before they are ended, and ended again.
 const END_AGAIN: Duration = Duration::from_millis(20);
 
-/// Restores the database of a point; an error is a restore that did not work.
-pub async fn restore(sql: &dyn Sql, point: &OpenPoint, manifest: &PointManifest) -> Result<Finding, Error> {
+/// The database of a point, filled at the side and as its manifest says. Clients do not see it yet.
+pub struct FilledDatabase<'a> {
+    sql: &'a dyn Sql,
+    server: Client,
+    names: RestoreNames,
+    laps: Laps,
+    rows: i64,
+    bytes: u64,
+}
+
+/// Fills the database of a point at the side; an error is a point that cannot be restored. Then it is removed.
+pub async fn fill_side<'a>(
+    sql: &'a dyn Sql,
+    point: &OpenPoint,
+    manifest: &PointManifest,
+) -> Result<FilledDatabase<'a>, Error> {
     let mut laps = Laps::start();
     let names = RestoreNames::of(sql.database())?;
     let server = connect(sql, "postgres").await?;
     drop_database(&server, &names.side).await?;
-    let filled = match fill(sql, &server, &names, point, manifest, &mut laps).await {
-        Ok(None) => swap(sql, &server, &names).await.map(|()| None),
-        other => other,
+    let filled = fill(sql, &server, &names, point, manifest, &mut laps).await;
+    let (rows, bytes) = (manifest.content.rows.values().sum(), manifest.dump.bytes);
+    let database = FilledDatabase { sql, server, names, laps, rows, bytes };
+    let refused = match filled {
+        Ok(None) => return Ok(database),
+        Ok(Some(reason)) => Error::new("the restored database", reason),
+        Err(error) => error,
     };
-    match filled {
-        Ok(None) => laps.lap("swap"),
-        Ok(Some(reason)) => {
-            drop_database(&server, &names.side).await?;
-            return Ok(Finding::missed(reason));
-        }
-        Err(error) => {
-            let _ = drop_database(&server, &names.side).await; // the error says more than a failed clean-up
+    let _ = database.discard().await; // the error says more than a failed clean-up
+    Err(refused)
+}
+
+impl FilledDatabase<'_> {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.names.side
+    }
+
+    /// Puts it in the live one's place; an error is a restore that did not work.
+    pub async fn take_place(mut self) -> Result<Finding, Error> {
+        self.laps.stopwatch.lap(); // what was done meanwhile is no part of the swap
+        if let Err(error) = swap(self.sql, &self.server, &self.names).await {
+            let _ = self.discard().await; // as above
             return Err(error);
         }
+        self.laps.lap("swap");
+        let finding = Finding::met().figure("rows", self.rows).figure("bytes", self.bytes);
+        Ok(self.laps.done.into_iter().fold(finding, |f, (name, seconds)| f.figure(name, format!("{seconds:.3} s"))))
     }
-    let total: i64 = manifest.content.rows.values().sum();
-    let finding = Finding::met().figure("rows", total).figure("bytes", manifest.dump.bytes);
-    Ok(laps.done.into_iter().fold(finding, |f, (name, seconds)| f.figure(name, format!("{seconds:.3} s"))))
+
+    /// Removes it.
+    pub async fn discard(self) -> Result<(), Error> {
+        drop_database(&self.server, &self.names.side).await
+    }
 }
 
 /// Fills the side database and compares it; answers what differs.

@@ -1,11 +1,14 @@
 //! The session of logical backups: an open repository, and which of its points are complete.
 
-use super::artifacts::ArtifactMethod;
+use super::artifacts::{ArtifactContent, ArtifactMethod};
+use super::beside::{PointObjects, SidePlatform};
 use super::manifest::PointManifest;
-use super::{artifacts, dump, manifest, own, restore};
+use super::restore::fill_side;
+use super::{artifacts, dump, manifest, own};
 use crate::client::Error;
-use crate::engine::{EngineContext, Readings, RestorePlan, Session};
-use crate::environment::Asset;
+use crate::client::s3::ObjectSource;
+use crate::engine::{EngineContext, PointBeside, PointJudge, Readings, RestorePlan, Session};
+use crate::environment::{Asset, Platform};
 use crate::model::{Finding, RecoveryPoint, Verdict};
 use crate::repository::{OpenPoint, OpenRepository};
 use async_trait::async_trait;
@@ -37,25 +40,63 @@ impl LogicalSession {
         self.repository.tagged_point(&self.subject, name).await
     }
 
-    async fn restored(&self, plan: &RestorePlan) -> Result<Finding, Error> {
+    /// Fills the database at the side, lets the judge look at it if there is one, puts the artifacts back, and only then
+    /// the database in its place: rows must not name artifacts that are not back yet.
+    async fn restored(&self, plan: &RestorePlan, judge: Option<&dyn PointJudge>) -> Result<Finding, Error> {
+        let platform = &*self.context.platform;
         let point = self.contents(&plan.point.id).await?;
         let manifest = PointManifest::read(&point).await?;
-        let mut finding = Finding::met();
-        // First: rows must not name artifacts that are not back yet.
-        match &manifest.artifacts {
-            Some(content) if plan.restores(Asset::Artifacts) => {
-                finding = artifacts::restore(&*self.context.platform, &point, content).await?;
-            }
-            None if plan.only == Some(Asset::Artifacts) => {
-                return Ok(Finding::missed(format!("the recovery point `{}` has no artifacts", plan.point.id)));
-            }
-            _ => {}
+        let artifacts = manifest.artifacts.as_ref().filter(|_| plan.restores(Asset::Artifacts));
+        if artifacts.is_none() && plan.only == Some(Asset::Artifacts) {
+            return Ok(Finding::missed(format!("the recovery point `{}` has no artifacts", plan.point.id)));
         }
-        if finding.verdict == Verdict::Met && plan.restores(Asset::Database) {
-            let rows = restore::restore(self.context.platform.sql()?, &point, &manifest).await?;
-            finding = Finding { figures: rows.figures.into_iter().chain(finding.figures).collect(), ..rows };
+        if !plan.restores(Asset::Database) {
+            return put_back(platform, &point, artifacts).await;
         }
-        Ok(finding)
+        let filled = fill_side(platform.sql()?, &point, &manifest).await?;
+        let mut ready = match judge {
+            Some(judge) => judged(platform, filled.name(), &point, artifacts, judge).await,
+            None => Ok(Finding::met()),
+        };
+        if ready.as_ref().is_ok_and(|judged| judged.verdict == Verdict::Met) {
+            ready = put_back(platform, &point, artifacts).await;
+        }
+        match ready {
+            Ok(put) if put.verdict == Verdict::Met => {
+                let rows = filled.take_place().await?;
+                Ok(Finding { figures: rows.figures.into_iter().chain(put.figures).collect(), ..rows })
+            }
+            refused => {
+                let _ = filled.discard().await; // the refusal says more than a failed clean-up
+                refused
+            }
+        }
+    }
+}
+
+/// What the judge says of a point whose database is at the side.
+async fn judged(
+    platform: &dyn Platform,
+    side: &str,
+    point: &OpenPoint,
+    artifacts: Option<&ArtifactContent>,
+    judge: &dyn PointJudge,
+) -> Result<Finding, Error> {
+    let side = SidePlatform::new(platform, side)?;
+    let objects = artifacts.map(|content| PointObjects::new(point, content));
+    let objects = objects.as_ref().map(|objects| objects as &dyn ObjectSource);
+    Ok(judge.judge(&PointBeside { platform: &side, objects }).await)
+}
+
+/// Puts the artifacts back, if there are any to put back.
+async fn put_back(
+    platform: &dyn Platform,
+    point: &OpenPoint,
+    artifacts: Option<&ArtifactContent>,
+) -> Result<Finding, Error> {
+    match artifacts {
+        Some(content) => artifacts::restore(platform, point, content).await,
+        None => Ok(Finding::met()),
     }
 }
 
@@ -72,7 +113,11 @@ impl Session for LogicalSession {
     }
 
     async fn restore(&self, plan: &RestorePlan) -> Finding {
-        self.restored(plan).await.unwrap_or_else(|error| Finding::missed(error.to_string()))
+        self.restored(plan, None).await.unwrap_or_else(|error| Finding::missed(error.to_string()))
+    }
+
+    async fn restore_judged(&self, plan: &RestorePlan, judge: &dyn PointJudge) -> Finding {
+        self.restored(plan, Some(judge)).await.unwrap_or_else(|error| Finding::missed(error.to_string()))
     }
 
     async fn readings(&self, point: &str) -> Readings {

@@ -3,10 +3,11 @@
 //! No secret is among its arguments: the database's password is in a file, the S3 key in its environment.
 
 use super::component::Program;
+use super::credentials::SharedSecrets;
 use super::setup::Wheels;
 use super::versitygw::endpoint;
 use crate::client::Error;
-use crate::environment::stack::{self, AccessKey};
+use crate::environment::stack;
 use crate::environment::tools::scrub;
 use async_trait::async_trait;
 use rustix::process::Signal;
@@ -31,8 +32,8 @@ pub struct MlflowServer {
     pub passfile: PathBuf,
     /// The S3 server's port.
     pub s3: u16,
-    /// Its key there.
-    pub key: AccessKey,
+    /// With its key there, as that is when the server starts.
+    pub secrets: SharedSecrets,
 }
 
 #[async_trait]
@@ -48,7 +49,9 @@ impl Program for MlflowServer {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths([bin].into_iter().chain(std::env::split_paths(&path)));
         command.envs(path.ok().map(|path| ("PATH", path)));
-        command.env("PGPASSFILE", &self.passfile).envs(stack::mlflow_variables(&endpoint(self.s3), &self.key));
+        command
+            .env("PGPASSFILE", &self.passfile)
+            .envs(stack::mlflow_variables(&endpoint(self.s3), &self.secrets.get().user));
         command.args(stack::mlflow_arguments("127.0.0.1", port, &format!("127.0.0.1:{}", self.postgres)));
         command
     }

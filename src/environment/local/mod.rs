@@ -5,6 +5,7 @@
 
 mod cleanup;
 mod component;
+mod credentials;
 mod disk;
 mod mlflow;
 mod platform;
@@ -56,8 +57,8 @@ struct Local {
 #[async_trait]
 impl Environment for Local {
     fn powers(&self) -> Vec<Power> {
-        use Power::{Components, Disks, Keys, Mlflow, Objects, Policies, Sql, Volumes};
-        vec![Components, Disks, Mlflow, Sql, Objects, Policies, Keys, Volumes]
+        use Power::{Components, Credentials, Disks, Keys, Mlflow, Objects, Policies, Sql, Volumes};
+        vec![Components, Disks, Mlflow, Sql, Objects, Policies, Keys, Credentials, Volumes]
     }
 
     fn inventory(&self) -> Inventory {

@@ -1,6 +1,7 @@
 //! The live local platform: made in order, and the powers over it.
 
 use super::component::ComponentProcess;
+use super::credentials::{self, SharedSecrets};
 use super::mlflow::{self, MlflowServer};
 use super::postgres::{self, Postgres};
 use super::setup::LocalSetup;
@@ -12,7 +13,8 @@ use crate::environment::own_key::OwnKey;
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools::Tools;
 use crate::environment::{
-    BucketPolicies, Components, Disks, Endpoints, Journal, Objects, Platform, RunContext, ServerKeys, Sql, Volumes,
+    BucketPolicies, Components, Credentials, Disks, Endpoints, Journal, Objects, OldCredentials, Platform, RunContext,
+    ServerKeys, Sql, Volumes,
 };
 use crate::model::{Finding, Receipt};
 use async_trait::async_trait;
@@ -32,6 +34,7 @@ pub struct LocalPlatform {
     endpoints: Endpoints,
     s3: aws_sdk_s3::Client,
     own_key: OwnKey,
+    secrets: SharedSecrets,
     volumes: LocalVolumes,
     logs: PathBuf,
     journal: Arc<dyn Journal>,
@@ -52,11 +55,12 @@ impl LocalPlatform {
         make(&folder, &run_context.run)?;
         journal.progress("starting PostgreSQL and the S3 server");
         let (passfile, secrets) = (folder.join(postgres::PASSFILE), Secrets::random());
+        let shared = SharedSecrets::new(secrets.clone());
         let component = |program| ComponentProcess::new(program, &run_context.run, &logs, Arc::clone(&journal));
         let gateway = Versitygw::create(program, &folder, &secrets)?;
         let s3 = component(Box::new(gateway.clone()) as _);
         let database = async {
-            let database = Postgres::create(bin, &folder, &secrets, &setup).await?;
+            let database = Postgres::create(bin, &folder, &shared, &setup).await?;
             let component = component(Box::new(database.clone()) as _);
             component.start().await?;
             stack::create_database(&database.config(component.port(), "postgres")).await?;
@@ -69,8 +73,9 @@ impl LocalPlatform {
         let ((database, pg), ()) = tokio::try_join!(database, bucket)?;
 
         journal.progress("starting MLflow, which makes its tables");
-        let key = secrets.user.clone();
-        let server = MlflowServer { venv, postgres: pg.port(), passfile: passfile.clone(), s3: s3.port(), key };
+        let (passfile_of, secrets_of) = (passfile.clone(), shared.clone());
+        let server =
+            MlflowServer { venv, postgres: pg.port(), passfile: passfile_of, s3: s3.port(), secrets: secrets_of };
         let server = component(Box::new(server) as _);
         server.start().await?;
         let endpoints = Endpoints {
@@ -84,7 +89,8 @@ impl LocalPlatform {
         let components = [pg, s3, server];
         let volumes = LocalVolumes::new(database.volume(&run_context.run), &logs, Arc::clone(&journal));
         let run = run_context.run.clone();
-        Ok(Self { run, folder, keep, components, database, endpoints, s3: client, own_key, volumes, logs, journal })
+        let (s3, secrets) = (client, shared);
+        Ok(Self { run, folder, keep, components, database, endpoints, s3, own_key, secrets, volumes, logs, journal })
     }
 
     fn component(&self, name: &str) -> Result<&ComponentProcess, Error> {
@@ -134,6 +140,10 @@ impl Platform for LocalPlatform {
 
     fn keys(&self) -> Result<&dyn ServerKeys, Error> {
         Ok(&self.own_key)
+    }
+
+    fn credentials(&self) -> Result<&dyn Credentials, Error> {
+        Ok(self)
     }
 
     fn disks(&self) -> Result<&dyn Disks, Error> {
@@ -197,6 +207,18 @@ impl Components for LocalPlatform {
 
     async fn alive(&self, component: &str) -> Finding {
         self.component(component).map_or_else(|e| Finding::unknown(e.to_string()), ComponentProcess::alive)
+    }
+}
+
+#[async_trait]
+impl Credentials for LocalPlatform {
+    async fn rotate(&self) -> Result<OldCredentials, Error> {
+        let database = self.database.config(self.postgres().port(), "postgres");
+        let server = Sql::connect(self, "postgres").await?;
+        credentials::change_password(&server, &self.secrets, &self.folder.join(postgres::PASSFILE)).await?;
+        let s3 = self.own_key.replace_secret().await?;
+        self.secrets.change(|secrets| secrets.user = self.own_key.key());
+        Ok(OldCredentials { database, s3 })
     }
 }
 

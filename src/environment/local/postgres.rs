@@ -4,11 +4,12 @@
 //! folder as the server: a `pg_dump` older than its server refuses to work (seen with 15 against 18).
 
 use super::component::Program;
+use super::credentials::SharedSecrets;
 use super::disk::LocalDisk;
 use super::setup::{LocalSetup, Wheels};
 use super::side::LocalVolume;
 use crate::client::Error;
-use crate::environment::stack::{self, DATABASE, Secrets};
+use crate::environment::stack::{self, DATABASE};
 use crate::environment::tools::{self, ToolChoice, scrub};
 use crate::store;
 use async_trait::async_trait;
@@ -35,15 +36,20 @@ pub const WHEELS: Wheels = Wheels {
 pub struct Postgres {
     bin: PathBuf,
     data: PathBuf,
-    secrets: Secrets,
+    secrets: SharedSecrets,
     user: Option<(u32, u32)>,
 }
 
 impl Postgres {
     /// Makes a database cluster in `folder`, and beside it the file with its password.
-    pub async fn create(bin: PathBuf, folder: &Path, secrets: &Secrets, setup: &LocalSetup<'_>) -> Result<Self, Error> {
+    pub async fn create(
+        bin: PathBuf,
+        folder: &Path,
+        secrets: &SharedSecrets,
+        setup: &LocalSetup<'_>,
+    ) -> Result<Self, Error> {
         let (what, passfile) = ("cannot keep PostgreSQL's password", folder.join(PASSFILE));
-        store::write_private(&passfile, &secrets.passfile("127.0.0.1")).map_err(|e| Error::caused_by(what, e))?;
+        store::write_private(&passfile, &secrets.get().passfile("127.0.0.1")).map_err(|e| Error::caused_by(what, e))?;
         let this = Self { bin, data: folder.join("postgres"), secrets: secrets.clone(), user: user()? };
         this.make(setup).await.map(|()| this)
     }
@@ -57,7 +63,7 @@ impl Postgres {
             fs::create_dir(&self.data)?;
             fs::set_permissions(&self.data, fs::Permissions::from_mode(0o700))?;
             own(&self.data)?;
-            store::write_private(&pwfile, &self.secrets.database)?;
+            store::write_private(&pwfile, &self.secrets.get().database)?;
             own(&pwfile)
         };
         prepare().map_err(|e| Error::caused_by(what(), e))?;
@@ -72,7 +78,7 @@ impl Postgres {
 
     /// How to connect to a database of the server.
     pub fn config(&self, port: u16, database: &str) -> Config {
-        self.secrets.config("127.0.0.1", port, database)
+        self.secrets.get().config("127.0.0.1", port, database)
     }
 
     /// The folder with the client tools of the server's own build.

@@ -29,13 +29,17 @@ pub struct Fixture {
     began: Instant,
 }
 
-/// Opens the built-in engine on a platform, with this folder for its points.
+/// The built-in engine, without the artifacts.
+pub const DATABASE_ONLY: &str = "builtin: { postgres: logical }";
+
+/// Opens an engine on a platform, with this folder for its points.
 pub async fn open_engine(
+    engine: &str,
     platform: Arc<dyn Platform>,
     folder: &Path,
     reader: Option<Arc<dyn SnapshotReader>>,
 ) -> Box<dyn Session> {
-    let engine = pick("engine", ENGINES, &parse("builtin: { postgres: logical }").unwrap(), &mut vec![]).unwrap();
+    let engine = pick("engine", ENGINES, &parse(engine).unwrap(), &mut vec![]).unwrap();
     let context = EngineContext {
         platform,
         folder: folder.to_owned(),

@@ -1,6 +1,6 @@
 //! Honest restores: none may raise an alarm, in whatever way it was done and whatever it leaves otherwise.
 
-use super::fixture::{Fixture, RUN, open_engine};
+use super::fixture::{DATABASE_ONLY, Fixture, RUN, open_engine};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use lifeboat::client::versions;
@@ -119,7 +119,7 @@ async fn expressions(fixture: &Fixture) -> Vec<(String, Finding)> {
 }
 
 async fn restored_by_the_engine(fixture: &Fixture, number: u32) -> Finding {
-    let session = open_engine(Arc::clone(&fixture.platform), fixture.folder.path(), None).await;
+    let session = open_engine(DATABASE_ONLY, Arc::clone(&fixture.platform), fixture.folder.path(), None).await;
     session.backup(&format!("{number:04}")).await.unwrap();
     fixture.database("DELETE FROM params; DELETE FROM latest_metrics").await;
     session.restore(&session.plan(&Goal::Latest(None)).await.unwrap()).await

@@ -1,7 +1,7 @@
 //! A platform in use: what its users add is no difference, what they may have changed is unknown, what is gone is missed.
 //! What they had changed by the recovery point that was restored is told from a loss.
 
-use super::fixture::{Fixture, RUN, open_engine};
+use super::fixture::{DATABASE_ONLY, Fixture, RUN, open_engine};
 use async_trait::async_trait;
 use lifeboat::check::Check;
 use lifeboat::client::Error;
@@ -172,7 +172,7 @@ async fn what_users_changed_by_the_backup_that_is_restored_is_told_from_a_loss()
     fixture.database(BY_THE_BACKUP).await;
     let digests = Digests { check: fixture.check(), platform: platform(), planted: planted.clone() };
     let reader = Arc::new(digests) as Arc<dyn SnapshotReader>;
-    let session = open_engine(Arc::new(platform()), fixture.folder.path(), Some(reader)).await;
+    let session = open_engine(DATABASE_ONLY, Arc::new(platform()), fixture.folder.path(), Some(reader)).await;
     session.backup("0001").await.unwrap();
     let readings = session.readings("0001").await;
     let at_point = readings.get("contents").unwrap();

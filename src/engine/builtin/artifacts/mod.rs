@@ -12,7 +12,7 @@ use crate::client::s3::rollback::refusal;
 use crate::client::s3::{self, ObjectRead, PacedStore, S3Version, Upload, download, histories, versions};
 use crate::client::{Error, ErrorKind};
 use crate::clock::wall;
-use crate::environment::{Objects, Platform};
+use crate::environment::{MlflowKey, Objects, Platform};
 use crate::model::Finding;
 use crate::repository::{NewFile, OpenPoint, StoredFile, Turn, in_pack_order, order};
 use aws_sdk_s3::operation::head_bucket::HeadBucketError;
@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The folder of the objects in a point.
-const FOLDER: &str = "objects";
+pub const FOLDER: &str = "objects";
 /// So many objects are put back at once, out of so many that are looked at together.
 const AT_ONCE: usize = 16;
 const WINDOW: usize = 1_000;
@@ -217,7 +217,7 @@ pub async fn make_bucket(
         Err(error) if error.as_service_error().is_some_and(HeadBucketError::is_not_found) => {}
         Err(error) => return Err(s3::failure(format!("cannot reach the bucket `{bucket}`"), &error)),
     }
-    let owner = platform.policies().map_or(client, |key| key.s3());
+    let owner = platform.policies().map_or_else(|_| client.clone(), MlflowKey::s3);
     let made = owner.create_bucket().bucket(bucket).send().await;
     made.map_err(|e| s3::failure(&what, &e))?;
     if content.versions {
@@ -231,7 +231,7 @@ pub async fn make_bucket(
     Ok(())
 }
 
-/// What stands before the paths of artifacts.
+/// What stands before the keys of all artifacts in the bucket.
 pub fn root(prefix: &str) -> String {
     if prefix.is_empty() { String::new() } else { format!("{prefix}/") }
 }
