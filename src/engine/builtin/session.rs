@@ -1,6 +1,6 @@
 //! The session of logical backups: an open repository, and which of its points are complete.
 
-use super::artifacts::{ArtifactContent, ArtifactMethod};
+use super::artifacts::{ArtifactContent, ArtifactMethod, VersionObjects};
 use super::beside::{PointObjects, SidePlatform};
 use super::manifest::PointManifest;
 use super::restore::fill_side;
@@ -83,9 +83,14 @@ async fn judged(
     judge: &dyn PointJudge,
 ) -> Result<Finding, Error> {
     let side = SidePlatform::new(platform, side)?;
-    let objects = artifacts.map(|content| PointObjects::new(point, content));
-    let objects = objects.as_ref().map(|objects| objects as &dyn ObjectSource);
-    Ok(judge.judge(&PointBeside { platform: &side, objects }).await)
+    let objects: Option<Box<dyn ObjectSource>> = match artifacts.map(|content| (content, content.method)) {
+        Some((content, ArtifactMethod::Objects)) => Some(Box::new(PointObjects::new(point, content))),
+        Some((content, ArtifactMethod::Versions)) => {
+            Some(Box::new(VersionObjects::of(platform, point, content).await?))
+        }
+        None => None,
+    };
+    Ok(judge.judge(&PointBeside { platform: &side, objects: objects.as_deref() }).await)
 }
 
 /// Puts the artifacts back, if there are any to put back.

@@ -133,3 +133,21 @@ async fn purges_what_the_stolen_key_may(fixture: &Fixture, forbidden: bool) {
     let again = fault.intend(platform).await.unwrap_err().to_string();
     assert!(again.contains("params and tags hold none"), "{again}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn artifacts_whose_bytes_stay_in_the_bucket_are_judged_too() {
+    let fixture = Fixture::new("clean-versions").await;
+    let before = Before(fixture.check(), fixture.plant().await);
+    let engine = ENGINE.replace("objects", "versions");
+    let session =
+        open_engine(&engine, Arc::clone(&fixture.platform), &fixture.folder.path().join("points"), None).await;
+    let key = fixture.keys("MLmodel").swap_remove(0);
+    session.backup("clean").await.unwrap();
+    fixture.put(&key, fixture.bytes(&key).iter().map(|byte| byte ^ 1).collect()).await;
+    session.backup("object").await.unwrap();
+    let finding = restored(&fixture, &before, &*session, "").await;
+    assert_eq!((finding.verdict, finding.get("point")), (Verdict::Met, Some("clean")), "{finding:?}");
+    assert_eq!(finding.get("refused object").unwrap(), format!("objects have other bytes: `{key}`"));
+    assert_eq!(fixture.verify().await.verdict, Verdict::Met, "the server has shown the version of before");
+    fixture.end().await;
+}

@@ -10,16 +10,22 @@ use crate::client::Error;
 use crate::client::s3::rollback::{
     FailedKeys, RecordedIter, RecordedObject, RecordedObjects, Rollback, RollbackGoal, RollbackSubject,
 };
-use crate::client::s3::{CopyLimits, CopySource, CopyTarget, NO_VERSION, PacedStore, S3Version, histories};
+use crate::client::s3::{
+    CopyLimits, CopySource, CopyTarget, ListedObject, NO_VERSION, ObjectRead, ObjectSource, PacedStore, S3Version,
+    download, histories,
+};
 use crate::environment::Platform;
 use crate::model::Finding;
 use crate::repository::{NewFile, OpenPoint};
+use async_trait::async_trait;
 use futures::{TryStreamExt, pin_mut, stream};
 use serde::{Deserialize, Serialize};
-use std::io::{BufRead, BufReader};
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
+use tokio::io::AsyncRead;
 
 /// The list's name in a point: one object a line, in the order of the keys.
 const LIST: &str = "objects.jsonl";
@@ -154,6 +160,49 @@ async fn different(store: &Arc<PacedStore>, bucket: &str, list: &ObjectList) -> 
         different.add(format!("{}{}", list.root, listed?.path), "it is not there".into());
     }
     Ok(different)
+}
+
+/// The artifacts of a point as the bucket still holds them, for who compares them.
+pub struct VersionObjects {
+    store: Arc<PacedStore>,
+    bucket: String,
+    objects: BTreeMap<String, ListedVersion>,
+}
+
+impl VersionObjects {
+    /// Of this point.
+    ///
+    /// # Errors
+    /// When the point's list cannot be read.
+    pub async fn of(platform: &dyn Platform, point: &OpenPoint, content: &ArtifactContent) -> Result<Self, Error> {
+        let list = ObjectList::fetch(point, root(&content.prefix)).await?;
+        let keyed = |object: Result<ListedVersion, Error>| {
+            let object = object?;
+            Ok::<_, Error>((format!("{}{}", list.root, object.path), object))
+        };
+        let objects = list.lines()?.map(keyed).collect::<Result<_, _>>()?;
+        let store = Arc::new(PacedStore::new(platform.objects()?.s3()));
+        Ok(Self { store, bucket: content.bucket.clone(), objects })
+    }
+}
+
+#[async_trait]
+impl ObjectSource for VersionObjects {
+    async fn list(&self, prefix: &str) -> Result<Vec<ListedObject>, Error> {
+        let under = self.objects.iter().filter(|(key, _)| key.starts_with(prefix));
+        let listed = |(key, object): (&String, &ListedVersion)| {
+            let etag = Some(object.etag.clone()).filter(|etag| !etag.is_empty());
+            ListedObject { key: key.clone(), size: object.size, etag }
+        };
+        Ok(under.map(listed).collect())
+    }
+
+    async fn read(&self, key: &str) -> io::Result<Box<dyn AsyncRead + Send + Unpin>> {
+        let object = self.objects.get(key).ok_or_else(|| io::Error::other("the point does not list it"))?;
+        let ListedVersion { version, etag, size, .. } = object.clone();
+        let (bucket, key) = (self.bucket.clone(), key.to_owned());
+        Ok(Box::new(download(Arc::clone(&self.store), ObjectRead { bucket, key, version, etag, size })))
+    }
 }
 
 /// A point's list in a file of its own: it may be larger than memory.

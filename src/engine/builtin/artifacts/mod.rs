@@ -7,6 +7,8 @@
 
 mod by_version;
 
+pub use by_version::VersionObjects;
+
 use crate::client::access;
 use crate::client::s3::rollback::refusal;
 use crate::client::s3::{self, ObjectRead, PacedStore, S3Version, Upload, download, histories, versions};
