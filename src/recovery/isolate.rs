@@ -7,7 +7,7 @@
 use super::apply_policy::proved;
 use super::{Step, StepContext};
 use crate::client::access::{self, S3Act};
-use crate::client::{Error, postgres, s3};
+use crate::client::{Error, postgres, s3, until};
 use crate::environment::{Power, Sql};
 use crate::kind::Kind;
 use crate::model::Finding;
@@ -17,7 +17,12 @@ use postgres_protocol::escape::escape_identifier;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
+use std::time::Duration;
 use strum::IntoEnumIterator;
+
+/// How long sessions may take to end, and from one look to the next.
+const ENDED: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// `isolate: {}`
 pub const ISOLATE: Kind<dyn Step> = Kind {
@@ -76,6 +81,7 @@ async fn begin(context: &StepContext<'_>) -> Result<Finding, Error> {
     context.record("isolate", bucket, None).await?;
     access::set_policy(objects.s3(), bucket, Some(&closed(bucket))).await?;
     allow_connections(sql, false).await?;
+    end_sessions(sql).await?;
     match sql.connect(sql.database()).await {
         Err(error) if postgres::is_closed(&error) => {}
         Err(error) => return Err(error), // nothing is known of the database
@@ -100,17 +106,31 @@ async fn end(context: &StepContext<'_>) -> Result<Finding, Error> {
     proved(context, key).await
 }
 
-/// Does the database take connections? If it no longer does, its sessions are ended: who is in stays in otherwise.
+/// Lets the database take connections, or none.
 async fn allow_connections(sql: &dyn Sql, allow: bool) -> Result<(), Error> {
     let (server, database) = (sql.connect("postgres").await?, sql.database());
     let alter = format!("ALTER DATABASE {} ALLOW_CONNECTIONS {allow}", escape_identifier(database));
-    let cannot = |e| Error::caused_by(format!("cannot isolate the database `{database}`"), e);
-    server.batch_execute(&alter).await.map_err(cannot)?;
-    if !allow {
-        let end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1";
-        server.query(end, &[&database]).await.map_err(cannot)?;
-    }
-    Ok(())
+    server.batch_execute(&alter).await.map_err(|e| cannot(database, e))
+}
+
+/// Ends the sessions of the database: who is in stays in otherwise.
+async fn end_sessions(sql: &dyn Sql) -> Result<(), Error> {
+    let (server, database) = (sql.connect("postgres").await?, sql.database());
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1";
+    let ended = || async {
+        let row = server.query_one(end, &[&database]).await.map_err(|e| cannot(database, e).to_string())?;
+        match row.get::<_, i64>(0) {
+            0 => Ok(()),
+            left => Err(format!("{left} have not ended")),
+        }
+    };
+    until(ENDED, LOOK, ended)
+        .await
+        .map_err(|late| Error::new(format!("the sessions of the database `{database}`"), late))
+}
+
+fn cannot(database: &str, error: tokio_postgres::Error) -> Error {
+    Error::caused_by(format!("cannot isolate the database `{database}`"), error)
 }
 
 /// A policy that denies everybody everything. The administrator of the server is bound by none.

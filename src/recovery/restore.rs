@@ -24,7 +24,8 @@ pub const KIND: Kind<dyn Step> = Kind {
     parse: |n, p| parse(n, p).map(|k| Box::new(k) as _),
 };
 
-/// Restores from the drill's backups. Its outputs: `point`, the recovery point's id, and `taken_at`, its wall time.
+/// Restores from the drill's backups. Its outputs: `point`, the recovery point's id, and `taken_at`, its wall time; with
+/// `to: clean` also `tried` and `refused`, counts of points.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Restore {
@@ -109,7 +110,10 @@ impl Step for Restore {
         }
     }
     fn outputs(&self) -> &'static [&'static str] {
-        &["point", "taken_at"] // and of a clean one, in the report, how many were tried and why each was refused
+        match self.to {
+            To::Latest => &["point", "taken_at"],
+            To::Clean => &["point", "taken_at", "tried", "refused"],
+        }
     }
     fn tries_points(&self) -> bool {
         self.to == To::Clean

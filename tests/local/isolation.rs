@@ -10,6 +10,7 @@ use lifeboat::environment::{
     BucketPolicies, Credentials, Endpoints, MlflowKey, Objects, OldCredentials, Platform, Sql,
 };
 use lifeboat::model::{Finding, Verdict};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::sync::Arc;
 use tokio_postgres::Client;
@@ -18,6 +19,7 @@ use tokio_postgres::Client;
 async fn after_an_attack_nobody_gets_in_until_that_ends_and_then_only_with_new_credentials() {
     let fixture = Fixture::new("isolation").await;
     an_isolated_platform_lets_nobody_in(&fixture).await;
+    a_session_that_does_not_end_is_no_isolation(&fixture).await;
     old_credentials_are_refused_and_new_ones_work(&fixture).await;
     a_step_without_effect_is_missed(&fixture).await;
     assert_eq!(fixture.left().await, Vec::<String>::new());
@@ -47,6 +49,18 @@ async fn an_isolated_platform_lets_nobody_in(fixture: &Fixture) {
     }
     session(fixture).await.simple_query("SELECT 1").await.unwrap();
     assert_eq!((fixture.download().await, fixture.policy().await), (200, None));
+}
+
+async fn a_session_that_does_not_end_is_no_isolation(fixture: &Fixture) {
+    let before = session(fixture).await;
+    let row = before.query_one("SELECT pg_backend_pid()", &[]).await.unwrap();
+    let backend = Pid::from_raw(row.get(0)).unwrap();
+    kill_process(backend, Signal::STOP).unwrap();
+    let finding = fixture.carry_out("isolate: {}").await;
+    kill_process(backend, Signal::CONT).unwrap();
+    assert_eq!(finding.verdict, Verdict::Missed);
+    assert!(reason(&finding).contains("1 have not ended"), "{finding:?}");
+    assert_eq!(fixture.carry_out("end-isolation: {}").await, Finding::met());
 }
 
 async fn old_credentials_are_refused_and_new_ones_work(fixture: &Fixture) {
