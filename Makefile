@@ -7,7 +7,7 @@ SIZE ?= full
 # Which drills run where: the first in every environment, the others where there are the powers that they need.
 EVERYWHERE := mlflow-crash mlflow-hang postgres-crash database-drop artifacts-deleted
 PROCESSES := $(EVERYWHERE) table-lost rows-changed references-broken page-damaged database-server-gone \
-	artifacts-overwritten bucket-lost policy-broken key-revoked s3-crash
+	artifacts-overwritten bucket-lost model-deleted policy-broken key-revoked s3-crash
 CONTAINERS := $(EVERYWHERE) partition out-of-memory disk-lost
 CLUSTER := $(EVERYWHERE) disk-lost pod-kill config-lost node-lost node-cut-off database-node-lost \
 	database-node-lost-local namespace-removed node-lost-defaults classic-runbook

@@ -5,12 +5,14 @@
 
 mod copy;
 mod prune;
+mod re_point;
 mod restore;
 mod retention;
 
 pub use copy::{copy, lacking};
 pub use prune::{PrunedPoints, prune};
-pub use restore::{ChosenRestore, RestoreTarget, choose, restore};
+pub use re_point::re_point;
+pub use restore::{ChosenRestore, RestoreTarget, choose, restore, restore_model};
 pub use retention::KeptAs;
 
 use crate::client::{Error, ErrorKind};

@@ -2,7 +2,7 @@
 
 use super::{WorkPlace, points_of, session};
 use crate::client::{Error, access};
-use crate::engine::{Goal, RestorePlan, Session};
+use crate::engine::{Goal, ModelRestore, RestorePlan, Session};
 use crate::environment::{Asset, Platform, ServerAddress};
 use crate::model::Finding;
 use crate::repository::{OpenRepository, Patience, RepositorySettings};
@@ -86,6 +86,11 @@ fn no_choice(mut failed: Vec<(&str, Error)>) -> Error {
 /// Carries out what was chosen.
 pub async fn restore(chosen: &ChosenRestore) -> Finding {
     chosen.session.restore(&chosen.plan).await
+}
+
+/// Restores one model of what was chosen, or only finds out what would be restored.
+pub async fn restore_model(chosen: &ChosenRestore, model: &ModelRestore) -> Finding {
+    chosen.session.restore_model(&chosen.plan, model).await
 }
 
 /// What is asked for. A point's name comes first, since it looks like a time.

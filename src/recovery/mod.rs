@@ -10,9 +10,11 @@ pub mod drain;
 pub mod job;
 pub mod lift;
 pub mod new_disk;
+pub mod re_point;
 pub mod recreate;
 pub mod restore;
 pub mod restore_key;
+pub mod restore_model;
 pub mod roll_back_bucket;
 pub mod rollout;
 pub mod text;
@@ -35,6 +37,8 @@ pub const STEPS: &[Kind<dyn Step>] = &[
     component::START,
     component::RESTART,
     restore::KIND,
+    restore_model::KIND,
+    re_point::KIND,
     undelete::KIND,
     roll_back_bucket::KIND,
     apply_policy::KIND,
@@ -105,6 +109,10 @@ pub trait Step: Send + Sync {
     /// What it restores by an engine, if the engine covers it. A step that restores anything needs one.
     fn restores(&self) -> &'static [Asset] {
         &[]
+    }
+    /// Only the part of that under this prefix, or the model of this name.
+    fn restores_only(&self) -> Option<&str> {
+        None
     }
     /// What it takes away, as a loss does.
     fn takes(&self, _inventory: &Inventory) -> Vec<AssetUnder> {

@@ -58,7 +58,8 @@ impl Losses {
     pub fn add_step(&mut self, id: &str, step: &dyn Step, engine: Option<&dyn Engine>, inventory: &Inventory) {
         let covered = engine.map(Engine::covers).unwrap_or_default();
         let restored = covered.into_iter().filter(|asset| step.restores().contains(asset));
-        let covered: Vec<AssetUnder> = restored.map(AssetUnder::from).collect();
+        let under = |asset| AssetUnder { asset, prefix: step.restores_only().unwrap_or_default().to_owned() };
+        let covered: Vec<AssetUnder> = restored.map(under).collect();
         let back = |how| covered.iter().cloned().chain(step.brings_back(how)).map(move |back| (back, how));
         let brings_back = LossKind::iter().flat_map(back).collect();
         // A step that takes something gives up a whole disk.

@@ -2,7 +2,7 @@
 //! platform; `lies/harms.rs` is the catalogue of harms to a restored platform, `lies/honest.rs` has the restores that must
 //! raise no alarm, `lies/shared.rs` a platform that others use. Beside the lies one drill that is met: a backup of the ruins is never what is restored.
 
-mod fixture;
+pub mod fixture;
 mod harms;
 mod health;
 mod honest;

@@ -9,6 +9,7 @@
 mod artifacts;
 mod dump;
 mod manifest;
+mod model;
 mod own;
 pub mod physical;
 mod properties;
@@ -99,7 +100,10 @@ impl Engine for Builtin {
     }
 
     fn covers(&self) -> Vec<Asset> {
-        std::iter::once(Asset::Database).chain(self.artifacts.map(|_| Asset::Artifacts)).collect()
+        match (self.postgres, self.artifacts) {
+            (Method::Logical, Some(_)) => vec![Asset::Database, Asset::Artifacts, Asset::Models],
+            _ => vec![Asset::Database],
+        }
     }
 
     fn verifies(&self) -> bool {
@@ -172,5 +176,6 @@ mod tests {
         assert!(!logical.needs().contains(&Power::Volumes) && logical.uses_repositories());
         let both = Builtin { artifacts: Some(ArtifactMethod::Objects), ..logical };
         assert!(both.needs().contains(&Power::Objects) && both.covers().contains(&Asset::Artifacts));
+        assert!(both.covers().contains(&Asset::Models), "its rows and its artifacts");
     }
 }

@@ -46,6 +46,23 @@ pub async fn restore(sql: &dyn Sql, point: &OpenPoint, manifest: &PointManifest)
     Ok(laps.done.into_iter().fold(finding, |f, (name, seconds)| f.figure(name, format!("{seconds:.3} s"))))
 }
 
+/// Fills the side database with the rows of a point, for one who takes some of them and then calls [`remove_beside`];
+/// answers its name.
+pub async fn fill_beside(sql: &dyn Sql, point: &OpenPoint, manifest: &PointManifest) -> Result<String, Error> {
+    let names = RestoreNames::of(sql.database())?;
+    let server = connect(sql, "postgres").await?;
+    drop_database(&server, &names.side).await?;
+    match fill(sql, &server, &names, point, manifest, &mut Laps::start()).await? {
+        None => Ok(names.side),
+        Some(reason) => Err(Error::new("cannot fill a database at the side", reason)),
+    }
+}
+
+/// Removes the side database, whoever is connected to it.
+pub async fn remove_beside(sql: &dyn Sql) -> Result<(), Error> {
+    drop_database(&connect(sql, "postgres").await?, &RestoreNames::of(sql.database())?.side).await
+}
+
 /// Fills the side database and compares it; answers what differs.
 async fn fill(
     sql: &dyn Sql,

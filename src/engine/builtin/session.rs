@@ -1,9 +1,9 @@
 //! The session of logical backups: an open repository, and which of its points are complete.
 
 use super::manifest::PointManifest;
-use super::{artifacts, dump, manifest, own, restore};
+use super::{artifacts, dump, manifest, model, own, restore};
 use crate::client::Error;
-use crate::engine::{EngineContext, Readings, RestorePlan, Session};
+use crate::engine::{EngineContext, ModelRestore, Readings, RestorePlan, Session};
 use crate::environment::Asset;
 use crate::model::{Finding, RecoveryPoint, Verdict};
 use crate::repository::{OpenPoint, OpenRepository};
@@ -72,6 +72,15 @@ impl Session for LogicalSession {
 
     async fn restore(&self, plan: &RestorePlan) -> Finding {
         self.restored(plan).await.unwrap_or_else(|error| Finding::missed(error.to_string()))
+    }
+
+    async fn restore_model(&self, plan: &RestorePlan, model: &ModelRestore) -> Finding {
+        let restored = async {
+            let point = self.contents(&plan.point.id).await?;
+            let manifest = PointManifest::read(&point).await?;
+            model::restore(&*self.context.platform, &point, &manifest, plan, model).await
+        };
+        restored.await.unwrap_or_else(|error| Finding::missed(error.to_string()))
     }
 
     async fn readings(&self, point: &str) -> Readings {

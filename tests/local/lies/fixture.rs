@@ -35,7 +35,18 @@ pub async fn open_engine(
     folder: &Path,
     reader: Option<Arc<dyn SnapshotReader>>,
 ) -> Box<dyn Session> {
-    let engine = pick("engine", ENGINES, &parse("builtin: { postgres: logical }").unwrap(), &mut vec![]).unwrap();
+    open_engine_of("postgres: logical", platform, folder, reader).await
+}
+
+/// The same with these settings.
+pub async fn open_engine_of(
+    settings: &str,
+    platform: Arc<dyn Platform>,
+    folder: &Path,
+    reader: Option<Arc<dyn SnapshotReader>>,
+) -> Box<dyn Session> {
+    let engine = parse(&format!("builtin: {{ {settings} }}")).unwrap();
+    let engine = pick("engine", ENGINES, &engine, &mut vec![]).unwrap();
     let context = EngineContext {
         platform,
         folder: folder.to_owned(),
