@@ -180,6 +180,7 @@ Examples:
   lifeboat restore protect/mlflow.yaml --to latest --replace --only artifacts
   lifeboat restore protect/mlflow.yaml --to latest --model churn --dry-run
   lifeboat restore protect/mlflow.yaml --to latest --model churn/3
+  lifeboat restore protect/mlflow.yaml --to latest --model churn --into-platform protect/staging.yaml
   lifeboat restore database-drop/latest
   lifeboat restore database-drop/latest 0003
   lifeboat restore database-drop/latest --done

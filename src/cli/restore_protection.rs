@@ -15,7 +15,7 @@ use crate::protect::{self, ChosenRestore, RestoreTarget};
 use crate::report::words;
 use crate::spec::load_protection;
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What is restored of a protection, and where to.
 #[derive(Debug, Default, clap::Args)]
@@ -42,6 +42,9 @@ pub(super) struct OfProtection {
     /// there of it and differs
     #[arg(long, value_name = "MODEL", requires = "to", conflicts_with_all = ["into", "into_bucket"])]
     model: Option<WantedModel>,
+    /// With --model: put it into the platform of this other protection; experiments have their own numbers there
+    #[arg(long, value_name = "FILE", requires = "model")]
+    into_platform: Option<PathBuf>,
     /// Show what would be restored; change nothing
     #[arg(long, requires = "to")]
     dry_run: bool,
@@ -77,21 +80,23 @@ pub(super) async fn main(file: &str, args: &OfProtection) -> CommandResult {
         let hint = "add `--to latest`; `lifeboat points` lists the points".to_owned();
         return Err(Failure::Usage("what is to be restored of the protection?".into(), Some(hint)));
     };
-    let target = match (&args.into, &args.into_bucket) {
-        (None, None) if args.replace || args.dry_run || args.model.is_some() => {
-            RestoreTarget::Live(args.only.map(Asset::from))
-        }
-        (None, None) => {
+    let only = args.only.map(Asset::from);
+    let other = args.into_platform.as_deref().map(load_protection).transpose()?;
+    let elsewhere = other.is_some();
+    let target = match (&args.into, &args.into_bucket, other) {
+        (None, None, Some(other)) => RestoreTarget::Elsewhere(Box::new(other), only),
+        (None, None, None) if args.replace || args.dry_run || args.model.is_some() => RestoreTarget::Live(only),
+        (None, None, None) => {
             let hint = "`--into NEW` and `--into-bucket NEW` restore beside what is live, `--replace` in its place";
             let hint = hint.to_owned();
             return Err(Failure::Usage("where is it to be restored to?".into(), Some(hint)));
         }
-        (database, bucket) => RestoreTarget::Beside { database: database.clone(), bucket: bucket.clone() },
+        (database, bucket, _) => RestoreTarget::Beside { database: database.clone(), bucket: bucket.clone() },
     };
     let from = args.from.as_ref().map(|from| find_repository(&protection, from)).transpose()?;
     let chosen = protect::choose(&protection, to, from, &target).await?;
     if let Some(model) = &args.model {
-        let restore = ModelRestore { model: model.clone(), replace: args.replace, dry_run: args.dry_run };
+        let restore = ModelRestore { model: model.clone(), replace: args.replace, dry_run: args.dry_run, elsewhere };
         return one_model(&chosen, &restore, args.json).await;
     }
     if args.dry_run {
@@ -141,7 +146,7 @@ fn sentence(chosen: &ChosenRestore, target: &RestoreTarget) -> String {
         format!("the point {} of {} ({bytes}) of the repository {}", point.id, point.taken_at, chosen.repository);
     match target {
         RestoreTarget::Beside { .. } => format!("{from} goes into {}", what(chosen)),
-        RestoreTarget::Live(_) => format!("{from} replaces {}", what(chosen)),
+        RestoreTarget::Live(_) | RestoreTarget::Elsewhere(..) => format!("{from} replaces {}", what(chosen)),
     }
 }
 

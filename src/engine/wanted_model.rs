@@ -37,6 +37,8 @@ pub struct ModelRestore {
     pub replace: bool,
     /// Only find out what would be put back.
     pub dry_run: bool,
+    /// Into another tracking server than the point is of: experiments have numbers of their own there.
+    pub elsewhere: bool,
 }
 
 impl FromStr for WantedModel {

@@ -11,5 +11,5 @@ use crate::spec::Protection;
 /// # Errors
 /// When it could not be done; the database is then as it was.
 pub async fn re_point(protection: &Protection, act: &RePointing) -> Result<Finding, Error> {
-    carry_out(&platform(protection, &WorkPlace::live(protection))?, act).await
+    carry_out(&platform(&WorkPlace::live(protection))?, act).await
 }

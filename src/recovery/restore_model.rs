@@ -59,7 +59,8 @@ impl Step for RestoreModel {
         if let Err(error) = context.record("restore-model", &on, Some(plan.point.id.clone())).await {
             return Finding::unknown(error.to_string());
         }
-        let restore = ModelRestore { model: self.model.clone(), replace: self.replace, dry_run: false };
+        let restore =
+            ModelRestore { model: self.model.clone(), replace: self.replace, dry_run: false, elsewhere: false };
         let finding = session.restore_model(&plan, &restore).await;
         finding.figure("point", &plan.point.id).figure("taken_at", plan.point.taken_at)
     }

@@ -4,7 +4,7 @@
 //! it back has ended well after it.
 
 use crate::engine::Engine;
-use crate::environment::{AssetUnder, Inventory, LossKind};
+use crate::environment::{Asset, AssetUnder, Inventory, LossKind};
 use crate::fault::Fault;
 use crate::model::{Fact, Line, Verdict};
 use crate::plan::Plan;
@@ -36,6 +36,12 @@ pub struct OpenLoss {
     pub how: LossKind,
     /// The fault's kind or the step's id.
     pub by: String,
+}
+
+/// The models that are lost, if nothing else is: then nothing else need be restored.
+pub fn only_models(open: &[OpenLoss]) -> Vec<&str> {
+    let all = open.iter().all(|loss| loss.lost.asset == Asset::Models && !loss.lost.prefix.is_empty());
+    open.iter().filter(|_| all).map(|loss| loss.lost.prefix.as_str()).collect()
 }
 
 impl Losses {
@@ -97,7 +103,6 @@ impl Losses {
 mod tests {
     use super::*;
     use crate::clock::{Moment, wall};
-    use crate::environment::Asset;
     use crate::model::{Finding, Receipt};
 
     fn losses() -> Losses {
@@ -147,6 +152,19 @@ mod tests {
     fn what_was_overwritten_is_not_brought_back_by_removing_markers() {
         assert_eq!(open(&[struck(3), ended("undelete", Finding::met())]), ["artifacts"]);
         assert_eq!(open(&[struck(3), ended("roll-back-bucket", Finding::met())]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn lost_models_are_restored_alone_only_if_nothing_else_is_lost() {
+        let lost = |asset, prefix: &str| OpenLoss {
+            lost: AssetUnder { asset, prefix: prefix.into() },
+            how: LossKind::Purged,
+            by: "a-fault".into(),
+        };
+        let (churn, database) = (lost(Asset::Models, "churn"), lost(Asset::Database, ""));
+        assert_eq!(only_models(&[churn.clone(), lost(Asset::Models, "other")]), ["churn", "other"]);
+        assert!(only_models(&[churn, database]).is_empty() && only_models(&[]).is_empty());
+        assert!(only_models(&[lost(Asset::Models, "")]).is_empty(), "all models are more than one");
     }
 
     #[test]

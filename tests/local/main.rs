@@ -29,6 +29,7 @@ mod failures;
 mod install;
 mod lies;
 mod model;
+mod model_elsewhere;
 mod physical;
 mod physical_fixture;
 mod physical_session;

@@ -32,7 +32,7 @@ impl Protected {
     }
 
     async fn restored(&self, model: &str, replace: bool, dry_run: bool) -> Finding {
-        let restore = ModelRestore { model: model.parse().unwrap(), replace, dry_run };
+        let restore = ModelRestore { model: model.parse().unwrap(), replace, dry_run, elsewhere: false };
         let finding = self.session.restore_model(&self.plan("before").await, &restore).await;
         self.fixture.say(model, &finding);
         let left = self.number("SELECT count(*) FROM pg_database WHERE datname LIKE '%lifeboat%'").await;
@@ -245,7 +245,7 @@ async fn lacking(it: &Protected) {
         it.fixture.delete(&key).await;
     }
     it.session.backup("hollow").await.unwrap();
-    let restore = ModelRestore { model: MODEL.parse().unwrap(), replace: false, dry_run: false };
+    let restore = ModelRestore { model: MODEL.parse().unwrap(), replace: false, dry_run: false, elsewhere: false };
     let hollow = it.plan("hollow").await;
     let finding = it.session.restore_model(&hollow, &restore).await;
     assert!(

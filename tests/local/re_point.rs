@@ -85,7 +85,7 @@ async fn all_that_names_the_old_bucket_names_the_new_one() {
 }
 
 /// MLflow's tables as far as the commands need them.
-const TABLES: &str = "
+pub const TABLES: &str = "
     DROP TABLE runs;
     CREATE TABLE experiments (experiment_id int PRIMARY KEY, name text, artifact_location text, creation_time bigint);
     CREATE TABLE runs (run_uuid text PRIMARY KEY, experiment_id int REFERENCES experiments, artifact_uri text);

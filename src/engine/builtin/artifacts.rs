@@ -151,6 +151,11 @@ impl<'a> Back<'a> {
         Self { store, bucket: objects.bucket(), root, point }
     }
 
+    /// The key of a location, if it is in this bucket.
+    pub(super) fn located(&self, location: &str) -> Option<String> {
+        s3::located(self.bucket, self.root.trim_end_matches('/'), location)
+    }
+
     /// The objects of the point in these folders, as MLflow names artifacts.
     pub(super) async fn files(&self, folder: &str) -> Result<Vec<StoredFile>, Error> {
         self.point.list(&format!("{FOLDER}/{}", folder.trim_matches('/'))).try_collect().await

@@ -26,7 +26,7 @@ pub async fn restore(sql: &dyn Sql, point: &OpenPoint, manifest: &PointManifest)
     let names = RestoreNames::of(sql.database())?;
     let server = connect(sql, "postgres").await?;
     drop_database(&server, &names.side).await?;
-    let filled = match fill(sql, &server, &names, point, manifest, &mut laps).await {
+    let filled = match fill(sql, &server, &names, point, manifest, &[], &mut laps).await {
         Ok(None) => swap(sql, &server, &names).await.map(|()| None),
         other => other,
     };
@@ -52,10 +52,30 @@ pub async fn fill_beside(sql: &dyn Sql, point: &OpenPoint, manifest: &PointManif
     let names = RestoreNames::of(sql.database())?;
     let server = connect(sql, "postgres").await?;
     drop_database(&server, &names.side).await?;
-    match fill(sql, &server, &names, point, manifest, &mut Laps::start()).await? {
+    let mut laps = Laps::start();
+    let foreign = foreign(&server, &names.live, manifest).await?;
+    let filled = match &foreign {
+        // Who may do what there is another server's affair.
+        Some(manifest) => fill(sql, &server, &names, point, manifest, &["--no-acl"], &mut laps).await?,
+        None => fill(sql, &server, &names, point, manifest, &[], &mut laps).await?,
+    };
+    match filled {
         None => Ok(names.side),
         Some(reason) => Err(Error::new("cannot fill a database at the side", reason)),
     }
+}
+
+/// On another server than the point is of: the manifest with the live database's owner, if that server does not know the
+/// point's, and without properties, which name roles too.
+async fn foreign(server: &Client, live: &str, manifest: &PointManifest) -> Result<Option<PointManifest>, Error> {
+    let query = "SELECT (SELECT system_identifier::text FROM pg_control_system()), coalesce( \
+        (SELECT rolname::text FROM pg_roles WHERE rolname = $1), \
+        (SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = $2), current_user::text)";
+    let row = server.query_one(query, &[&manifest.content.owner, &live]).await;
+    let row = row.map_err(|e| Error::caused_by("cannot ask the server who it is", e))?;
+    let mut foreign = manifest.clone();
+    (foreign.content.owner, foreign.content.properties) = (row.get(1), None);
+    Ok((row.get::<_, String>(0) != manifest.content.system).then_some(foreign))
 }
 
 /// Removes the side database, whoever is connected to it.
@@ -70,6 +90,7 @@ async fn fill(
     names: &RestoreNames,
     point: &OpenPoint,
     manifest: &PointManifest,
+    more: &[&str],
     laps: &mut Laps,
 ) -> Result<Option<String>, Error> {
     let DatabaseContent { owner, encoding, collate, ctype, rows: expected, .. } = &manifest.content;
@@ -82,7 +103,7 @@ async fn fill(
         escape_literal(ctype)
     );
     execute(server, &format!("cannot create database `{}`", names.side), &create).await?;
-    let args = ["--exit-on-error", "--no-owner", "--role", owner, "-d", &names.side];
+    let args = [&["--exit-on-error", "--no-owner", "--role", owner, "-d", &names.side], more].concat();
     load(point, &manifest.dump, sql.tool("pg_restore", &args).await?).await?;
     laps.lap("load");
     let side = connect(sql, &names.side).await?;

@@ -75,11 +75,18 @@ pub async fn found(
 ) -> Result<FoundObjects, Error> {
     let (mut found, mut all) = (FoundObjects::default(), BTreeMap::new());
     for ArtifactFolder { of, location, filled } in folders {
+        let cannot =
+            |why: String, hint: &str| Error::new(format!("cannot put back the artifacts of {of}"), why).hint(hint);
         let path = path(content, location).ok_or_else(|| {
-            let what = format!("cannot put back the artifacts of {of}");
-            Error::new(what, format!("`{location}` is not in the bucket of the point"))
-                .hint("--only database puts back the rows alone")
+            cannot(
+                format!("`{location}` is not in the bucket of the point"),
+                "--only database puts back the rows alone",
+            )
         })?;
+        if back.located(location).is_none_or(|key| !key.ends_with(&path)) {
+            let hint = "only what MLflow's server stands before (`mlflow-artifacts:/`) can go into another bucket";
+            return Err(cannot(format!("`{location}` names another bucket than the one it goes into"), hint));
+        }
         let files = back.files(&path).await?;
         if files.is_empty() && *filled {
             found.lacking.push(format!("{of}: the point has no artifact at `{location}`"));

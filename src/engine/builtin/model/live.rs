@@ -5,9 +5,11 @@
 //! digests: a digest of the other rows that is another one at the end was changed by this transaction, by a trigger say,
 //! and then nothing is committed.
 
+use super::numbers::renumber;
 use super::selection::Selection;
-use super::tables::{CopiedTable, listed, tables};
+use super::tables::{CopiedTable, beside, listed, tables};
 use crate::client::{Error, postgres};
+use crate::engine::ModelRestore;
 use futures::{SinkExt, TryStreamExt};
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 use std::collections::BTreeMap;
@@ -52,7 +54,7 @@ type OtherRows = BTreeMap<String, (i64, String)>;
 
 impl<'a> LiveRows<'a> {
     /// Begins, and copies the chosen rows beside the live ones.
-    pub async fn begin(live: &'a Client, selection: &Selection<'_>, replace: bool) -> Result<Self, Error> {
+    pub async fn begin(live: &'a Client, selection: &Selection<'_>, wanted: &ModelRestore) -> Result<Self, Error> {
         let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ; {SETTINGS}");
         live.batch_execute(&begin).await.map_err(wrote)?;
         let there = tables(live).await?;
@@ -67,9 +69,12 @@ impl<'a> LiveRows<'a> {
             }
             order.push((table.to_owned(), here.clone()));
         }
-        let this = Self { live, order, replace };
+        let this = Self { live, order, replace: wanted.replace };
         for (number, (table, shape)) in this.order.iter().enumerate() {
             this.copy(selection, number, table, shape).await?;
+        }
+        if wanted.elsewhere {
+            renumber(live, selection, &this.order).await?;
         }
         Ok(this)
     }
@@ -233,10 +238,6 @@ impl<'a> LiveRows<'a> {
         }
         Ok(others)
     }
-}
-
-fn beside(number: usize) -> String {
-    format!("pg_temp.lifeboat_model_{number}")
 }
 
 fn quoted<'n>(names: impl Iterator<Item = &'n String>) -> String {

@@ -6,6 +6,7 @@
 
 mod folders;
 mod live;
+mod numbers;
 mod selection;
 mod tables;
 
@@ -75,7 +76,7 @@ struct OneModel<'a> {
 impl OneModel<'_> {
     async fn restore(&self, side: &Client) -> Result<Finding, Error> {
         let selection = Selection::of(side, &self.wanted.model).await?;
-        let rows = LiveRows::begin(self.live, &selection, self.wanted.replace).await?;
+        let rows = LiveRows::begin(self.live, &selection, self.wanted).await?;
         let (found, folders) = (rows.found().await?, folders::folders(&selection, &rows).await?);
         rows.leave().await?;
         let back =
@@ -89,7 +90,7 @@ impl OneModel<'_> {
         let finding = told(Finding::met(), &found, &objects);
         let against = self.against(&found, &objects);
         if !against.is_empty() || self.wanted.dry_run {
-            return Ok(judged(finding, &against));
+            return Ok(self.judged(finding, "nothing was written", &against));
         }
         let (put, bytes) = match back {
             Some((back, _)) => {
@@ -104,7 +105,7 @@ impl OneModel<'_> {
         }
         match self.write(&selection).await? {
             Ok(others) => Ok(finding.figure("other rows, none changed", others)),
-            Err(against) => Ok(judged(finding, &against)),
+            Err(against) => Ok(self.judged(finding, "no row was written", &against)),
         }
     }
 
@@ -114,13 +115,13 @@ impl OneModel<'_> {
         loop {
             tries += 1;
             let written = async {
-                let rows = LiveRows::begin(self.live, selection, self.wanted.replace).await?;
+                let rows = LiveRows::begin(self.live, selection, self.wanted).await?;
                 let against = self.against(&rows.found().await?, &FoundObjects::default());
                 if against.is_empty() { Ok(Ok(rows.write().await?)) } else { Ok(Err(against)) }
             };
             let written = written.await;
             if !matches!(written, Ok(Ok(_))) {
-                self.live.batch_execute("ROLLBACK").await.map_err(|e| Error::caused_by("cannot roll back", e))?;
+                let _ = self.live.batch_execute("ROLLBACK").await; // a connection that is gone has rolled back
             }
             match written {
                 Err(error) if tries < TRIES && changed_meanwhile(&error) => {}
@@ -147,6 +148,25 @@ impl OneModel<'_> {
         }
         against
     }
+
+    /// Missed, if anything stands against it.
+    fn judged(&self, finding: Finding, ended: &str, against: &[String]) -> Finding {
+        if against.is_empty() {
+            return finding;
+        }
+        let more = against.len().saturating_sub(NAMED);
+        let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
+        let named = against[..against.len() - more].join("; ") + &rest;
+        let differs = |name| finding.get(name).is_some_and(|count| count != "0");
+        let hint = if !self.wanted.replace && (differs("rows that differ") || differs("artifacts that differ")) {
+            " (`replace` makes what differs as it was in the point)"
+        } else {
+            ""
+        };
+        let missed = Finding::missed(format!("{ended}: {named}{hint}"));
+        let missed = Finding { figures: finding.figures, ..missed };
+        against.iter().fold(missed, |missed, conflict| missed.figure("conflict", conflict))
+    }
 }
 
 fn told(finding: Finding, rows: &[FoundRows], objects: &FoundObjects) -> Finding {
@@ -165,21 +185,10 @@ fn told(finding: Finding, rows: &[FoundRows], objects: &FoundObjects) -> Finding
     rows.iter().filter(|rows| rows.chosen > 0).fold(finding, table)
 }
 
-/// Missed, if anything stands against it: nothing of it was written.
-fn judged(finding: Finding, against: &[String]) -> Finding {
-    if against.is_empty() {
-        return finding;
-    }
-    let more = against.len().saturating_sub(NAMED);
-    let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
-    let named = against[..against.len() - more].join("; ") + &rest;
-    let missed = Finding { figures: finding.figures, ..Finding::missed(format!("no row was written: {named}")) };
-    against.iter().fold(missed, |missed, conflict| missed.figure("conflict", conflict))
-}
-
 /// Has somebody else changed what the transaction touches?
 fn changed_meanwhile(error: &Error) -> bool {
-    let codes = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED];
+    // A number that was free may be taken by now.
+    let codes = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::UNIQUE_VIOLATION];
     let of_server = error.source().and_then(|source| source.downcast_ref::<tokio_postgres::Error>());
     of_server.and_then(tokio_postgres::Error::code).is_some_and(|code| codes.contains(code))
 }

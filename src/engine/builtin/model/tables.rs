@@ -67,6 +67,11 @@ impl CopiedTable {
     }
 }
 
+/// Where the chosen rows of a table stand beside the live ones, as SQL writes it.
+pub fn beside(number: usize) -> String {
+    format!("pg_temp.lifeboat_model_{number}")
+}
+
 /// Names of columns, as SQL writes them, each of the row of this name.
 pub fn listed<'a>(columns: impl IntoIterator<Item = &'a String>, row: &str) -> String {
     columns.into_iter().map(|name| format!("{row}.{}", escape_identifier(name))).collect::<Vec<_>>().join(", ")
