@@ -174,15 +174,9 @@ async fn digest(objects: &dyn Objects, name: String, key: String) -> Result<(Str
 
 /// The prefix of the keys of a version's objects, with a slash at the end.
 fn prefix(objects: &dyn Objects, version: &ModelVersion) -> Result<String, Error> {
-    let own = format!("s3://{}/", objects.bucket());
-    let location = version.location.trim_end_matches('/');
-    let key = match (location.strip_prefix("mlflow-artifacts:/"), location.strip_prefix(&own)) {
-        (Some(path), _) if objects.prefix().is_empty() => path.trim_matches('/').to_owned(),
-        (Some(path), _) => format!("{}/{}", objects.prefix(), path.trim_matches('/')),
-        (_, Some(key)) => key.to_owned(),
-        _ => return Err(Error::new(&version.name, format!("its location `{location}` is not in the bucket"))),
-    };
-    Ok(key + "/")
+    let key = s3::located(objects.bucket(), objects.prefix(), &version.location);
+    let elsewhere = || Error::new(&version.name, format!("its location `{}` is not in the bucket", version.location));
+    Ok(key.ok_or_else(elsewhere)? + "/")
 }
 
 async fn connect(platform: &dyn Platform) -> Result<tokio_postgres::Client, Error> {

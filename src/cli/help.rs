@@ -178,6 +178,9 @@ Examples:
   lifeboat restore protect/mlflow.yaml --to 2026-03-01T12:00:00Z --dry-run
   lifeboat restore protect/mlflow.yaml --to latest --replace
   lifeboat restore protect/mlflow.yaml --to latest --replace --only artifacts
+  lifeboat restore protect/mlflow.yaml --to latest --model churn --dry-run
+  lifeboat restore protect/mlflow.yaml --to latest --model churn/3
+  lifeboat restore protect/mlflow.yaml --to latest --model churn --into-platform protect/staging.yaml
   lifeboat restore database-drop/latest
   lifeboat restore database-drop/latest 0003
   lifeboat restore database-drop/latest --done
@@ -185,6 +188,20 @@ Examples:
 Exit codes:
   0 restored, 2 there is no such file or run, 3 a point was not restored, 5 it could not be
   tried, 6 something was left behind";
+
+pub(super) const RE_POINT: &str = "\
+Examples:
+  lifeboat re-point protect/mlflow.yaml --from s3://mlflow-old/artifacts --to s3://mlflow --dry-run
+  lifeboat re-point protect/mlflow.yaml --from s3://mlflow-old/artifacts --to s3://mlflow
+  lifeboat re-point protect/mlflow.yaml --from s3://old --to s3://new --also datasets.dataset_source
+
+Every column in which MLflow stores places is changed in one transaction. Then every text
+of the database is searched for the old place, and the artifacts of every registered
+version are read. `mlflow-artifacts:/` names no bucket and needs no change.
+
+Exit codes:
+  0 nothing names the old place and all is found, 2 wrong file or usage, 3 something still
+  names it or is not found, 4 not everything could be looked at, 5 nothing was changed";
 
 pub(super) const COMPLETIONS: &str = "\
 Examples:

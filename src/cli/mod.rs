@@ -20,6 +20,7 @@ mod points;
 mod policy;
 mod progress;
 mod prune;
+mod re_point;
 mod report;
 mod restore;
 mod restore_protection;
@@ -51,6 +52,8 @@ fn rendered(format: &Format, report: &Report) -> Result<Vec<u8>, Error> {
 
 /// How a command ends, as others may rely on it.
 pub mod exit {
+    use crate::model::Verdict;
+
     /// All promises kept, or nothing to complain about.
     pub const MET: u8 = 0;
     /// A wrong file or wrong usage.
@@ -67,6 +70,15 @@ pub mod exit {
     pub const REFUSED: u8 = 7;
     /// Interrupted and undone.
     pub const INTERRUPTED: u8 = 130;
+
+    /// How a verdict ends a command.
+    pub(super) fn of(verdict: Verdict) -> u8 {
+        match verdict {
+            Verdict::Met => MET,
+            Verdict::Missed => MISSED,
+            Verdict::Unknown => UNKNOWN,
+        }
+    }
 }
 
 /// Rehearse the loss of an ML platform and prove how long it was gone and what was lost.
@@ -133,6 +145,9 @@ enum Command {
     /// Restore a point of a protection, or a standing platform that a run left broken
     #[command(after_help = help::RESTORE)]
     Restore(restore::Args),
+    /// Change the stored places of artifacts that were moved, and prove that all are found
+    #[command(name = "re-point", after_help = help::RE_POINT)]
+    RePoint(re_point::Args),
     /// Print a shell's completions
     #[command(after_help = help::COMPLETIONS)]
     Completions(completions::Args),
@@ -194,6 +209,7 @@ async fn command(command: Command) -> CommandResult {
         Command::Prune(args) => prune::main(&args).await,
         Command::Policy(args) => policy::main(&args),
         Command::Restore(args) => restore::main(&args).await,
+        Command::RePoint(args) => re_point::main(&args).await,
         Command::Completions(args) => completions::main(&args),
         Command::Man(args) => man::main(&args),
     }

@@ -8,13 +8,14 @@ use super::find::find_repository;
 use super::{CommandResult, exit};
 use crate::client::Error;
 use crate::clock::Stopwatch;
+use crate::engine::{ModelRestore, WantedModel};
 use crate::environment::Asset;
 use crate::model::{Finding, Verdict};
 use crate::protect::{self, ChosenRestore, RestoreTarget};
 use crate::report::words;
 use crate::spec::load_protection;
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What is restored of a protection, and where to.
 #[derive(Debug, Default, clap::Args)]
@@ -34,9 +35,16 @@ pub(super) struct OfProtection {
     /// Replace what is protected: the database, and each artifact that is not as it was
     #[arg(long, requires = "to", conflicts_with_all = ["into", "into_bucket"])]
     replace: bool,
-    /// With --replace: only the database, or only the artifacts
+    /// With --replace or --model: only the database, or only the artifacts
     #[arg(long, value_name = "ASSET", requires = "to", conflicts_with_all = ["into", "into_bucket"])]
     only: Option<OnlyAsset>,
+    /// Put back only this registered model, or one version of it: NAME, NAME/3, NAME/latest; with --replace also what is
+    /// there of it and differs
+    #[arg(long, value_name = "MODEL", requires = "to", conflicts_with_all = ["into", "into_bucket"])]
+    model: Option<WantedModel>,
+    /// With --model: put it into the platform of this other protection; experiments have their own numbers there
+    #[arg(long, value_name = "FILE", requires = "model")]
+    into_platform: Option<PathBuf>,
     /// Show what would be restored; change nothing
     #[arg(long, requires = "to")]
     dry_run: bool,
@@ -72,17 +80,25 @@ pub(super) async fn main(file: &str, args: &OfProtection) -> CommandResult {
         let hint = "add `--to latest`; `lifeboat points` lists the points".to_owned();
         return Err(Failure::Usage("what is to be restored of the protection?".into(), Some(hint)));
     };
-    let target = match (&args.into, &args.into_bucket) {
-        (None, None) if args.replace || args.dry_run => RestoreTarget::Live(args.only.map(Asset::from)),
-        (None, None) => {
+    let only = args.only.map(Asset::from);
+    let other = args.into_platform.as_deref().map(load_protection).transpose()?;
+    let elsewhere = other.is_some();
+    let target = match (&args.into, &args.into_bucket, other) {
+        (None, None, Some(other)) => RestoreTarget::Elsewhere(Box::new(other), only),
+        (None, None, None) if args.replace || args.dry_run || args.model.is_some() => RestoreTarget::Live(only),
+        (None, None, None) => {
             let hint = "`--into NEW` and `--into-bucket NEW` restore beside what is live, `--replace` in its place";
             let hint = hint.to_owned();
             return Err(Failure::Usage("where is it to be restored to?".into(), Some(hint)));
         }
-        (database, bucket) => RestoreTarget::Beside { database: database.clone(), bucket: bucket.clone() },
+        (database, bucket, _) => RestoreTarget::Beside { database: database.clone(), bucket: bucket.clone() },
     };
     let from = args.from.as_ref().map(|from| find_repository(&protection, from)).transpose()?;
     let chosen = protect::choose(&protection, to, from, &target).await?;
+    if let Some(model) = &args.model {
+        let restore = ModelRestore { model: model.clone(), replace: args.replace, dry_run: args.dry_run, elsewhere };
+        return one_model(&chosen, &restore, args.json).await;
+    }
     if args.dry_run {
         out(if args.json { written(&chosen, None, 0.0)? } else { sentence(&chosen, &target) })?;
         return Ok(exit::MET);
@@ -92,18 +108,35 @@ pub(super) async fn main(file: &str, args: &OfProtection) -> CommandResult {
     }
     let time = Stopwatch::start();
     let finding = protect::restore(&chosen).await;
-    if args.json {
-        out(written(&chosen, Some(&finding), time.seconds())?)?;
-    } else if finding.verdict == Verdict::Met {
-        out(format!("restored {} in {}", what(&chosen), words::time(time.seconds())))?;
-    } else {
-        say(format!("error: not restored: {}", finding.reason.as_deref().unwrap_or_default()));
+    let done = format!("restored {} in {}", what(&chosen), words::time(time.seconds()));
+    ended(&chosen, &finding, &time, (!args.json).then_some(done))
+}
+
+/// Restores one model; what was found of it is told table by table.
+async fn one_model(chosen: &ChosenRestore, restore: &ModelRestore, json: bool) -> CommandResult {
+    if !json {
+        let point = &chosen.plan.point;
+        let act = if restore.dry_run { "is compared with" } else { "goes into" };
+        say(format!("{} of the point {} of {} {act} {}", restore.model, point.id, point.taken_at, what(chosen)));
     }
-    Ok(match finding.verdict {
-        Verdict::Met => exit::MET,
-        Verdict::Missed => exit::MISSED,
-        Verdict::Unknown => exit::UNKNOWN,
-    })
+    let time = Stopwatch::start();
+    let finding = protect::restore_model(chosen, restore).await;
+    if !json {
+        finding.figures.iter().for_each(|(name, value)| say(format!("  {name}: {value}")));
+    }
+    let act = if restore.dry_run { "would restore" } else { "restored" };
+    let done = format!("{act} {}, in {}", restore.model, words::time(time.seconds()));
+    ended(chosen, &finding, &time, (!json).then_some(done))
+}
+
+/// Says how it ended: the sentence if it went well, or JSON if there is none.
+fn ended(chosen: &ChosenRestore, finding: &Finding, time: &Stopwatch, done: Option<String>) -> CommandResult {
+    match done {
+        None => out(written(chosen, Some(finding), time.seconds())?)?,
+        Some(done) if finding.verdict == Verdict::Met => out(done)?,
+        Some(_) => say(format!("error: not restored: {}", finding.reason.as_deref().unwrap_or_default())),
+    }
+    Ok(exit::of(finding.verdict))
 }
 
 fn sentence(chosen: &ChosenRestore, target: &RestoreTarget) -> String {
@@ -113,7 +146,7 @@ fn sentence(chosen: &ChosenRestore, target: &RestoreTarget) -> String {
         format!("the point {} of {} ({bytes}) of the repository {}", point.id, point.taken_at, chosen.repository);
     match target {
         RestoreTarget::Beside { .. } => format!("{from} goes into {}", what(chosen)),
-        RestoreTarget::Live(_) => format!("{from} replaces {}", what(chosen)),
+        RestoreTarget::Live(_) | RestoreTarget::Elsewhere(..) => format!("{from} replaces {}", what(chosen)),
     }
 }
 

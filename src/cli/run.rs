@@ -6,7 +6,6 @@ use super::find::{Reports, find_drill};
 use super::progress::Progress;
 use super::talk::Talk;
 use super::{CommandResult, Failure, exit, objection, rendered};
-use crate::model::Verdict;
 use crate::plan::{self, Plan};
 use crate::report;
 use crate::run::{Interrupt, Outcome};
@@ -123,9 +122,5 @@ pub(super) fn code(outcome: &Outcome) -> u8 {
     if outcome.interrupted {
         return exit::INTERRUPTED;
     }
-    match outcome.report.verdict {
-        Verdict::Met => exit::MET,
-        Verdict::Missed => exit::MISSED,
-        Verdict::Unknown => exit::UNKNOWN,
-    }
+    exit::of(outcome.report.verdict)
 }

@@ -4,6 +4,7 @@
 
 use super::{Error, postgres};
 use postgres_protocol::escape::escape_identifier;
+use std::collections::BTreeSet;
 use tokio_postgres::{Client, Row};
 
 /// A foreign key: these columns of the table point at those of the other.
@@ -77,6 +78,39 @@ pub async fn named_foreign_keys(client: &Client) -> Result<Vec<NamedForeignKey>,
     Ok(postgres::rows(client, KEYS).await?.iter().map(named).collect())
 }
 
+/// The statements that delete the rows of a table that meet a condition, after all that refers to them.
+pub fn deletions(keys: &[ForeignKey], table: &str, condition: &str) -> Vec<String> {
+    let (mut statements, mut path) = (vec![], BTreeSet::from([table.to_owned()]));
+    referring(keys, table, condition, &mut path, &mut statements);
+    statements.push(format!("DELETE FROM {table} WHERE {condition}"));
+    statements
+}
+
+fn referring(
+    keys: &[ForeignKey],
+    table: &str,
+    condition: &str,
+    path: &mut BTreeSet<String>,
+    statements: &mut Vec<String>,
+) {
+    let listed = |columns: &[String]| {
+        let quoted: Vec<_> = columns.iter().map(|name| escape_identifier(name)).collect();
+        quoted.join(", ")
+    };
+    for ForeignKey { table: child, columns, others, .. } in keys.iter().filter(|key| key.other == table) {
+        let rows = format!("SELECT {} FROM {table} WHERE {condition}", listed(others));
+        let its = format!("({}) IN ({rows})", listed(columns));
+        // A table that refers to itself, or in a circle, is deleted from once.
+        if path.insert(child.clone()) {
+            referring(keys, child, &its, path, statements);
+            path.remove(child);
+        }
+        if child != table {
+            statements.push(format!("DELETE FROM {child} WHERE {its}"));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +126,31 @@ mod tests {
         };
         let sql = r#"SELECT count(*) FROM public.versions c WHERE c."workspace" IS NOT NULL AND c."Model" IS NOT NULL AND NOT EXISTS (SELECT FROM public.models p WHERE p."workspace" = c."workspace" AND p."name" = c."Model")"#;
         assert_eq!(key.orphans(), sql);
+    }
+
+    #[test]
+    fn what_refers_to_a_row_goes_before_it() {
+        let key = |table: &str, column: &str, other: &str, referred: &str| ForeignKey {
+            table: table.into(),
+            columns: vec![column.into()],
+            other: other.into(),
+            others: vec![referred.into()],
+        };
+        let keys = [
+            key("runs", "experiment_id", "experiments", "experiment_id"),
+            key("metrics", "run_uuid", "runs", "run_uuid"),
+            key("runs", "parent", "runs", "run_uuid"),
+            key("versions", "name", "models", "name"),
+        ];
+        let all = deletions(&keys, "experiments", "experiment_id IN (7)");
+        let runs = r#"("experiment_id") IN (SELECT "experiment_id" FROM experiments WHERE experiment_id IN (7))"#;
+        assert_eq!(
+            all,
+            [
+                format!(r#"DELETE FROM metrics WHERE ("run_uuid") IN (SELECT "run_uuid" FROM runs WHERE {runs})"#),
+                format!("DELETE FROM runs WHERE {runs}"),
+                "DELETE FROM experiments WHERE experiment_id IN (7)".to_owned(),
+            ]
+        );
     }
 }

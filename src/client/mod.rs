@@ -12,6 +12,8 @@ pub mod mlflow;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod re_point;
+pub mod registered;
 mod running;
 pub mod s3;
 pub mod shell;
@@ -20,7 +22,7 @@ pub mod tls;
 mod until;
 
 pub use error::{Error, ErrorKind, chain};
-pub use foreign_keys::{ForeignKey, NamedForeignKey, foreign_keys, named_foreign_keys};
+pub use foreign_keys::{ForeignKey, NamedForeignKey, deletions, foreign_keys, named_foreign_keys};
 pub use running::{Ended, Running};
 pub use s3::versions;
 pub use until::{Overdue, until, until_none};

@@ -40,7 +40,7 @@ struct CommandEngine {
     /// Proves the backup of the folder `$LIFEBOAT_POINT`, once it is complete; if it fails, there is no backup.
     #[serde(default)]
     verify: Option<String>,
-    /// What a restore brings back: `database`, `artifacts`, `resources`. On a standing platform, nothing is lost that is
+    /// What a restore brings back: `database`, `artifacts`, `resources`, `models`. On a standing platform, nothing is lost that is
     /// not named here.
     #[serde(default)]
     covers: Vec<Asset>,

@@ -12,8 +12,10 @@ pub mod command;
 mod goal;
 pub mod job;
 mod unfinished;
+mod wanted_model;
 
 pub use goal::{Goal, RestorePlan};
+pub use wanted_model::{ModelRestore, WantedModel, WantedVersions};
 
 use crate::client::Error;
 use crate::client::s3::ObjectSource;
@@ -133,6 +135,11 @@ pub trait Session: Send + Sync {
     /// beside.
     async fn restore_judged(&self, _plan: &RestorePlan, _judge: &dyn PointJudge) -> Finding {
         Finding::unknown("the engine cannot restore a recovery point beside the live state")
+    }
+    /// Restores one registered model of the point, its rows and artifacts, and changes nothing else. Where the model is
+    /// there and differs, nothing is written, unless `replace` says so.
+    async fn restore_model(&self, _plan: &RestorePlan, model: &ModelRestore) -> Finding {
+        Finding::missed(format!("this engine cannot restore {} alone", model.model))
     }
     /// What was read in the snapshot of a point; nothing if nobody did, or if it cannot be read any more.
     async fn readings(&self, _point: &str) -> Readings {

@@ -17,6 +17,8 @@ pub enum Asset {
     Artifacts,
     /// The objects of the namespace: secrets, config maps, services and workloads.
     Resources,
+    /// Registered models, each with its rows and artifacts.
+    Models,
 }
 
 /// How what is lost was lost: what brings it back depends on it.
@@ -31,12 +33,12 @@ pub enum LossKind {
     Purged,
 }
 
-/// An asset, or of the artifacts those under a prefix.
+/// An asset, or of the artifacts those under a prefix, or one model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssetUnder {
     /// Which.
     pub asset: Asset,
-    /// As MLflow names artifacts; empty for all.
+    /// As MLflow names artifacts, or a model's name; empty for all.
     pub prefix: String,
 }
 
@@ -49,7 +51,9 @@ impl From<Asset> for AssetUnder {
 impl AssetUnder {
     /// Is all of the other in it?
     pub fn holds(&self, other: &Self) -> bool {
-        self.asset == other.asset && other.prefix.starts_with(&self.prefix)
+        let same = self.prefix.is_empty() || self.prefix == other.prefix;
+        let under = self.asset != Asset::Models && other.prefix.starts_with(&self.prefix);
+        self.asset == other.asset && (same || under)
     }
 }
 
@@ -57,6 +61,7 @@ impl std::fmt::Display for AssetUnder {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         match self.prefix.as_str() {
             "" => write!(f, "{}", self.asset),
+            name if self.asset == Asset::Models => write!(f, "model `{name}`"),
             prefix => write!(f, "{} under `{prefix}`", self.asset),
         }
     }
@@ -72,5 +77,13 @@ mod tests {
         assert!(under("").holds(&under("1/")) && under("1/").holds(&under("1/")));
         assert!(!under("1/").holds(&under("")) && !under("1/").holds(&under("2/")));
         assert!(!under("").holds(&Asset::Database.into()));
+    }
+
+    #[test]
+    fn a_model_is_not_in_another_whose_name_begins_its_own() {
+        let model = |name: &str| AssetUnder { asset: Asset::Models, prefix: name.into() };
+        assert!(AssetUnder::from(Asset::Models).holds(&model("churn")) && model("churn").holds(&model("churn")));
+        assert!(!model("churn").holds(&model("churn-2")) && !model("churn").holds(&Asset::Models.into()));
+        assert_eq!(model("churn").to_string(), "model `churn`");
     }
 }

@@ -15,6 +15,7 @@ pub mod disk_lost;
 mod drawn_artifacts;
 pub mod key_revoked;
 pub mod kill;
+pub mod model_deleted;
 pub mod namespace_removed;
 pub mod node_lost;
 pub mod noop;
@@ -50,6 +51,7 @@ pub const FAULTS: &[Kind<dyn Fault>] = &[
     rows_changed::KIND,
     references_broken::KIND,
     page_damaged::KIND,
+    model_deleted::KIND,
     artifacts_deleted::KIND,
     artifacts_overwritten::KIND,
     bucket_lost::KIND,

@@ -7,6 +7,7 @@ use super::Plan;
 use crate::environment::{Asset, AssetUnder, Inventory, LossKind, Survey};
 use crate::model::Phase;
 use crate::model::When;
+use crate::recovery::Step;
 
 /// Why the plan must not be carried out on a standing platform; nothing if all that is lost comes back.
 pub fn refusals(plan: &Plan, inventory: &Inventory, survey: &Survey) -> Vec<String> {
@@ -71,13 +72,20 @@ fn none_for(
         Some(protect) if !protect.engine.verifies() => {
             reasons.push(format!("the points of the engine `{}` are not proved; see `verify`", protect.engine.name));
         }
-        Some(_) if !steps().any(|planned| planned.step.restores().contains(&lost.asset)) => {
+        Some(_) if !steps().any(|planned| restores(planned.step.it.as_ref(), lost)) => {
             reasons.push("no step of the runbook restores it".into());
         }
         Some(_) => return None,
     }
     let reasons = reasons.join(", and ");
     Some(format!("{what} takes the {lost} of a standing platform, and nothing would bring it back: {reasons}"))
+}
+
+/// Does the step restore all that is lost, if the engine covers it?
+fn restores(step: &dyn Step, lost: &AssetUnder) -> bool {
+    let restored =
+        |asset: &Asset| AssetUnder { asset: *asset, prefix: step.restores_only().unwrap_or_default().to_owned() };
+    step.restores().iter().map(restored).any(|restored| restored.holds(lost))
 }
 
 #[cfg(test)]
@@ -206,6 +214,21 @@ mod tests {
         let why = refusal(&of("versions"), "bucket-lost: {}", "restore: {}");
         assert!(why.contains("the engine `builtin` needs the versions that are lost with it"), "{why}");
         assert_eq!(refusal(&of("versions"), "artifacts-overwritten: {}", "restore: {}"), "");
+    }
+
+    #[test]
+    fn a_lost_model_comes_back_alone_or_with_all_the_rest() {
+        let both = "protect: { engine: { builtin: { postgres: logical, artifacts: objects } } }";
+        let fault = "model-deleted: { model: churn }";
+        for step in ["restore-model: { model: churn }", "restore: {}"] {
+            assert_eq!(refusal(both, fault, step), "", "{step}");
+        }
+        let why = refusal(both, fault, "restore-model: { model: churn-2 }");
+        assert!(why.contains("takes the model `churn` of a standing platform"), "{why}");
+        let why = refusal(BUILTIN, fault, "restore: {}");
+        assert!(why.contains("the engine `builtin` covers database"), "{why}");
+        let why = refusal(both, "database-drop: {}", "restore-model: { model: churn }");
+        assert!(why.contains("no step of the runbook restores it"), "{why}");
     }
 
     #[test]

@@ -5,12 +5,14 @@
 
 mod copy;
 mod prune;
+mod re_point;
 mod restore;
 mod retention;
 
 pub use copy::{copy, lacking};
 pub use prune::{PrunedPoints, prune};
-pub use restore::{ChosenRestore, RestoreTarget, choose, restore};
+pub use re_point::re_point;
+pub use restore::{ChosenRestore, RestoreTarget, choose, restore, restore_model};
 pub use retention::KeptAs;
 
 use crate::client::{Error, ErrorKind};
@@ -19,7 +21,7 @@ use crate::engine::{EngineContext, NamedRepository, Session};
 use crate::environment::{ArtifactBucket, ServerAddress, ServerPlatform};
 use crate::model::{Period, RecoveryPoint, Span};
 use crate::repository::{
-    BucketAddress, OpenRepository, Patience, PointList, RepositorySettings, StoredPoint, Verified,
+    BucketAddress, OpenRepository, Patience, PointList, RepositorySettings, SecretFrom, StoredPoint, Verified,
 };
 use crate::spec::Protection;
 use jiff::{SignedDuration, Timestamp};
@@ -120,12 +122,14 @@ pub async fn verify(
 /// Where a session works: on what is protected, or beside it.
 struct WorkPlace {
     server: ServerAddress,
+    password: Option<SecretFrom>,
     artifacts: Option<BucketAddress>,
 }
 
 impl WorkPlace {
     fn live(protection: &Protection) -> Self {
-        Self { server: protection.server.clone(), artifacts: protection.artifacts.clone() }
+        let password = protection.password.clone();
+        Self { server: protection.server.clone(), password, artifacts: protection.artifacts.clone() }
     }
 }
 
@@ -135,7 +139,7 @@ async fn session(
     repository: OpenRepository,
     at: &WorkPlace,
 ) -> Result<Box<dyn Session>, Error> {
-    let platform = platform(protection, at)?;
+    let platform = platform(at)?;
     let points = repository.points().await?.points;
     let known = points.iter().filter(|point| point.label == protection.name).map(point).collect();
     let repository = NamedRepository { repository, protection: protection.name.clone() };
@@ -151,10 +155,10 @@ async fn session(
 }
 
 /// The server and the bucket as their administrators reach them.
-fn platform(protection: &Protection, at: &WorkPlace) -> Result<ServerPlatform, Error> {
-    let WorkPlace { server, artifacts } = at;
+fn platform(at: &WorkPlace) -> Result<ServerPlatform, Error> {
+    let WorkPlace { server, password, artifacts } = at;
     let what = format!("the password of `{}` at `{}`", server.user, server.host);
-    let password = protection.password.as_ref().map(|password| password.read(&what)).transpose()?;
+    let password = password.as_ref().map(|password| password.read(&what)).transpose()?;
     let bucket = |it: &BucketAddress| {
         Ok::<_, Error>(ArtifactBucket::new(&it.client()?, it.bucket.clone(), it.prefix.trim_matches('/').to_owned()))
     };

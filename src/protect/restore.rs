@@ -2,7 +2,7 @@
 
 use super::{WorkPlace, points_of, session};
 use crate::client::{Error, access};
-use crate::engine::{Goal, RestorePlan, Session};
+use crate::engine::{Goal, ModelRestore, RestorePlan, Session};
 use crate::environment::{Asset, Platform, ServerAddress};
 use crate::model::Finding;
 use crate::repository::{OpenRepository, Patience, RepositorySettings};
@@ -10,7 +10,7 @@ use crate::spec::Protection;
 use jiff::Timestamp;
 
 /// Where a point is restored to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum RestoreTarget {
     /// Beside what is live; what is not named is not restored.
     Beside {
@@ -21,6 +21,8 @@ pub enum RestoreTarget {
     },
     /// In the place of what is protected: of this, or of all.
     Live(Option<Asset>),
+    /// On the platform of another protection: this of one model, or all of it.
+    Elsewhere(Box<Protection>, Option<Asset>),
 }
 
 /// A restore that is decided: from which repository, and which point.
@@ -88,6 +90,11 @@ pub async fn restore(chosen: &ChosenRestore) -> Finding {
     chosen.session.restore(&chosen.plan).await
 }
 
+/// Restores one model of what was chosen, or only finds out what would be restored.
+pub async fn restore_model(chosen: &ChosenRestore, model: &ModelRestore) -> Finding {
+    chosen.session.restore_model(&chosen.plan, model).await
+}
+
 /// What is asked for. A point's name comes first, since it looks like a time.
 async fn goal(protection: &Protection, repository: &RepositorySettings, to: &str) -> Result<Goal, Error> {
     if to == "latest" {
@@ -111,6 +118,12 @@ async fn place(protection: &Protection, target: &RestoreTarget) -> Result<(WorkP
             return Err(error.hint("add `artifacts` to its `platform` and to its engine"));
         }
         RestoreTarget::Live(only) => return Ok((live, *only)),
+        RestoreTarget::Elsewhere(other, only) if other.artifacts.is_none() && *only != Some(Asset::Database) => {
+            let error =
+                Error::new(format!("cannot put artifacts into the platform of `{}`", other.name), "it has none");
+            return Err(error.hint("--only database puts back the rows alone"));
+        }
+        RestoreTarget::Elsewhere(other, only) => return Ok((WorkPlace::live(other), *only)),
         RestoreTarget::Beside { database, bucket } => (database, bucket),
     };
     let only = match (database, bucket) {
@@ -118,7 +131,7 @@ async fn place(protection: &Protection, target: &RestoreTarget) -> Result<(WorkP
         (None, Some(_)) => Some(Asset::Artifacts),
         _ => None,
     };
-    let WorkPlace { mut server, mut artifacts } = live;
+    let WorkPlace { mut server, password, mut artifacts } = live;
     if let Some(name) = database {
         server = beside(protection, name).await?;
     }
@@ -132,7 +145,7 @@ async fn place(protection: &Protection, target: &RestoreTarget) -> Result<(WorkP
             return Err(Error::new(what, format!("it holds `{key}`")).hint("name one that is empty"));
         }
     }
-    Ok((WorkPlace { server, artifacts }, only))
+    Ok((WorkPlace { server, password, artifacts }, only))
 }
 
 /// A database beside the protected one.
@@ -141,7 +154,7 @@ async fn beside(protection: &Protection, name: &str) -> Result<ServerAddress, Er
     if name == protection.server.database {
         return Err(Error::new(what, "it is the protected database").hint("use --replace if you mean that"));
     }
-    let client = super::platform(protection, &WorkPlace::live(protection))?.sql()?.connect("postgres").await?;
+    let client = super::platform(&WorkPlace::live(protection))?.sql()?.connect("postgres").await?;
     let found = client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]).await;
     if found.map_err(|e| Error::caused_by(&what, e))?.is_some() {
         return Err(Error::new(what, "there is a database of this name").hint("name one that is not there yet"));

@@ -12,9 +12,11 @@ pub mod isolate;
 pub mod job;
 pub mod lift;
 pub mod new_disk;
+pub mod re_point;
 pub mod recreate;
 pub mod restore;
 pub mod restore_key;
+pub mod restore_model;
 pub mod roll_back_bucket;
 pub mod rollout;
 pub mod rotate_credentials;
@@ -38,6 +40,8 @@ pub const STEPS: &[Kind<dyn Step>] = &[
     component::START,
     component::RESTART,
     restore::KIND,
+    restore_model::KIND,
+    re_point::KIND,
     undelete::KIND,
     roll_back_bucket::KIND,
     apply_policy::KIND,
@@ -145,6 +149,10 @@ pub trait Step: Send + Sync {
     /// Is it undone by nothing but the platform's removal, should the run die? Then a standing platform is refused.
     fn needs_throw_away(&self) -> bool {
         false
+    }
+    /// Only the part of that under this prefix, or the model of this name.
+    fn restores_only(&self) -> Option<&str> {
+        None
     }
     /// What it takes away, as a loss does.
     fn takes(&self, _inventory: &Inventory) -> Vec<AssetUnder> {

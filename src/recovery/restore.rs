@@ -104,7 +104,7 @@ impl Step for Restore {
     }
     fn restores(&self) -> &'static [Asset] {
         match self.component {
-            None => &[Asset::Database, Asset::Artifacts, Asset::Resources],
+            None => &[Asset::Database, Asset::Artifacts, Asset::Resources, Asset::Models],
             Some(Restored::Postgres) => &[Asset::Database],
             Some(Restored::S3) => &[Asset::Artifacts],
         }

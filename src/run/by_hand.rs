@@ -4,12 +4,13 @@
 //! no token.
 
 use super::dead::DeadRun;
+use super::losses::only_models;
 use super::{Observer, standing};
 use crate::client::Error;
 use crate::clock::Clock;
-use crate::engine::{EngineContext, Goal};
+use crate::engine::{EngineContext, Goal, ModelRestore, RestorePlan, Session, WantedModel, WantedVersions};
 use crate::environment::{Act, Identity, Platform};
-use crate::model::{Fact, Line, Verdict};
+use crate::model::{Fact, Finding, Line, Verdict};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -69,7 +70,7 @@ async fn carry_out(
     goal: Goal,
     observer: &dyn Observer,
 ) -> Result<String, Error> {
-    let (_, engine) = standing::of_plan(&dead.plan, &dead.environment.inventory());
+    let (losses, engine) = standing::of_plan(&dead.plan, &dead.environment.inventory());
     let engine = engine.ok_or_else(|| Error::new("the drill", "it has no `protect` to restore with"))?;
     let context = EngineContext {
         platform: Arc::clone(platform),
@@ -81,9 +82,16 @@ async fn carry_out(
     };
     let session = engine.open(context).await?;
     let plan = session.plan(&goal).await?;
-    observer.progress(&format!("restoring the point {}", plan.point.id));
-    platform.ends(Identity::Database).await?;
-    let finding = session.restore(&plan).await;
+    let open = losses.open(&dead.lines);
+    let models = only_models(&open);
+    let finding = if models.is_empty() {
+        observer.progress(&format!("restoring the point {}", plan.point.id));
+        platform.ends(Identity::Database).await?;
+        session.restore(&plan).await
+    } else {
+        observer.progress(&format!("restoring {} of the point {}", models.join(", "), plan.point.id));
+        restore_models(session.as_ref(), &plan, &models).await
+    };
     if finding.verdict != Verdict::Met {
         let why = finding.reason.unwrap_or_else(|| "it did not end well".into());
         return Err(Error::new(format!("the restore of the point {}", plan.point.id), why));
@@ -92,12 +100,24 @@ async fn carry_out(
     Ok(format!("restored by hand from the point {}", plan.point.id))
 }
 
+/// Restores models alone, up to the first that is not.
+async fn restore_models(session: &dyn Session, plan: &RestorePlan, models: &[&str]) -> Finding {
+    for name in models {
+        let model = WantedModel { name: (*name).to_owned(), versions: WantedVersions::All };
+        let restore = ModelRestore { model, replace: false, dry_run: false, elsewhere: false };
+        let finding = session.restore_model(plan, &restore).await;
+        if finding.verdict != Verdict::Met {
+            return finding;
+        }
+    }
+    Finding::met()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::clock::{Moment, wall};
-    use crate::engine::RestorePlan;
     use crate::model::{Receipt, RecoveryPoint};
 
     fn lines() -> Vec<Line> {

@@ -38,6 +38,12 @@ pub struct OpenLoss {
     pub by: String,
 }
 
+/// The models that are lost, if nothing else is: then nothing else need be restored.
+pub fn only_models(open: &[OpenLoss]) -> Vec<&str> {
+    let all = open.iter().all(|loss| loss.lost.asset == Asset::Models && !loss.lost.prefix.is_empty());
+    open.iter().filter(|_| all).map(|loss| loss.lost.prefix.as_str()).collect()
+}
+
 impl Losses {
     /// Of a plan.
     pub fn of(plan: &Plan) -> Self {
@@ -56,9 +62,10 @@ impl Losses {
 
     /// Adds a step.
     pub fn add_step(&mut self, id: &str, step: &dyn Step, engine: Option<&dyn Engine>, inventory: &Inventory) {
+        let under = |asset| AssetUnder { asset, prefix: step.restores_only().unwrap_or_default().to_owned() };
         let restored = |how| {
             let covered = move |asset: &&Asset| engine.is_some_and(|engine| engine.brings_back(**asset, how));
-            step.restores().iter().filter(covered).copied().map(AssetUnder::from)
+            step.restores().iter().filter(covered).copied().map(under)
         };
         let back = |how| restored(how).chain(step.brings_back(how)).map(move |back| (back, how));
         let brings_back = LossKind::iter().flat_map(back).collect();
@@ -97,7 +104,6 @@ impl Losses {
 mod tests {
     use super::*;
     use crate::clock::{Moment, wall};
-    use crate::environment::Asset;
     use crate::model::{Finding, Receipt};
 
     fn losses() -> Losses {
@@ -147,6 +153,19 @@ mod tests {
     fn what_was_overwritten_is_not_brought_back_by_removing_markers() {
         assert_eq!(open(&[struck(3), ended("undelete", Finding::met())]), ["artifacts"]);
         assert_eq!(open(&[struck(3), ended("roll-back-bucket", Finding::met())]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn lost_models_are_restored_alone_only_if_nothing_else_is_lost() {
+        let lost = |asset, prefix: &str| OpenLoss {
+            lost: AssetUnder { asset, prefix: prefix.into() },
+            how: LossKind::Purged,
+            by: "a-fault".into(),
+        };
+        let (churn, database) = (lost(Asset::Models, "churn"), lost(Asset::Database, ""));
+        assert_eq!(only_models(&[churn.clone(), lost(Asset::Models, "other")]), ["churn", "other"]);
+        assert!(only_models(&[churn, database]).is_empty() && only_models(&[]).is_empty());
+        assert!(only_models(&[lost(Asset::Models, "")]).is_empty(), "all models are more than one");
     }
 
     #[test]

@@ -56,9 +56,10 @@ pub async fn settle(
     left
 }
 
-/// Was a restore begun?
+/// Was a restore begun? Of a model alone too it fills a database at the side.
 fn restored(lines: &[Line]) -> bool {
-    lines.iter().any(|line| matches!(&line.fact, Fact::Acting(receipt) if receipt.0["act"] == "restore"))
+    let restore = |receipt: &Receipt| receipt.0["act"] == "restore" || receipt.0["act"] == "restore-model";
+    lines.iter().any(|line| matches!(&line.fact, Fact::Acting(receipt) if restore(receipt)))
 }
 
 fn planted(lines: &[Line]) -> bool {
@@ -182,6 +183,13 @@ mod tests {
         let back = Fact::StepEnded { id: "back".into(), finding: Finding::met() };
         lines.extend(self::lines(vec![(20.0, back)]));
         assert!(losses.open(&lines).is_empty());
+    }
+
+    #[test]
+    fn a_restore_of_one_model_too_is_tidied_up() {
+        let acting = |act: &str| lines(vec![(1.0, Fact::Acting(Receipt(json!({ "act": act }))))]);
+        assert!(restored(&acting("restore")) && restored(&acting("restore-model")));
+        assert!(!restored(&acting("restore-key")) && !restored(&[]));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! raise no alarm, `lies/clean.rs` the recovery points that hold a harm, `lies/shared.rs` a platform that others use. Beside the lies one drill that is met: a backup of the ruins is never what is restored.
 
 mod clean;
-mod fixture;
+pub mod fixture;
 mod harms;
 mod health;
 mod honest;

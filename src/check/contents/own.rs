@@ -4,7 +4,7 @@
 //! Nothing is left out because it is new.
 
 use super::sql::DatabaseSnapshot;
-use crate::client::{Error, experiments, s3::key, tasks};
+use crate::client::{Error, experiments, s3::located, tasks};
 use crate::environment::Objects;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,13 +71,7 @@ impl KnownExperiments {
 
 /// What stands before the keys of an experiment's objects; nothing if that could be more than this experiment's.
 fn prefix(objects: &dyn Objects, id: &str, location: &str) -> Option<String> {
-    let own = format!("s3://{}/", objects.bucket());
-    let location = location.trim_end_matches('/');
-    let path = match (location.strip_prefix("mlflow-artifacts:/"), location.strip_prefix(&own)) {
-        (Some(path), _) => key(objects.prefix(), path.trim_matches('/')),
-        (_, Some(path)) => path.to_owned(),
-        _ => return None,
-    };
+    let path = located(objects.bucket(), objects.prefix(), location)?;
     (path.rsplit('/').next() == Some(id)).then(|| path + "/")
 }
 

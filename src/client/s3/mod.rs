@@ -61,6 +61,15 @@ pub fn key(prefix: &str, path: &str) -> String {
     if prefix.is_empty() { path.to_owned() } else { format!("{prefix}/{path}") }
 }
 
+/// The key of what a location that MLflow stores leads to, without a slash at its end; nothing if it is not in this bucket.
+pub fn located(bucket: &str, prefix: &str, location: &str) -> Option<String> {
+    let location = location.trim_end_matches('/');
+    match location.strip_prefix("mlflow-artifacts:/") {
+        Some(path) => Some(key(prefix, path.trim_matches('/'))),
+        None => location.strip_prefix(&format!("s3://{bucket}/")).map(str::to_owned),
+    }
+}
+
 /// Puts an object.
 pub async fn put(client: &Client, bucket: &str, key: &str, body: Vec<u8>) -> Result<(), Error> {
     let request = client.put_object().bucket(bucket).key(key).body(ByteStream::from(body));

@@ -10,6 +10,7 @@ mod artifacts;
 mod beside;
 mod dump;
 mod manifest;
+mod model;
 mod own;
 pub mod physical;
 mod properties;
@@ -93,11 +94,14 @@ impl Engine for Builtin {
     }
 
     fn covers(&self) -> Vec<Asset> {
-        std::iter::once(Asset::Database).chain(self.artifacts.map(|_| Asset::Artifacts)).collect()
+        match (self.postgres, self.artifacts) {
+            (Method::Logical, Some(_)) => vec![Asset::Database, Asset::Artifacts, Asset::Models],
+            _ => vec![Asset::Database],
+        }
     }
 
     fn brings_back(&self, asset: Asset, how: LossKind) -> bool {
-        let by_versions = asset == Asset::Artifacts && self.artifacts == Some(ArtifactMethod::Versions);
+        let by_versions = asset != Asset::Database && self.artifacts == Some(ArtifactMethod::Versions);
         self.covers().contains(&asset) && !(by_versions && how == LossKind::Purged)
     }
 
@@ -175,6 +179,7 @@ mod tests {
         assert!(!logical.needs().contains(&Power::Volumes) && logical.uses_repositories());
         let both = Builtin { artifacts: Some(ArtifactMethod::Objects), ..logical };
         assert!(both.needs().contains(&Power::Objects) && both.covers().contains(&Asset::Artifacts));
+        assert!(both.covers().contains(&Asset::Models), "its rows and its artifacts");
     }
 
     #[test]

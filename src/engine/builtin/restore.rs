@@ -36,11 +36,33 @@ pub async fn fill_side<'a>(
     point: &OpenPoint,
     manifest: &PointManifest,
 ) -> Result<FilledDatabase<'a>, Error> {
+    fill_with(sql, point, manifest, &[]).await
+}
+
+/// The same where the server may be another than that of the point.
+pub async fn fill_anywhere<'a>(
+    sql: &'a dyn Sql,
+    point: &OpenPoint,
+    manifest: &PointManifest,
+) -> Result<FilledDatabase<'a>, Error> {
+    match foreign(sql, manifest).await? {
+        // Who may do what there is another server's affair.
+        Some(manifest) => fill_with(sql, point, &manifest, &["--no-acl"]).await,
+        None => fill_side(sql, point, manifest).await,
+    }
+}
+
+async fn fill_with<'a>(
+    sql: &'a dyn Sql,
+    point: &OpenPoint,
+    manifest: &PointManifest,
+    more: &[&str],
+) -> Result<FilledDatabase<'a>, Error> {
     let mut laps = Laps::start();
     let names = RestoreNames::of(sql.database())?;
     let server = connect(sql, "postgres").await?;
     drop_database(&server, &names.side).await?;
-    let filled = fill(sql, &server, &names, point, manifest, &mut laps).await;
+    let filled = fill(sql, &server, &names, point, manifest, more, &mut laps).await;
     let (rows, bytes) = (manifest.content.rows.values().sum(), manifest.dump.bytes);
     let database = FilledDatabase { sql, server, names, laps, rows, bytes };
     let refused = match filled {
@@ -76,6 +98,20 @@ impl FilledDatabase<'_> {
     }
 }
 
+/// On another server than the point is of: the manifest with the live database's owner, if that server does not know the
+/// point's, and without properties, which name roles too.
+async fn foreign(sql: &dyn Sql, manifest: &PointManifest) -> Result<Option<PointManifest>, Error> {
+    let query = "SELECT (SELECT system_identifier::text FROM pg_control_system()), coalesce( \
+        (SELECT rolname::text FROM pg_roles WHERE rolname = $1), \
+        (SELECT pg_get_userbyid(datdba)::text FROM pg_database WHERE datname = $2), current_user::text)";
+    let server = connect(sql, "postgres").await?;
+    let row = server.query_one(query, &[&manifest.content.owner, &sql.database()]).await;
+    let row = row.map_err(|e| Error::caused_by("cannot ask the server who it is", e))?;
+    let mut foreign = manifest.clone();
+    (foreign.content.owner, foreign.content.properties) = (row.get(1), None);
+    Ok((row.get::<_, String>(0) != manifest.content.system).then_some(foreign))
+}
+
 /// Fills the side database and compares it; answers what differs.
 async fn fill(
     sql: &dyn Sql,
@@ -83,6 +119,7 @@ async fn fill(
     names: &RestoreNames,
     point: &OpenPoint,
     manifest: &PointManifest,
+    more: &[&str],
     laps: &mut Laps,
 ) -> Result<Option<String>, Error> {
     let DatabaseContent { owner, encoding, collate, ctype, rows: expected, .. } = &manifest.content;
@@ -95,7 +132,7 @@ async fn fill(
         escape_literal(ctype)
     );
     execute(server, &format!("cannot create database `{}`", names.side), &create).await?;
-    let args = ["--exit-on-error", "--no-owner", "--role", owner, "-d", &names.side];
+    let args = [&["--exit-on-error", "--no-owner", "--role", owner, "-d", &names.side], more].concat();
     load(point, &manifest.dump, sql.tool("pg_restore", &args).await?).await?;
     laps.lap("load");
     let side = connect(sql, &names.side).await?;

@@ -4,10 +4,10 @@ use super::artifacts::{ArtifactContent, ArtifactMethod, VersionObjects};
 use super::beside::{PointObjects, SidePlatform};
 use super::manifest::PointManifest;
 use super::restore::fill_side;
-use super::{artifacts, dump, manifest, own};
+use super::{artifacts, dump, manifest, model, own};
 use crate::client::Error;
 use crate::client::s3::ObjectSource;
-use crate::engine::{EngineContext, PointBeside, PointJudge, Readings, RestorePlan, Session};
+use crate::engine::{EngineContext, ModelRestore, PointBeside, PointJudge, Readings, RestorePlan, Session};
 use crate::environment::{Asset, Platform};
 use crate::model::{Finding, RecoveryPoint, Verdict};
 use crate::repository::{OpenPoint, OpenRepository};
@@ -123,6 +123,15 @@ impl Session for LogicalSession {
 
     async fn restore_judged(&self, plan: &RestorePlan, judge: &dyn PointJudge) -> Finding {
         self.restored(plan, Some(judge)).await.unwrap_or_else(|error| Finding::missed(error.to_string()))
+    }
+
+    async fn restore_model(&self, plan: &RestorePlan, model: &ModelRestore) -> Finding {
+        let restored = async {
+            let point = self.contents(&plan.point.id).await?;
+            let manifest = PointManifest::read(&point).await?;
+            model::restore(&*self.context.platform, &point, &manifest, plan, model).await
+        };
+        restored.await.unwrap_or_else(|error| Finding::missed(error.to_string()))
     }
 
     async fn readings(&self, point: &str) -> Readings {

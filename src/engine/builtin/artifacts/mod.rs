@@ -29,7 +29,7 @@ use std::time::Duration;
 /// The folder of the objects in a point.
 pub const FOLDER: &str = "objects";
 /// So many objects are put back at once, out of so many that are looked at together.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 const WINDOW: usize = 1_000;
 /// So long may the answer to a question about one object take.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -145,15 +145,14 @@ pub async fn restore(platform: &dyn Platform, point: &OpenPoint, content: &Artif
     }
     let objects = platform.objects()?;
     make_bucket(platform, objects, content).await?;
-    let (store, root) = (Arc::new(PacedStore::new(objects.s3())), root(objects.prefix()));
-    let back = Back { store, bucket: objects.bucket(), root, point };
+    let back = Back::new(objects, point);
     let (mut found, mut put, mut bytes) = (0, 0_u64, 0);
     let mut windows = point.list(FOLDER).ready_chunks(WINDOW).boxed();
     while let Some(window) = windows.next().await {
         let mut window = window.into_iter().collect::<Result<Vec<_>, _>>()?;
         found += window.len() as u64;
         in_pack_order(&mut window);
-        let putting: Vec<_> = window.into_iter().map(|file| back.put(file)).collect();
+        let putting: Vec<_> = window.into_iter().map(|file| back.put_one(file)).collect();
         let sizes: Vec<_> = stream::iter(putting).buffer_unordered(AT_ONCE).try_collect().await?;
         put += sizes.iter().flatten().count() as u64;
         bytes += sizes.iter().flatten().sum::<u64>();
@@ -167,43 +166,85 @@ pub async fn restore(platform: &dyn Platform, point: &OpenPoint, content: &Artif
 }
 
 /// Where artifacts are put back.
-struct Back<'a> {
+pub(super) struct Back<'a> {
     store: Arc<PacedStore>,
     bucket: &'a str,
     root: String,
     point: &'a OpenPoint,
 }
 
-impl Back<'_> {
+/// What a bucket has of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ObjectState {
+    /// Nothing.
+    Gone,
+    /// Other bytes, or some that cannot be read.
+    Different,
+    /// Its bytes.
+    Same,
+}
+
+impl<'a> Back<'a> {
+    /// Into this bucket, out of this point.
+    pub(super) fn new(objects: &'a dyn Objects, point: &'a OpenPoint) -> Self {
+        let (store, root) = (Arc::new(PacedStore::new(objects.s3())), root(objects.prefix()));
+        Self { store, bucket: objects.bucket(), root, point }
+    }
+
+    /// The key of a location, if it is in this bucket.
+    pub(super) fn located(&self, location: &str) -> Option<String> {
+        s3::located(self.bucket, self.root.trim_end_matches('/'), location)
+    }
+
+    /// The objects of the point in these folders, as MLflow names artifacts.
+    pub(super) async fn files(&self, folder: &str) -> Result<Vec<StoredFile>, Error> {
+        self.point.list(&format!("{FOLDER}/{}", folder.trim_matches('/'))).try_collect().await
+    }
+
     /// Puts an object back, if the bucket does not have it as it was; answers the bytes that were put.
-    async fn put(&self, file: StoredFile) -> Result<Option<u64>, Error> {
-        let path = file.name.strip_prefix(FOLDER).and_then(|path| path.strip_prefix('/')).unwrap_or(&file.name);
-        let key = format!("{}{path}", self.root);
-        if self.is_there(&key, &file).await? {
+    pub(super) async fn put(&self, file: &StoredFile) -> Result<Option<u64>, Error> {
+        if self.state(file).await? == ObjectState::Same {
             return Ok(None);
         }
+        let key = self.key(file);
         let upload = Upload { store: &self.store, bucket: self.bucket, key: &key };
-        upload.put(file.size, self.point.read(&file)).await?;
+        upload.put(file.size, self.point.read(file)).await?;
         Ok(Some(file.size))
     }
 
-    async fn is_there(&self, key: &str, file: &StoredFile) -> Result<bool, Error> {
+    async fn put_one(&self, file: StoredFile) -> Result<Option<u64>, Error> {
+        self.put(&file).await
+    }
+
+    fn key(&self, file: &StoredFile) -> String {
+        format!("{}{}", self.root, path(file))
+    }
+
+    /// What the bucket has of an object of the point; what it has is read.
+    pub(super) async fn state(&self, file: &StoredFile) -> Result<ObjectState, Error> {
+        let key = &self.key(file);
         let request = || self.store.client.head_object().bucket(self.bucket).key(key).send();
         let what = || format!("cannot look at `{}/{key}`", self.bucket);
         let head = match self.store.send(what, ANSWER, request).await {
             Ok(head) => head,
-            Err(failure) if failure.error.kind == ErrorKind::NotFound => return Ok(false),
+            Err(failure) if failure.error.kind == ErrorKind::NotFound => return Ok(ObjectState::Gone),
             Err(failure) => return Err(failure.error),
         };
         if head.content_length.and_then(|length| u64::try_from(length).ok()) != Some(file.size) {
-            return Ok(false);
+            return Ok(ObjectState::Different);
         }
         let etag = head.e_tag.unwrap_or_default().trim_matches('"').to_owned();
         let (bucket, version, size) = (self.bucket.to_owned(), head.version_id.unwrap_or_default(), file.size);
-        let there = ObjectRead { bucket, key: key.to_owned(), version, etag, size };
+        let there = ObjectRead { bucket, key: key.clone(), version, etag, size };
         // One that cannot be read is damaged; if it is the store that does not serve, nothing can be put either.
-        Ok(self.point.same(file, download(Arc::clone(&self.store), there)).await.unwrap_or(false))
+        let same = self.point.same(file, download(Arc::clone(&self.store), there)).await.unwrap_or(false);
+        Ok(if same { ObjectState::Same } else { ObjectState::Different })
     }
+}
+
+/// The path of an artifact in a point, as MLflow names it.
+pub(super) fn path(file: &StoredFile) -> &str {
+    file.name.strip_prefix(FOLDER).and_then(|path| path.strip_prefix('/')).unwrap_or(&file.name)
 }
 
 /// Makes the bucket, if it is not there: by the one who uses it, since that one owns it then.
