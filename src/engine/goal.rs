@@ -2,7 +2,7 @@
 //!
 //! Apart because steps, commands and people read them: an engine decides, they see what it decided.
 
-use super::builtin::physical::target::LogTarget;
+use super::log_target::LogTarget;
 use crate::client::Error;
 use crate::clock::Moment;
 use crate::environment::Asset;
@@ -21,6 +21,8 @@ pub enum Goal {
     Point(String),
     /// The newest state at or before this time.
     At(Timestamp),
+    /// The state right before the commit of a transaction, by its number, or at a point that was named in the log.
+    Before(String),
 }
 
 impl fmt::Display for Goal {
@@ -30,6 +32,7 @@ impl fmt::Display for Goal {
             Self::Latest(Some(_)) => f.write_str("the newest recovery point from before the disaster"),
             Self::Point(id) => write!(f, "the recovery point `{id}`"),
             Self::At(time) => write!(f, "the newest state at or before {time}"),
+            Self::Before(what) => write!(f, "the state before `{what}`"),
         }
     }
 }
@@ -69,6 +72,12 @@ impl RestorePlan {
             Goal::Latest(None) => newest(&|_| true),
             Goal::Point(id) => newest(&|point| point.id == *id),
             Goal::At(time) => newest(&|point| point.taken_at <= *time),
+            Goal::Before(_) => {
+                let why = "this engine restores whole points, and knows no transactions or names between them";
+                return Err(
+                    Error::new(goal.to_string(), why).hint("give a point or a time, or use `postgres: physical`")
+                );
+            }
         };
         let known = || points.iter().map(|point| format!("{} of {}", point.id, point.taken_at)).collect::<Vec<_>>();
         match found {
@@ -115,6 +124,7 @@ mod tests {
         assert_eq!(at(1010).unwrap(), "2");
         assert_eq!(at(1009).unwrap(), "1");
         assert!(at(1004).is_err(), "never one that is too new");
+        assert!(chosen(&points, &Goal::Before("735".into())).unwrap_err().contains("restores whole points"));
         assert!(chosen(&[], &Goal::Latest(None)).unwrap_err().contains("there is no recovery point"));
     }
 }

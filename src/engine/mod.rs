@@ -11,9 +11,13 @@ pub mod builtin;
 pub mod command;
 mod goal;
 pub mod job;
+mod log_target;
+mod lsn;
 mod unfinished;
 
 pub use goal::{Goal, RestorePlan};
+pub use log_target::LogTarget;
+pub use lsn::Lsn;
 
 use crate::client::Error;
 use crate::clock::Clock;

@@ -93,6 +93,9 @@ async fn goal(protection: &Protection, repository: &RepositorySettings, to: &str
     if to == "latest" {
         return Ok(Goal::Latest(None));
     }
+    if let Some(what) = to.strip_prefix("before:") {
+        return Ok(Goal::Before(what.to_owned()));
+    }
     let points = points_of(protection, repository).await?.points;
     if points.iter().any(|point| super::name(point) == to) {
         return Ok(Goal::Point(to.to_owned()));

@@ -3,9 +3,9 @@
 
 use crate::physical_fixture::{Database, POSTGRES, commit_steadily, median, rows, soon};
 use lifeboat::client::ErrorKind;
-use lifeboat::engine::builtin::physical::lsn::Lsn;
+use lifeboat::engine::LogTarget;
+use lifeboat::engine::Lsn;
 use lifeboat::engine::builtin::physical::receiver::{CommitMode, ReceiverState};
-use lifeboat::engine::builtin::physical::target::LogTarget;
 use lifeboat::engine::builtin::physical::{settings, soundness};
 use lifeboat::environment::{Volumes, stack};
 use std::fs;

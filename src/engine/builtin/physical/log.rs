@@ -5,12 +5,14 @@
 //! newest state that can be reached.
 
 use super::base::BaseRecord;
-use super::lsn::{Lsn, Segment};
 use super::resolve::ResolvedTarget;
 use super::scan::Scan;
+use super::segment::Segment;
 use super::segments::{PARTIAL, Reach, ReceivedLog};
-use super::target::{LogTarget, SurePoint};
+use super::sure::SurePoint;
 use crate::client::{Error, ErrorKind, Running, process};
+use crate::engine::LogTarget;
+use crate::engine::Lsn;
 use crate::environment::{SidePart, Volumes};
 use std::path::Path;
 use std::process::Command;

@@ -12,22 +12,22 @@
 pub mod base;
 mod log;
 mod logs;
-pub mod lsn;
 mod point;
 mod reading;
 pub mod receiver;
 mod resolve;
 pub mod restore;
 mod scan;
+pub mod segment;
 pub mod segments;
 pub mod session;
 pub mod settings;
 mod side;
 pub mod soundness;
+pub mod sure;
 mod swap;
 mod synchronous;
 mod tar;
-pub mod target;
 
 pub use scan::TransactionEnd;
 

@@ -6,8 +6,8 @@
 
 use super::base::BaseRecord;
 use super::scan::{Scan, TransactionEnd};
-use super::target::LogTarget;
 use crate::client::{Error, ErrorKind};
+use crate::engine::LogTarget;
 use jiff::Timestamp;
 use std::fmt;
 
@@ -124,8 +124,8 @@ fn time(at: Timestamp) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::lsn::Lsn;
     use super::*;
+    use crate::engine::Lsn;
 
     fn at(text: &str) -> Timestamp {
         format!("2026-11-28T{text}Z").parse().unwrap()

@@ -6,13 +6,14 @@
 
 use super::base::BaseRecord;
 use super::log::SideLog;
-use super::lsn::Lsn;
 use super::resolve::ResolvedTarget;
 use super::scan::TransactionEnd;
-use super::target::{LogTarget, SurePoint};
+use super::sure::SurePoint;
 use super::{bounded, side, soundness};
 use crate::client::Error;
 use crate::clock::{Deadline, Stopwatch};
+use crate::engine::LogTarget;
+use crate::engine::Lsn;
 use crate::environment::{Platform, SidePart, Volumes};
 use serde::{Deserialize, Serialize};
 use std::path::Path;

@@ -5,8 +5,8 @@
 //! what the target needs is kept. `pg_waldump` ends with an error at the end of every log (`invalid record length at …:
 //! wanted 24, got 0`): where it ends tells damage from the end.
 
-use super::lsn::Lsn;
-use super::target::LogTarget;
+use crate::engine::LogTarget;
+use crate::engine::Lsn;
 use jiff::Timestamp;
 use jiff::fmt::strtime;
 use serde::{Deserialize, Serialize};

@@ -10,10 +10,10 @@ use super::reading::ClockReading;
 use super::receiver::{self, CommitMode, ReceiverHealth, ReceiverState};
 use super::restore::{PhysicalRestore, RestoredCopy};
 use super::scan::TransactionEnd;
-use super::target::LogTarget;
 use super::{ANSWER, point, swap};
 use crate::client::Error;
 use crate::clock::{self, Deadline};
+use crate::engine::LogTarget;
 use crate::engine::builtin::own;
 use crate::engine::{EngineContext, Goal, RestorePlan, Session};
 use crate::environment::{Asset, Platform, stack};
@@ -95,9 +95,11 @@ impl Session for PhysicalSession {
     }
 
     async fn plan(&self, goal: &Goal) -> Result<RestorePlan, Error> {
-        let plan = RestorePlan::of_points(&self.points().await?, goal)?;
         let target = target(goal, *self.reading.lock())?;
-        Ok(RestorePlan { target: Some(target), ..plan })
+        // Which base backup is before a transaction, only its log tells: the newest is tried.
+        let of_points = if matches!(goal, Goal::Before(_)) { &Goal::Latest(None) } else { goal };
+        let plan = RestorePlan::of_points(&self.points().await?, of_points)?;
+        Ok(RestorePlan { goal: goal.clone(), target: Some(target), ..plan })
     }
 
     async fn restore(&self, plan: &RestorePlan) -> Finding {
@@ -120,6 +122,7 @@ fn target(goal: &Goal, reading: Option<ClockReading>) -> Result<LogTarget, Error
         }
         Goal::At(time) => LogTarget::Newest { at: *time, inclusive: true },
         Goal::Point(_) => LogTarget::Base,
+        Goal::Before(what) => LogTarget::before(what),
     })
 }
 
@@ -164,6 +167,8 @@ mod tests {
         assert!(target(&before_the_onset, None).unwrap_err().to_string().contains("never read"));
         assert_eq!(target(&Goal::Latest(None), None).unwrap(), LogTarget::End);
         assert_eq!(target(&Goal::Point("0001".into()), None).unwrap(), LogTarget::Base);
+        let before = LogTarget::Transaction { xid: 735, inclusive: false };
+        assert_eq!(target(&Goal::Before("735".into()), None).unwrap(), before);
         let time = LogTarget::Newest { at: at("02:00:00"), inclusive: true };
         assert_eq!(target(&Goal::At(at("02:00:00")), None).unwrap(), time);
     }

@@ -4,12 +4,12 @@
 //! stays read-only until both sides of it are proved; only then is it promoted. It never archives and waits for nobody: a
 //! copy that carried its original's `archive_command` would write into the original's archive.
 
-use super::lsn::Lsn;
 use super::resolve::ResolvedTarget;
 use super::scan::TransactionEnd;
 use super::{bounded, connect, micros, timestamp};
 use crate::client::{Error, postgres, until};
 use crate::clock::Deadline;
+use crate::engine::Lsn;
 use crate::environment::{Sql, Volumes};
 use jiff::Timestamp;
 use std::time::Duration;

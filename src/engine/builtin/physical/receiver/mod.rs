@@ -8,11 +8,12 @@
 mod watch;
 
 use super::segments::remove_short;
+use super::sure::SurePoint;
 use super::synchronous::{self, Waiting};
-use super::target::SurePoint;
-use super::{bounded, connect, lsn::Lsn};
+use super::{bounded, connect};
 use crate::client::{Error, Running, postgres, until};
 use crate::clock::Deadline;
+use crate::engine::Lsn;
 use crate::environment::{Platform, Sql};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
