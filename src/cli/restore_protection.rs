@@ -8,18 +8,20 @@ use super::find::find_repository;
 use super::{CommandResult, exit};
 use crate::client::Error;
 use crate::clock::Stopwatch;
+use crate::engine::{RestorePlan, TransactionEnd};
 use crate::environment::Asset;
 use crate::model::{Finding, Verdict};
 use crate::protect::{self, ChosenRestore, RestoreTarget};
 use crate::report::words;
 use crate::spec::load_protection;
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What is restored of a protection, and where to.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct OfProtection {
-    /// Of a protection: `latest`, a point's name, or a time such as 2026-03-01T12:00:00Z for the newest state until then
+    /// Of a protection: `latest`, a point's name, a time such as 2026-03-01T12:00:00Z for the newest state until then, or
+    /// `before:` with a transaction or a named point of the log
     #[arg(long, value_name = "POINT", conflicts_with_all = ["point", "done"])]
     to: Option<String>,
     /// Only from this repository of the protection
@@ -31,6 +33,9 @@ pub(super) struct OfProtection {
     /// Restore the artifacts into this bucket, beside the live one; it must be empty
     #[arg(long, value_name = "BUCKET", requires = "to")]
     into_bucket: Option<String>,
+    /// Restore the server into a new data directory on this machine, and leave it stopped
+    #[arg(long, value_name = "DIRECTORY", requires = "to", conflicts_with_all = ["into", "into_bucket", "replace", "only"])]
+    into_directory: Option<PathBuf>,
     /// Replace what is protected: the database, and each artifact that is not as it was
     #[arg(long, requires = "to", conflicts_with_all = ["into", "into_bucket"])]
     replace: bool,
@@ -72,10 +77,18 @@ pub(super) async fn main(file: &str, args: &OfProtection) -> CommandResult {
         let hint = "add `--to latest`; `lifeboat points` lists the points".to_owned();
         return Err(Failure::Usage("what is to be restored of the protection?".into(), Some(hint)));
     };
+    let of_server = protection.engine.keeps_log() && !args.replace;
     let target = match (&args.into, &args.into_bucket) {
+        (None, None) if args.into_directory.is_some() || args.dry_run && of_server => {
+            RestoreTarget::Directory(args.into_directory.clone())
+        }
         (None, None) if args.replace || args.dry_run => RestoreTarget::Live(args.only.map(Asset::from)),
         (None, None) => {
-            let hint = "`--into NEW` and `--into-bucket NEW` restore beside what is live, `--replace` in its place";
+            let hint = if of_server {
+                "`--into-directory NEW` restores the server into a new data directory"
+            } else {
+                "`--into NEW` and `--into-bucket NEW` restore beside what is live, `--replace` in its place"
+            };
             let hint = hint.to_owned();
             return Err(Failure::Usage("where is it to be restored to?".into(), Some(hint)));
         }
@@ -96,6 +109,9 @@ pub(super) async fn main(file: &str, args: &OfProtection) -> CommandResult {
         out(written(&chosen, Some(&finding), time.seconds())?)?;
     } else if finding.verdict == Verdict::Met {
         out(format!("restored {} in {}", what(&chosen), words::time(time.seconds())))?;
+        if chosen.plan.directory.is_some() {
+            finding.figures.iter().try_for_each(|(name, value)| out(format!("  {name}: {value}")))?;
+        }
     } else {
         say(format!("error: not restored: {}", finding.reason.as_deref().unwrap_or_default()));
     }
@@ -114,14 +130,27 @@ fn sentence(chosen: &ChosenRestore, target: &RestoreTarget) -> String {
     match target {
         RestoreTarget::Beside { .. } => format!("{from} goes into {}", what(chosen)),
         RestoreTarget::Live(_) => format!("{from} replaces {}", what(chosen)),
+        RestoreTarget::Directory(_) => format!("{from} goes into {}{}", what(chosen), replay(&chosen.plan)),
     }
+}
+
+/// What is replayed of the log, and what is on both sides of the target.
+fn replay(plan: &RestorePlan) -> String {
+    let target = plan.target.as_ref().map(|target| format!(", up to {target}")).unwrap_or_default();
+    let Some(log) = &plan.log else { return format!("{target}; the log is looked at when it is restored") };
+    let side = |end: &TransactionEnd| format!("{} of {}", end.xid, end.at);
+    let before = log.before.as_ref().map(|end| format!("; the last transaction is {}", side(end))).unwrap_or_default();
+    let next = log.next.as_ref().map(|end| format!(", and {} is not replayed", side(end))).unwrap_or_default();
+    format!("{target}, with the log from {} on ({}){before}{next}", log.from, words::bytes(log.bytes))
 }
 
 /// What is restored, by name.
 fn what(chosen: &ChosenRestore) -> String {
     let database = chosen.database.as_ref().map(|name| format!("the database `{name}`"));
     let bucket = chosen.bucket.as_ref().map(|name| format!("the artifacts in the bucket `{name}`"));
-    database.into_iter().chain(bucket).collect::<Vec<_>>().join(" and ")
+    let directory = chosen.plan.directory.as_ref().map(|path| format!("the data directory `{}`", path.display()));
+    let directory = directory.or((database.is_none() && bucket.is_none()).then(|| "a new data directory".to_owned()));
+    database.into_iter().chain(bucket).chain(directory).collect::<Vec<_>>().join(" and ")
 }
 
 fn written(chosen: &ChosenRestore, finding: Option<&Finding>, seconds: f64) -> Result<String, Error> {

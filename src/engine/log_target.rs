@@ -1,4 +1,4 @@
-//! The target of a recovery: up to where the log is replayed.
+//! The target of a recovery, up to where the log is replayed, and the ends of transactions on its sides.
 //!
 //! Apart from whether the log reaches it, because whoever asks for one has not looked into the log; and from the engines,
 //! because plans name it and are read by people.
@@ -71,6 +71,19 @@ impl fmt::Display for LogTarget {
             Self::Name(name) => write!(f, "the point `{name}`"),
         }
     }
+}
+
+/// The end of a transaction in the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransactionEnd {
+    /// Where its record begins.
+    pub lsn: Lsn,
+    /// The transaction, without its epoch.
+    pub xid: u32,
+    /// When it ended, by the server's clock.
+    pub at: Timestamp,
+    /// Did it commit?
+    pub committed: bool,
 }
 
 #[cfg(test)]

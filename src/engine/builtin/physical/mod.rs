@@ -10,10 +10,13 @@
 //! folder, and the first thing to take is a base backup.
 
 pub mod base;
+mod known;
 mod log;
 mod logs;
 mod point;
+pub mod protected;
 mod reading;
+pub mod receive;
 pub mod receiver;
 mod resolve;
 pub mod restore;
@@ -22,14 +25,15 @@ pub mod segment;
 pub mod segments;
 pub mod session;
 pub mod settings;
+mod shipped;
 mod side;
 pub mod soundness;
+mod spool;
 pub mod sure;
 mod swap;
 mod synchronous;
 mod tar;
-
-pub use scan::TransactionEnd;
+mod view;
 
 use crate::client::{Error, ErrorKind};
 use crate::clock::Deadline;

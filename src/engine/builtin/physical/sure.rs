@@ -14,3 +14,10 @@ pub struct SurePoint {
     /// All that was committed by this time of the server's clock is in it.
     pub at: Timestamp,
 }
+
+impl SurePoint {
+    /// The further one of two.
+    pub fn further(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        [one, other].into_iter().flatten().max_by_key(|sure| (sure.lsn, sure.at))
+    }
+}

@@ -260,6 +260,13 @@ const WHICH: &str = "SELECT (SELECT system_identifier::text FROM pg_control_syst
      (SELECT timeline_id FROM pg_control_checkpoint()), \
      (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size')";
 
+/// The server's own identifier, its timeline by now, and up to where it has written its log.
+pub async fn identity(sql: &dyn Sql) -> Result<(String, u32, Lsn), Error> {
+    let client = connect(sql, "postgres").await?;
+    let row = postgres::one(&client, &format!("{WHICH}, pg_current_wal_flush_lsn()::text")).await?;
+    Ok((row.get(0), u32::try_from(row.get::<_, i32>(1)).unwrap_or(0), row.get::<_, String>(3).parse()?))
+}
+
 impl Server {
     /// Asks, and makes the slot if there is none.
     async fn ask(sql: &dyn Sql, settings: &ReceiverSettings) -> Result<Self, Error> {
