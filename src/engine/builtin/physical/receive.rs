@@ -119,16 +119,17 @@ impl OneLog<'_> {
 
     /// Until there is nothing more to receive of this log.
     async fn watch(&self, receiver: &Receiver, log: (&str, u32), written: Lsn) -> Result<Over, Error> {
-        let (mut told, mut since) = (None, Stopwatch::start());
+        // It streamed when it was started, and that was told.
+        let (mut told, mut since) = ((ReceiverState::Streaming, None), Stopwatch::start());
         self.spool.keep(log, receiver.segment_size, &receiver.health())?;
         loop {
             tokio::time::sleep(LOOK).await;
             let health = receiver.health();
             let now = (health.state, health.said.clone());
-            if told.as_ref().is_some_and(|told| *told != now) {
+            if told != now {
                 (self.tell)(&news(&health));
             }
-            told = Some(now);
+            told = now;
             if since.elapsed() >= KEEP {
                 since = Stopwatch::start();
                 self.spool.keep(log, receiver.segment_size, &health)?;
