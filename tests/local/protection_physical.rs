@@ -381,6 +381,8 @@ async fn the_log_outlives_the_machine_that_received_it() {
     fs::rename(it.path("spool"), it.path("away")).unwrap();
     assert!(it.done_points()[0]["log"]["until"].is_string(), "{:#?}", it.done_points());
     it.done("verify p.yaml");
+    fs::create_dir(it.path("moment.received")).unwrap();
+    fs::write(it.path("moment.received/left"), "by a restore that was killed").unwrap();
     for (to, directory, expected) in [
         (between.to_string(), "moment", vec![1, 2]),
         (format!("before:{xid}"), "transaction", vec![1, 2]),
@@ -388,6 +390,7 @@ async fn the_log_outlives_the_machine_that_received_it() {
     ] {
         it.done(&format!("restore p.yaml --to {to} --into-directory {directory}"));
         assert_eq!(it.rows_of(directory).await, expected, "{to}");
+        assert!(!it.path(&format!("{directory}.received")).exists());
     }
     // A part of it that is gone is found, and nothing is restored past it.
     let batch = fs::read(&shipped[0]).unwrap();

@@ -11,8 +11,10 @@ use super::sure::SurePoint;
 use crate::client::Error;
 use crate::repository::OpenRepository;
 use jiff::Timestamp;
-use std::path::{Path, PathBuf};
-use tempfile::TempDir;
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 
 /// The log of a base backup.
 pub struct KnownLog<'a> {
@@ -34,7 +36,7 @@ pub struct LogFolder {
     pub path: PathBuf,
     /// Which there are.
     pub segments: ReceivedLog,
-    _fetched: Option<TempDir>,
+    _fetched: Option<FetchedLog>,
 }
 
 impl<'a> KnownLog<'a> {
@@ -89,18 +91,32 @@ impl<'a> KnownLog<'a> {
         whole.then(|| LogFolder { path: path.clone(), segments: segments.clone(), _fetched: None })
     }
 
-    /// A folder with all of it: the spool's, or one beside `place` with what is in the repository and in the spool.
-    pub async fn folder(&self, repository: &OpenRepository, place: &Path) -> Result<LogFolder, Error> {
+    /// A folder with all of it: the spool's, or this one with what is in the repository and in the spool, made anew in the
+    /// place of one that was left there.
+    pub async fn folder(&self, repository: &OpenRepository, path: PathBuf) -> Result<LogFolder, Error> {
         if let Some(folder) = self.spooled() {
             return Ok(folder);
         }
-        let cannot = |e| Error::caused_by(format!("cannot gather the log in `{}`", place.display()), e);
-        let fetched = tempfile::Builder::new().prefix("lifeboat-log-").tempdir_in(place).map_err(cannot)?;
-        shipped::fetch(repository, self.batches, self.base, fetched.path()).await?;
-        if let Some((folder, segments)) = &self.spooled {
-            shipped::complete(folder, segments, (self.base, self.size), fetched.path()).map_err(cannot)?;
+        let cannot = |e: io::Error| Error::caused_by(format!("cannot gather the log in `{}`", path.display()), e);
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot(error)),
+            _ => fs::DirBuilder::new().mode(0o700).create(&path).map_err(cannot)?,
         }
-        let segments = ReceivedLog::read(fetched.path(), self.size).map_err(cannot)?;
-        Ok(LogFolder { path: fetched.path().to_owned(), segments, _fetched: Some(fetched) })
+        let fetched = FetchedLog(path.clone());
+        shipped::fetch(repository, self.batches, self.base, &path).await?;
+        if let Some((folder, segments)) = &self.spooled {
+            shipped::complete(folder, segments, (self.base, self.size), &path).map_err(cannot)?;
+        }
+        let segments = ReceivedLog::read(&path, self.size).map_err(cannot)?;
+        Ok(LogFolder { path, segments, _fetched: Some(fetched) })
+    }
+}
+
+/// A folder that goes with this value.
+struct FetchedLog(PathBuf);
+
+impl Drop for FetchedLog {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0); // the next one into the same folder removes it
     }
 }

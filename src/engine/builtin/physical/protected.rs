@@ -97,7 +97,8 @@ impl ProtectedServer {
             (Some(folder), _) => folder,
             // Which base backup is before a transaction, only the log tells.
             (None, LogTarget::Transaction { .. } | LogTarget::Name(_)) => {
-                log.folder(&self.named.repository, &std::env::temp_dir()).await?
+                let path = std::env::temp_dir().join(format!("lifeboat-log-{}", std::process::id()));
+                log.folder(&self.named.repository, path).await?
             }
             (None, _) => return Ok(None),
         };
@@ -118,11 +119,12 @@ impl ProtectedServer {
         let directory = NewDirectory::at(path, base.major(), &manifest.administrator).await?;
         let (batches, spool) = (self.batches().await?, self.spool());
         let log = KnownLog::of(base, &spool, &batches)?.filter(|_| target != LogTarget::Base);
-        let place = path.parent().unwrap_or(path);
+        let mut received = path.as_os_str().to_owned();
+        received.push(".received");
         let (folder, none);
         let segments = match &log {
             Some(log) => {
-                folder = log.folder(&self.named.repository, place).await?;
+                folder = log.folder(&self.named.repository, received.into()).await?;
                 &folder.path
             }
             None if target == LogTarget::Base => {
