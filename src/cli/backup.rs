@@ -30,7 +30,9 @@ pub(super) async fn main(args: &Args) -> CommandResult {
         let time = Stopwatch::start();
         let taken = protect::backup(&protection, repository, args.create).await;
         code = code.max(match &taken {
-            Ok(TakenBackup { shrunk_from: None, .. }) => exit::MET,
+            Ok(TakenBackup { shrunk_from: None, log, .. }) if log.as_ref().is_none_or(|it| it.flaw.is_none()) => {
+                exit::MET
+            }
             Ok(_) => exit::MISSED,
             Err(_) => exit::FAILED,
         });
@@ -47,7 +49,10 @@ pub(super) async fn main(args: &Args) -> CommandResult {
 
 fn tell(repository: &str, taken: &Result<TakenBackup, Error>, seconds: f64) -> Result<(), Error> {
     match taken {
-        Ok(TakenBackup { point, shrunk_from }) => {
+        Ok(TakenBackup { point, shrunk_from, log }) => {
+            if let Some(why) = log.as_ref().and_then(|log| log.flaw.as_ref()) {
+                say(format!("warning: {repository}: {why}: does `lifeboat receive` run?"));
+            }
             let bytes = point.bytes.map(words::bytes).unwrap_or_default();
             if let Some(before) = shrunk_from {
                 say(format!(
@@ -73,6 +78,7 @@ fn value(repository: &str, taken: &Result<TakenBackup, Error>, seconds: f64) -> 
         "taken_at": found.map(|point| point.taken_at),
         "bytes": found.and_then(|point| point.bytes),
         "shrunk_from": done.and_then(|it| it.shrunk_from),
+        "log": done.and_then(|it| it.log.as_ref()),
         "seconds": seconds,
         "error": error,
     })

@@ -119,7 +119,23 @@ Examples:
 
 Exit codes:
   0 a point is in every repository, 2 wrong file or usage, 3 a point is smaller than
-  the one before it by more than the file's `shrink`, 5 a repository has none";
+  the one before it by more than the file's `shrink`, or its log is not received,
+  5 a repository has none";
+
+pub(super) const RECEIVE: &str = "\
+With `postgres: physical`. Goes on until it is ended; a service manager keeps it
+running (`deploy/systemd`). The log goes into the file's `spool`, and once a minute from
+there into each repository. What stalls or is cut off is said within seconds, and tried
+again. At its end the server keeps what is not received yet, up to its
+`max_slot_wal_keep_size`.
+
+Examples:
+  lifeboat receive protect/mlflow.yaml
+  lifeboat receive protect/mlflow.yaml --once
+
+Exit codes:
+  0 ended while the log was received and stored, 2 wrong file or usage, 3 ended while
+  it was not, 5 it could not begin";
 
 pub(super) const COPY: &str = "\
 A point keeps its name and its time. What the other repository already has is not
@@ -162,7 +178,7 @@ Examples:
 
 Exit codes:
   0 all could be read, 2 wrong file or usage, 3 a point is overdue by the file's
-  `every`, 5 a repository or point could not be read";
+  `every`, or the log is not received, 5 a repository or point could not be read";
 
 pub(super) const VERIFY: &str = "\
 Examples:
@@ -181,6 +197,7 @@ Examples:
   lifeboat restore protect/mlflow.yaml --to latest --model churn --dry-run
   lifeboat restore protect/mlflow.yaml --to latest --model churn/3
   lifeboat restore protect/mlflow.yaml --to latest --model churn --into-platform protect/staging.yaml
+  lifeboat restore protect/mlflow.yaml --to before:735 --into-directory /restored/15
   lifeboat restore database-drop/latest
   lifeboat restore database-drop/latest 0003
   lifeboat restore database-drop/latest --done

@@ -21,6 +21,7 @@ mod policy;
 mod progress;
 mod prune;
 mod re_point;
+mod receive;
 mod report;
 mod restore;
 mod restore_protection;
@@ -127,6 +128,9 @@ enum Command {
     /// Take a backup into each repository of a protection
     #[command(after_help = help::BACKUP)]
     Backup(backup::Args),
+    /// Receive the log of a protection's server as it is written
+    #[command(after_help = help::RECEIVE)]
+    Receive(receive::Args),
     /// List the recovery points of a protection
     #[command(after_help = help::POINTS)]
     Points(points::Args),
@@ -203,6 +207,7 @@ async fn command(command: Command) -> CommandResult {
         Command::Runs(args) => runs::main(&args),
         Command::Cleanup(args) => cleanup::main(&args).await,
         Command::Backup(args) => backup::main(&args).await,
+        Command::Receive(args) => receive::main(&args).await,
         Command::Points(args) => points::main(&args).await,
         Command::Verify(args) => verify::main(&args).await,
         Command::Copy(args) => copy::main(&args).await,

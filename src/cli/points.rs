@@ -4,13 +4,19 @@ use super::console::{out, say, width};
 use super::{CommandResult, exit};
 use crate::client::Error;
 use crate::clock::wall;
+use crate::engine::LogReach;
 use crate::model::Period;
 use crate::protect::{self, KeptPoints, PointDue};
 use crate::report::columns::table;
 use crate::report::words;
+use crate::repository::StoredPoint;
 use crate::spec::load_protection;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+
+/// A log that was not received for so long is told.
+const LOG_OVERDUE: SignedDuration = SignedDuration::from_mins(1);
 
 /// What `points` takes.
 #[derive(Debug, clap::Args)]
@@ -33,6 +39,7 @@ pub(super) async fn main(args: &Args) -> CommandResult {
     }
     let overdue = protection.every.map_or(0, |every| all.iter().filter(|kept| tell_overdue(kept, every)).count());
     let whole = all.iter().all(|kept| kept.points.as_ref().is_ok_and(|list| list.unreadable.is_empty()));
+    let overdue = overdue + all.iter().filter(|kept| tell_log(kept)).count();
     Ok(match (whole, overdue) {
         (false, _) => exit::FAILED,
         (true, 0) => exit::MET,
@@ -54,22 +61,44 @@ fn tell_overdue(kept: &KeptPoints, every: Period) -> bool {
     true
 }
 
+/// Says what is wrong with the log of a repository's points, and answers whether anything is.
+fn tell_log(kept: &KeptPoints) -> bool {
+    let name = &kept.repository.name;
+    for reach in &kept.reaches {
+        if let Some(why) = &reach.flaw {
+            say(format!("warning: {name}: {}: {why}", reach.point));
+        }
+    }
+    let until = kept.reaches.iter().filter_map(|reach| reach.until).max();
+    let late = until.map(|until| wall().duration_since(until)).filter(|age| *age > LOG_OVERDUE);
+    if let Some(age) = late {
+        let age = words::rough(age.as_secs_f64());
+        say(format!("warning: {name}: the log was received {age} ago: does `lifeboat receive` run?"));
+    }
+    late.is_some() || kept.reaches.iter().any(|reach| reach.flaw.is_some())
+}
+
 fn tell(all: &[KeptPoints]) -> Result<(), Error> {
-    let mut rows = vec![];
+    let (mut rows, logs) = (vec![], all.iter().any(|kept| !kept.reaches.is_empty()));
     for kept in all {
         let name = &kept.repository.name;
         match &kept.points {
             Ok(list) => {
                 rows.extend(list.points.iter().map(|point| {
                     let (size, added) = (words::bytes(point.bytes), words::bytes(point.added));
-                    vec![
+                    let mut row = vec![
                         protect::name(point).to_owned(),
                         name.clone(),
                         point.time.strftime("%F %T").to_string(),
                         size,
                         added,
                         words::time(point.took.as_secs_f64()),
-                    ]
+                    ];
+                    if logs {
+                        let until = reach(kept, point).and_then(|reach| reach.until);
+                        row.push(until.map_or("–".into(), |until| until.strftime("%F %T").to_string()));
+                    }
+                    row
                 }));
                 list.unreadable.iter().for_each(|(file, why)| say(format!("error: {name}: {file}: {why}")));
             }
@@ -80,7 +109,14 @@ fn tell(all: &[KeptPoints]) -> Result<(), Error> {
         say("there are no points");
         return Ok(());
     }
-    out(table(&["point", "repository", "taken (UTC)", "size", "added", "took"], rows, width()))
+    let mut heads = vec!["point", "repository", "taken (UTC)", "size", "added", "took"];
+    heads.extend(logs.then_some("log until (UTC)"));
+    out(table(&heads, rows, width()))
+}
+
+/// How far the log reaches from a point.
+fn reach<'a>(kept: &'a KeptPoints, point: &StoredPoint) -> Option<&'a LogReach> {
+    kept.reaches.iter().find(|reach| reach.point == protect::name(point))
 }
 
 fn value(kept: &KeptPoints) -> Value {
@@ -90,7 +126,7 @@ fn value(kept: &KeptPoints) -> Value {
             json!({
                 "point": protect::name(point), "snapshot": point.id, "taken_at": point.time,
                 "files": point.files, "bytes": point.bytes, "added": point.added,
-                "seconds": point.took.as_secs_f64(),
+                "seconds": point.took.as_secs_f64(), "log": reach(kept, point),
             })
         });
         told.collect::<Vec<_>>()

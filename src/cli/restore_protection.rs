@@ -8,19 +8,20 @@ use super::find::find_repository;
 use super::{CommandResult, exit};
 use crate::client::Error;
 use crate::clock::Stopwatch;
-use crate::engine::{ModelRestore, WantedModel};
+use crate::engine::{ModelRestore, RestorePlan, TransactionEnd, WantedModel};
 use crate::environment::Asset;
 use crate::model::{Finding, Verdict};
 use crate::protect::{self, ChosenRestore, RestoreTarget};
 use crate::report::words;
-use crate::spec::load_protection;
+use crate::spec::{Protection, load_protection};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// What is restored of a protection, and where to.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct OfProtection {
-    /// Of a protection: `latest`, a point's name, or a time such as 2026-03-01T12:00:00Z for the newest state until then
+    /// Of a protection: `latest`, a point's name, a time such as 2026-03-01T12:00:00Z for the newest state until then, or
+    /// `before:` with a transaction or a named point of the log
     #[arg(long, value_name = "POINT", conflicts_with_all = ["point", "done"])]
     to: Option<String>,
     /// Only from this repository of the protection
@@ -32,6 +33,9 @@ pub(super) struct OfProtection {
     /// Restore the artifacts into this bucket, beside the live one; it must be empty
     #[arg(long, value_name = "BUCKET", requires = "to")]
     into_bucket: Option<String>,
+    /// Restore the server into a new data directory on this machine, and leave it stopped
+    #[arg(long, value_name = "DIRECTORY", requires = "to", conflicts_with_all = ["into", "into_bucket", "replace", "only"])]
+    into_directory: Option<PathBuf>,
     /// Replace what is protected: the database, and each artifact that is not as it was
     #[arg(long, requires = "to", conflicts_with_all = ["into", "into_bucket"])]
     replace: bool,
@@ -80,22 +84,11 @@ pub(super) async fn main(file: &str, args: &OfProtection) -> CommandResult {
         let hint = "add `--to latest`; `lifeboat points` lists the points".to_owned();
         return Err(Failure::Usage("what is to be restored of the protection?".into(), Some(hint)));
     };
-    let only = args.only.map(Asset::from);
-    let other = args.into_platform.as_deref().map(load_protection).transpose()?;
-    let elsewhere = other.is_some();
-    let target = match (&args.into, &args.into_bucket, other) {
-        (None, None, Some(other)) => RestoreTarget::Elsewhere(Box::new(other), only),
-        (None, None, None) if args.replace || args.dry_run || args.model.is_some() => RestoreTarget::Live(only),
-        (None, None, None) => {
-            let hint = "`--into NEW` and `--into-bucket NEW` restore beside what is live, `--replace` in its place";
-            let hint = hint.to_owned();
-            return Err(Failure::Usage("where is it to be restored to?".into(), Some(hint)));
-        }
-        (database, bucket, _) => RestoreTarget::Beside { database: database.clone(), bucket: bucket.clone() },
-    };
+    let target = target(&protection, args)?;
     let from = args.from.as_ref().map(|from| find_repository(&protection, from)).transpose()?;
     let chosen = protect::choose(&protection, to, from, &target).await?;
     if let Some(model) = &args.model {
+        let elsewhere = args.into_platform.is_some();
         let restore = ModelRestore { model: model.clone(), replace: args.replace, dry_run: args.dry_run, elsewhere };
         return one_model(&chosen, &restore, args.json).await;
     }
@@ -109,7 +102,34 @@ pub(super) async fn main(file: &str, args: &OfProtection) -> CommandResult {
     let time = Stopwatch::start();
     let finding = protect::restore(&chosen).await;
     let done = format!("restored {} in {}", what(&chosen), words::time(time.seconds()));
-    ended(&chosen, &finding, &time, (!args.json).then_some(done))
+    let ended = ended(&chosen, &finding, &time, (!args.json).then_some(done))?;
+    if chosen.plan.directory.is_some() && !args.json && finding.verdict == Verdict::Met {
+        finding.figures.iter().try_for_each(|(name, value)| out(format!("  {name}: {value}")))?;
+    }
+    Ok(ended)
+}
+
+/// Where it is restored to.
+fn target(protection: &Protection, args: &OfProtection) -> Result<RestoreTarget, Failure> {
+    let only = args.only.map(Asset::from);
+    let other = args.into_platform.as_deref().map(load_protection).transpose()?;
+    let of_server = protection.engine.keeps_log() && !args.replace;
+    Ok(match (&args.into, &args.into_bucket, other) {
+        (None, None, Some(other)) => RestoreTarget::Elsewhere(Box::new(other), only),
+        (None, None, None) if args.into_directory.is_some() || args.dry_run && of_server => {
+            RestoreTarget::Directory(args.into_directory.clone())
+        }
+        (None, None, None) if args.replace || args.dry_run || args.model.is_some() => RestoreTarget::Live(only),
+        (None, None, None) => {
+            let hint = if of_server {
+                "`--into-directory NEW` restores the server into a new data directory"
+            } else {
+                "`--into NEW` and `--into-bucket NEW` restore beside what is live, `--replace` in its place"
+            };
+            return Err(Failure::Usage("where is it to be restored to?".into(), Some(hint.to_owned())));
+        }
+        (database, bucket, _) => RestoreTarget::Beside { database: database.clone(), bucket: bucket.clone() },
+    })
 }
 
 /// Restores one model; what was found of it is told table by table.
@@ -147,14 +167,27 @@ fn sentence(chosen: &ChosenRestore, target: &RestoreTarget) -> String {
     match target {
         RestoreTarget::Beside { .. } => format!("{from} goes into {}", what(chosen)),
         RestoreTarget::Live(_) | RestoreTarget::Elsewhere(..) => format!("{from} replaces {}", what(chosen)),
+        RestoreTarget::Directory(_) => format!("{from} goes into {}{}", what(chosen), replay(&chosen.plan)),
     }
+}
+
+/// What is replayed of the log, and what is on both sides of the target.
+fn replay(plan: &RestorePlan) -> String {
+    let target = plan.target.as_ref().map(|target| format!(", up to {target}")).unwrap_or_default();
+    let Some(log) = &plan.log else { return format!("{target}; the log is looked at when it is restored") };
+    let side = |end: &TransactionEnd| format!("{} of {}", end.xid, end.at);
+    let before = log.before.as_ref().map(|end| format!("; the last transaction is {}", side(end))).unwrap_or_default();
+    let next = log.next.as_ref().map(|end| format!(", and {} is not replayed", side(end))).unwrap_or_default();
+    format!("{target}, with the log from {} on ({}){before}{next}", log.from, words::bytes(log.bytes))
 }
 
 /// What is restored, by name.
 fn what(chosen: &ChosenRestore) -> String {
     let database = chosen.database.as_ref().map(|name| format!("the database `{name}`"));
     let bucket = chosen.bucket.as_ref().map(|name| format!("the artifacts in the bucket `{name}`"));
-    database.into_iter().chain(bucket).collect::<Vec<_>>().join(" and ")
+    let directory = chosen.plan.directory.as_ref().map(|path| format!("the data directory `{}`", path.display()));
+    let directory = directory.or((database.is_none() && bucket.is_none()).then(|| "a new data directory".to_owned()));
+    database.into_iter().chain(bucket).chain(directory).collect::<Vec<_>>().join(" and ")
 }
 
 fn written(chosen: &ChosenRestore, finding: Option<&Finding>, seconds: f64) -> Result<String, Error> {

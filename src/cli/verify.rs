@@ -3,9 +3,10 @@
 use super::console::{out, say};
 use super::{CommandResult, exit};
 use crate::client::Error;
+use crate::engine::LogReach;
 use crate::protect;
 use crate::report::words;
-use crate::repository::Verified;
+use crate::repository::{Flaw, Verified};
 use crate::spec::load_protection;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -24,7 +25,10 @@ pub(super) async fn main(args: &Args) -> CommandResult {
     let protection = load_protection(&args.file)?;
     let (mut told, mut code) = (vec![], exit::MET);
     for repository in &protection.repositories {
-        let verified = protect::verify(repository, |_, _| {}).await;
+        let mut verified = protect::verify(repository, |_, _| {}).await;
+        if let Ok(verified) = &mut verified {
+            verified.flaws.extend(log_flaws(&protect::reaches(&protection, repository, true).await));
+        }
         if !args.json {
             tell(&repository.name, &verified)?;
         }
@@ -39,6 +43,14 @@ pub(super) async fn main(args: &Args) -> CommandResult {
         out(serde_json::to_string_pretty(&told).map_err(|e| Error::caused_by("cannot write what was found", e))?)?;
     }
     Ok(code)
+}
+
+/// What is wrong with the log of the points: without it they can be restored to no other moment than their own.
+fn log_flaws(reaches: &[LogReach]) -> Vec<Flaw> {
+    let flaw = |reach: &LogReach| {
+        Some(Flaw { file: None, why: format!("{}: {}", reach.point, reach.flaw.as_ref()?), harms: true })
+    };
+    reaches.iter().filter_map(flaw).collect()
 }
 
 fn tell(repository: &str, verified: &Result<Verified, Error>) -> Result<(), Error> {

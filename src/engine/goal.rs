@@ -2,7 +2,8 @@
 //!
 //! Apart because steps, commands and people read them: an engine decides, they see what it decided.
 
-use super::builtin::physical::target::LogTarget;
+use super::log_target::{LogTarget, TransactionEnd};
+use super::lsn::Lsn;
 use crate::client::Error;
 use crate::clock::Moment;
 use crate::environment::Asset;
@@ -10,6 +11,7 @@ use crate::model::RecoveryPoint;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::PathBuf;
 
 /// What a restore is to reach.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +23,8 @@ pub enum Goal {
     Point(String),
     /// The newest state at or before this time.
     At(Timestamp),
+    /// The state right before the commit of a transaction, by its number, or at a point that was named in the log.
+    Before(String),
 }
 
 impl fmt::Display for Goal {
@@ -30,6 +34,7 @@ impl fmt::Display for Goal {
             Self::Latest(Some(_)) => f.write_str("the newest recovery point from before the disaster"),
             Self::Point(id) => write!(f, "the recovery point `{id}`"),
             Self::At(time) => write!(f, "the newest state at or before {time}"),
+            Self::Before(what) => write!(f, "the state before `{what}`"),
         }
     }
 }
@@ -47,12 +52,36 @@ pub struct RestorePlan {
     /// Up to where the log is replayed on it; nothing for an engine that restores whole points.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<LogTarget>,
+    /// What of the log that is, as far as it was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<ReplayedLog>,
+    /// The new data directory that it is restored into, instead of into the platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
+}
+
+/// What of a log is replayed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayedLog {
+    /// From here on.
+    pub from: Lsn,
+    /// Bytes of the segments that there are from there on.
+    pub bytes: u64,
+    /// The last end of a transaction that is replayed, if one is in the log.
+    pub before: Option<TransactionEnd>,
+    /// The first that is not, if one is in the log.
+    pub next: Option<TransactionEnd>,
 }
 
 impl RestorePlan {
     /// Is this asset to be restored?
     pub fn restores(&self, asset: Asset) -> bool {
         self.only.is_none_or(|only| only == asset)
+    }
+
+    /// Of a whole point, into the platform.
+    pub fn of_point(goal: &Goal, point: &RecoveryPoint) -> Self {
+        Self { goal: goal.clone(), point: point.clone(), only: None, target: None, log: None, directory: None }
     }
 
     /// For an engine that restores whole points: the one of these that fits the goal.
@@ -69,10 +98,16 @@ impl RestorePlan {
             Goal::Latest(None) => newest(&|_| true),
             Goal::Point(id) => newest(&|point| point.id == *id),
             Goal::At(time) => newest(&|point| point.taken_at <= *time),
+            Goal::Before(_) => {
+                let why = "this engine restores whole points, and knows no transactions or names between them";
+                return Err(
+                    Error::new(goal.to_string(), why).hint("give a point or a time, or use `postgres: physical`")
+                );
+            }
         };
         let known = || points.iter().map(|point| format!("{} of {}", point.id, point.taken_at)).collect::<Vec<_>>();
         match found {
-            Some(point) => Ok(Self { goal: goal.clone(), point: point.clone(), only: None, target: None }),
+            Some(point) => Ok(Self::of_point(goal, point)),
             None if points.is_empty() => Err(Error::new(goal.to_string(), "there is no recovery point")),
             None => Err(Error::new(goal.to_string(), "there is none").hint(format!("known: {}", known().join(", ")))),
         }
@@ -115,6 +150,7 @@ mod tests {
         assert_eq!(at(1010).unwrap(), "2");
         assert_eq!(at(1009).unwrap(), "1");
         assert!(at(1004).is_err(), "never one that is too new");
+        assert!(chosen(&points, &Goal::Before("735".into())).unwrap_err().contains("restores whole points"));
         assert!(chosen(&[], &Goal::Latest(None)).unwrap_err().contains("there is no recovery point"));
     }
 }

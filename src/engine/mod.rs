@@ -11,10 +11,16 @@ pub mod builtin;
 pub mod command;
 mod goal;
 pub mod job;
+mod log_target;
+mod lsn;
+mod receiving;
 mod unfinished;
 mod wanted_model;
 
-pub use goal::{Goal, RestorePlan};
+pub use goal::{Goal, ReplayedLog, RestorePlan};
+pub use log_target::{LogTarget, TransactionEnd};
+pub use lsn::Lsn;
+pub use receiving::{LogReach, Receiving, ReceivingNews, ShippedLog, receives_nothing};
 pub use wanted_model::{ModelRestore, WantedModel, WantedVersions};
 
 use crate::client::Error;
@@ -62,7 +68,7 @@ pub trait PointJudge: Send + Sync {
 pub struct EngineContext {
     /// The platform that is protected.
     pub platform: Arc<dyn Platform>,
-    /// The folder of the run's points, outside the blast radius.
+    /// The folder of the run's points, or of what a protection receives on this machine: outside the blast radius.
     pub folder: PathBuf,
     /// The clock that dates points.
     pub clock: Clock,
@@ -98,6 +104,15 @@ pub trait Engine: Send + Sync {
     fn uses_repositories(&self) -> bool {
         false
     }
+    /// Does it back up a whole server, and receive its log between the points? Then a protection says where the log goes,
+    /// and what is restored is a data directory.
+    fn keeps_log(&self) -> bool {
+        false
+    }
+    /// Receives the log of a server until it is told to end; what goes wrong meanwhile is told, and tried again.
+    async fn receive(&self, _server: Arc<dyn Platform>, _receiving: Receiving<'_>) -> Result<(), Error> {
+        Err(receives_nothing())
+    }
     /// Is each of its points proved before it counts?
     fn verifies(&self) -> bool;
     /// Can it restore a point beside the live state, to be judged before that is replaced?
@@ -124,6 +139,19 @@ pub trait Session: Send + Sync {
     async fn backup(&self, label: &str) -> Result<RecoveryPoint, Error>;
     /// The complete points, oldest first.
     async fn points(&self) -> Result<Vec<RecoveryPoint>, Error>;
+    /// How far the log reaches from each of them; nothing where no log is kept. With `read` every record of it is looked
+    /// at, else only which parts there are.
+    async fn reaches(&self, _read: bool) -> Result<Vec<LogReach>, Error> {
+        Ok(vec![])
+    }
+    /// Puts what was received of the log into the repository, as far as it lacks it.
+    async fn ship(&self) -> Result<ShippedLog, Error> {
+        Ok(ShippedLog::default())
+    }
+    /// The snapshots of the log in the repository that none of these points needs. No points: nothing is known of any need.
+    async fn obsolete_log(&self, _kept: &[String]) -> Result<Vec<String>, Error> {
+        Ok(vec![])
+    }
     /// Decides how a goal is reached; reads only.
     async fn plan(&self, goal: &Goal) -> Result<RestorePlan, Error> {
         RestorePlan::of_points(&self.points().await?, goal)

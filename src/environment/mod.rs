@@ -6,6 +6,7 @@
 
 mod asset;
 pub mod containers;
+mod directory;
 mod guard;
 pub mod images;
 mod inventory;
@@ -18,6 +19,8 @@ pub mod simulated;
 pub mod stack;
 pub mod tools;
 mod volumes;
+
+pub use directory::{NewDirectory, empty};
 
 pub use asset::{Asset, AssetUnder, LossKind};
 pub use guard::{Act, Identity};

@@ -70,6 +70,8 @@ pub struct ServerPlatform {
     /// Where the password is for the tools, which take none among their arguments.
     folder: TempDir,
     artifacts: Option<ArtifactBucket>,
+    /// The mark of its tools, so that those that outlive us are found; nothing if none is to.
+    run: String,
 }
 
 const PASSFILE: &str = "pgpass";
@@ -94,7 +96,23 @@ impl ServerPlatform {
         config.connect_timeout(postgres::CONNECT);
         let uri = format!("postgresql://{user}@{host}:{port}/{database}");
         let endpoints = Endpoints { postgres: Some(uri), ..Endpoints::default() };
-        Ok(Self { endpoints, address, config, trust, tools: ToolFolder::default(), folder, artifacts })
+        Ok(Self {
+            endpoints,
+            address,
+            config,
+            trust,
+            tools: ToolFolder::default(),
+            folder,
+            artifacts,
+            run: String::new(),
+        })
+    }
+
+    /// The same, whose tools carry this mark.
+    #[must_use]
+    pub fn marked(mut self, run: String) -> Self {
+        self.run = run;
+        self
     }
 }
 
@@ -102,6 +120,9 @@ impl ServerPlatform {
 impl Platform for ServerPlatform {
     fn endpoints(&self) -> &Endpoints {
         &self.endpoints
+    }
+    fn run(&self) -> Option<&str> {
+        Some(self.run.as_str()).filter(|run| !run.is_empty())
     }
     fn standing(&self) -> bool {
         true
@@ -142,7 +163,7 @@ impl Sql for ServerPlatform {
         let bin: PathBuf = self.tools.folder(self).await.ok_or_else(lacking)?;
         let passfile = self.folder.path().join(PASSFILE);
         let (host, port) = (self.address.host.clone(), self.address.port);
-        let tools = Tools { bin, host, port, passfile, run: String::new() };
+        let tools = Tools { bin, host, port, passfile, run: self.run.clone() };
         let mut command = tools.command(name, args);
         command.env("PGUSER", &self.address.user).env("PGDATABASE", &self.address.database);
         if let Some(ca) = &self.address.ca {

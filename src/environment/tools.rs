@@ -97,12 +97,22 @@ pub async fn folders() -> Vec<PathBuf> {
 
 /// The folder of this machine's client tools for a server of this major version, if there is one.
 async fn of(major: u32) -> Option<PathBuf> {
+    with_program("pg_restore", major).await
+}
+
+/// The folder of this machine's programs of a server of this major version, if there is one.
+pub async fn server_programs(major: u32) -> Option<PathBuf> {
+    with_program("postgres", major).await
+}
+
+/// The folder that has this program, of this major version.
+async fn with_program(program: &str, major: u32) -> Option<PathBuf> {
     let candidates = match choice() {
         ToolChoice::Folder(bin) => vec![bin],
         ToolChoice::Wheel => vec![],
         ToolChoice::Nothing => folders().await,
     };
-    for bin in candidates.into_iter().filter(|bin| bin.join("pg_restore").is_file()) {
+    for bin in candidates.into_iter().filter(|bin| bin.join(program).is_file()) {
         if version(&bin).await == Some(major) {
             return Some(bin);
         }

@@ -12,7 +12,8 @@ use crate::spec::Protection;
 use futures::StreamExt;
 use std::collections::BTreeSet;
 
-/// The points that `to` lacks, the oldest first: those that it would keep, or the one that is named.
+/// The points that `to` lacks, the oldest first: those that it would keep, or the one that is named; and after them, unless
+/// one is named, what it lacks of their log.
 ///
 /// # Errors
 /// When a repository cannot be listed; when there is no point of that name.
@@ -22,11 +23,14 @@ pub async fn lacking(
     to_name: &str,
     only: Option<&str>,
 ) -> Result<Vec<StoredPoint>, Error> {
+    // What lies under the protection's name and is no point of it is the log of its points.
+    let under = format!("{}/", protection.name);
     let of = async |repository: &OpenRepository| {
         let points = repository.points().await?.points.into_iter();
-        Ok::<Vec<_>, Error>(points.filter(|point| point.label == protection.name).collect())
+        let ours = points.filter(|point| point.label == protection.name || point.label.starts_with(&under));
+        Ok::<(Vec<_>, Vec<_>), Error>(ours.partition(|point| point.label == protection.name))
     };
-    let (mut source, there) = (of(from).await?, of(to).await?);
+    let ((mut source, mut log), (there, log_there)) = (of(from).await?, of(to).await?);
     let known: BTreeSet<_> = there.iter().map(name).collect();
     if let Some(only) = only {
         source.retain(|point| name(point) == only);
@@ -36,11 +40,14 @@ pub async fn lacking(
         }
     }
     source.retain(|point| !known.contains(name(point)));
+    let known: BTreeSet<_> = log_there.iter().map(name).collect();
+    log.retain(|batch| only.is_none() && !known.contains(name(batch)));
     if let (Some(keep), None) = (&protection.keep, only) {
         let times: Vec<_> = source.iter().chain(&there).map(|point| point.time).collect();
         let mut kept = retained(&times, keep, to_name, wall()).into_iter();
         source.retain(|_| kept.next().flatten().is_some());
     }
+    source.append(&mut log);
     Ok(source)
 }
 

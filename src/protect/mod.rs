@@ -6,18 +6,20 @@
 mod copy;
 mod prune;
 mod re_point;
+mod receive;
 mod restore;
 mod retention;
 
 pub use copy::{copy, lacking};
 pub use prune::{PrunedPoints, prune};
 pub use re_point::re_point;
+pub use receive::receive;
 pub use restore::{ChosenRestore, RestoreTarget, choose, restore, restore_model};
 pub use retention::KeptAs;
 
 use crate::client::{Error, ErrorKind};
 use crate::clock::{Clock, wall};
-use crate::engine::{EngineContext, NamedRepository, Session};
+use crate::engine::{EngineContext, LogReach, NamedRepository, Session};
 use crate::environment::{ArtifactBucket, ServerAddress, ServerPlatform};
 use crate::model::{Period, RecoveryPoint, Span};
 use crate::repository::{
@@ -33,6 +35,8 @@ pub struct KeptPoints<'a> {
     pub repository: &'a RepositorySettings,
     /// Its points of this protection, and those that cannot be read, whoever's they are.
     pub points: Result<PointList, Error>,
+    /// How far the log reaches from each of them, if the protection keeps one; why that is not known is its flaw.
+    pub reaches: Vec<LogReach>,
 }
 
 /// A backup that was taken.
@@ -41,6 +45,8 @@ pub struct TakenBackup {
     pub point: RecoveryPoint,
     /// The bytes of the point before it, if this one is smaller by more than the protection's `shrink`.
     pub shrunk_from: Option<u64>,
+    /// How far the log reaches from it by now, if the protection keeps one.
+    pub log: Option<LogReach>,
 }
 
 /// Opens a repository. With `create` it is made where nothing is yet.
@@ -73,7 +79,8 @@ pub async fn backup(
     let before = session.points().await?.last().and_then(|point| point.bytes);
     let point = session.backup(&wall().strftime("%Y%m%dT%H%M%S.%3fZ").to_string()).await?;
     let now = point.bytes.unwrap_or_default();
-    Ok(TakenBackup { point, shrunk_from: before.filter(|before| protection.shrink.shrunk(*before, now)) })
+    let log = session.reaches(false).await?.into_iter().find(|reach| reach.point == point.id);
+    Ok(TakenBackup { point, shrunk_from: before.filter(|before| protection.shrink.shrunk(*before, now)), log })
 }
 
 impl KeptPoints<'_> {
@@ -98,7 +105,11 @@ pub enum PointDue {
 
 /// The points of this protection in each of its repositories.
 pub async fn points(protection: &Protection) -> Vec<KeptPoints<'_>> {
-    let of_one = async |repository| KeptPoints { repository, points: points_of(protection, repository).await };
+    let of_one = async |repository| {
+        let points = points_of(protection, repository).await;
+        let reaches = if points.is_ok() { reaches(protection, repository, false).await } else { vec![] };
+        KeptPoints { repository, points, reaches }
+    };
     futures::future::join_all(protection.repositories.iter().map(of_one)).await
 }
 
@@ -106,6 +117,20 @@ async fn points_of(protection: &Protection, repository: &RepositorySettings) -> 
     let mut list = OpenRepository::open(repository, Patience::default()).await?.points().await?;
     list.points.retain(|point| point.label == protection.name);
     Ok(list)
+}
+
+/// How far the log reaches from each point of a repository, if the protection keeps one. With `read` each record of it is
+/// looked at. What could not be found out is told as a flaw.
+pub async fn reaches(protection: &Protection, repository: &RepositorySettings, read: bool) -> Vec<LogReach> {
+    if !protection.engine.keeps_log() {
+        return vec![];
+    }
+    let asked = async {
+        let opened = OpenRepository::open(repository, Patience::default()).await?;
+        session(protection, opened, &WorkPlace::live(protection)).await?.reaches(read).await
+    };
+    let unknown = |error: Error| LogReach { point: "all".into(), until: None, flaw: Some(error.to_string()) };
+    asked.await.unwrap_or_else(|error| vec![unknown(error)])
 }
 
 /// Reads every byte of a repository. `progress` is told the bytes that were read and those of all files.
@@ -145,7 +170,8 @@ async fn session(
     let repository = NamedRepository { repository, protection: protection.name.clone() };
     let context = EngineContext {
         platform: Arc::new(platform),
-        folder: std::env::temp_dir(), // nothing is kept there: the points are in the repository
+        // Without a log nothing is kept there: the points are in the repository.
+        folder: protection.spool.clone().unwrap_or_else(std::env::temp_dir),
         clock: Clock::start(),
         known,
         reader: None,

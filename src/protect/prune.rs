@@ -3,8 +3,8 @@
 //! The newest point that can be restored stays whatever its age, and so does what is locked. Before any goes, that one is
 //! read whole. Where the list of points has one that cannot be read nothing is removed: nobody knows what it needs.
 
-use super::name;
 use super::retention::{KeptAs, retained};
+use super::{WorkPlace, name, session};
 use crate::client::Error;
 use crate::clock::wall;
 use crate::repository::{OpenRepository, Patience, PointList, Pruned, RepositorySettings, StoredPoint};
@@ -49,7 +49,8 @@ pub async fn prune(
         *why = opened.locked_until(&point.id).await?.filter(|until| *until > wall()).map(KeptAs::Locked);
     }
     let points: Vec<_> = ours.into_iter().zip(kept).collect();
-    let gone: Vec<_> = points.iter().filter(|(_, why)| why.is_none()).map(|(point, _)| point.id.clone()).collect();
+    let mut gone: Vec<_> = points.iter().filter(|(_, why)| why.is_none()).map(|(point, _)| point.id.clone()).collect();
+    gone.extend(obsolete_log(protection, &opened, &points).await?);
     // First, since it fails where anything is missing that a point needs which stays.
     let plan = opened.prune_plan(readers, &gone).await?;
     if dry_run {
@@ -59,6 +60,27 @@ pub async fn prune(
         opened.remove(&gone).await?;
     }
     Ok(PrunedPoints { points, pruned: opened.prune(readers).await? })
+}
+
+/// The log that no point which stays needs, unless it is locked.
+async fn obsolete_log(
+    protection: &Protection,
+    opened: &OpenRepository,
+    points: &[(StoredPoint, Option<KeptAs>)],
+) -> Result<Vec<String>, Error> {
+    if !protection.engine.keeps_log() {
+        return Ok(vec![]);
+    }
+    let kept: Vec<_> =
+        points.iter().filter(|(_, why)| why.is_some()).map(|(point, _)| name(point).to_owned()).collect();
+    let session = session(protection, opened.clone(), &WorkPlace::live(protection)).await?;
+    let mut gone = vec![];
+    for id in session.obsolete_log(&kept).await? {
+        if opened.locked_until(&id).await?.is_none_or(|until| until <= wall()) {
+            gone.push(id);
+        }
+    }
+    Ok(gone)
 }
 
 /// The newest point that can be restored: every byte of it is read.

@@ -3,11 +3,12 @@
 use super::{WorkPlace, points_of, session};
 use crate::client::{Error, access};
 use crate::engine::{Goal, ModelRestore, RestorePlan, Session};
-use crate::environment::{Asset, Platform, ServerAddress};
+use crate::environment::{self, Asset, Platform, ServerAddress};
 use crate::model::Finding;
 use crate::repository::{OpenRepository, Patience, RepositorySettings};
 use crate::spec::Protection;
 use jiff::Timestamp;
+use std::path::PathBuf;
 
 /// Where a point is restored to.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub enum RestoreTarget {
     Live(Option<Asset>),
     /// On the platform of another protection: this of one model, or all of it.
     Elsewhere(Box<Protection>, Option<Asset>),
+    /// A new data directory on this machine; a plan can be made without one.
+    Directory(Option<PathBuf>),
 }
 
 /// A restore that is decided: from which repository, and which point.
@@ -53,6 +56,7 @@ pub async fn choose(
         Some(from) => std::slice::from_ref(from),
         None => &protection.repositories,
     };
+    let directory = fits(protection, target)?;
     let (at, only) = place(protection, target).await?;
     let mut failed = vec![];
     for repository in wanted {
@@ -60,13 +64,14 @@ pub async fn choose(
             let goal = goal(protection, repository, to).await?;
             let opened = OpenRepository::open(repository, Patience::default()).await?;
             let session = session(protection, opened, &at).await?;
-            let plan = RestorePlan { only, ..session.plan(&goal).await? };
+            let plan = RestorePlan { only, directory: directory.clone(), ..session.plan(&goal).await? };
             Ok::<_, Error>((plan, session))
         };
         match chosen.await {
             Ok((plan, session)) => {
                 let repository = repository.name.clone();
-                let database = plan.restores(Asset::Database).then_some(at.server.database);
+                let database =
+                    (!protection.engine.keeps_log() && plan.restores(Asset::Database)).then_some(at.server.database);
                 let bucket = at.artifacts.filter(|_| plan.restores(Asset::Artifacts)).map(|it| it.bucket);
                 return Ok(ChosenRestore { repository, plan, database, bucket, session });
             }
@@ -74,6 +79,29 @@ pub async fn choose(
         }
     }
     Err(no_choice(failed))
+}
+
+/// Can what the protection's engine takes be restored to there? A whole server is a directory, a database is in a server.
+/// Answers the whole path of the directory, if one is named.
+fn fits(protection: &Protection, target: &RestoreTarget) -> Result<Option<PathBuf>, Error> {
+    let what = "cannot restore";
+    match (protection.engine.keeps_log(), target) {
+        (true, RestoreTarget::Directory(path)) => path.as_deref().map(environment::empty).transpose(),
+        (false, RestoreTarget::Live(_) | RestoreTarget::Beside { .. } | RestoreTarget::Elsewhere(..)) => Ok(None),
+        (true, RestoreTarget::Live(_)) => {
+            let hint = "restore with `--into-directory NEW`, stop the server, put that directory in the place of its own, \
+                 and start it";
+            Err(Error::new(what, "the server is not ours to stop and replace").hint(hint))
+        }
+        (true, RestoreTarget::Beside { .. } | RestoreTarget::Elsewhere(..)) => {
+            let why = "the points are of a whole server, and no database of another can be made of them";
+            Err(Error::new(what, why).hint("use `--into-directory NEW`"))
+        }
+        (false, RestoreTarget::Directory(_)) => {
+            let why = "the points are of a database, and no data directory can be made of them";
+            Err(Error::new(what, why).hint("use `--into NEW`, or protect with `postgres: physical`"))
+        }
+    }
 }
 
 /// Why no repository will do: each for its own reason.
@@ -100,6 +128,9 @@ async fn goal(protection: &Protection, repository: &RepositorySettings, to: &str
     if to == "latest" {
         return Ok(Goal::Latest(None));
     }
+    if let Some(what) = to.strip_prefix("before:") {
+        return Ok(Goal::Before(what.to_owned()));
+    }
     let points = points_of(protection, repository).await?.points;
     if points.iter().any(|point| super::name(point) == to) {
         return Ok(Goal::Point(to.to_owned()));
@@ -124,6 +155,7 @@ async fn place(protection: &Protection, target: &RestoreTarget) -> Result<(WorkP
             return Err(error.hint("--only database puts back the rows alone"));
         }
         RestoreTarget::Elsewhere(other, only) => return Ok((WorkPlace::live(other), *only)),
+        RestoreTarget::Directory(_) => return Ok((live, None)),
         RestoreTarget::Beside { database, bucket } => (database, bucket),
     };
     let only = match (database, bucket) {

@@ -39,6 +39,8 @@ pub struct Protection {
     pub every: Option<Period>,
     /// By how much a point may be smaller than the one before it, until that is told.
     pub shrink: Share,
+    /// Where the server's log is received on this machine, for an engine that keeps one.
+    pub spool: Option<PathBuf>,
 }
 
 /// A part of a whole, of 0 to 100 percent.
@@ -102,6 +104,10 @@ pub(super) struct ProtectionFile {
     /// A point that is smaller than the one before it by more than this share is told, and `lifeboat backup` ends with 3.
     #[serde(default)]
     shrink: Share,
+    /// With `postgres: physical`: the directory on this machine into which `lifeboat receive` takes the server's log. It
+    /// must be on another disk than the server's data, and on another machine if you can.
+    #[serde(default)]
+    spool: Option<PathBuf>,
 }
 
 /// What is protected.
@@ -193,6 +199,17 @@ fn read_protection(root: &Node, problems: &mut Vec<Problem>) -> Option<Protectio
         }
         _ => {}
     }
+    match (&file.spool, engine.keeps_log()) {
+        (None, true) => {
+            let problem = Problem::new(root, "it does not say where the server's log is received");
+            problems.push(problem.hint("add `spool: DIRECTORY`, on another disk than the server's"));
+        }
+        (Some(_), false) => {
+            let problem = Problem::new(root.at(&["spool"]), "no log is received by this engine");
+            problems.push(problem.hint("take it out, or write `engine: { builtin: { postgres: physical } }`"));
+        }
+        _ => {}
+    }
     server.ca = tls.map(|tls| tls.ca);
     Some(Protection {
         name: file.protection,
@@ -204,6 +221,7 @@ fn read_protection(root: &Node, problems: &mut Vec<Problem>) -> Option<Protectio
         keep,
         every: file.every,
         shrink: file.shrink,
+        spool: file.spool,
     })
 }
 
@@ -310,6 +328,16 @@ repositories:
         for part in ["did you mean `near`?", "0% to 100%", "`full` is a class of data"] {
             assert!(said.iter().any(|problem| problem.contains(part)), "{part}: {said:#?}");
         }
+    }
+
+    #[test]
+    fn a_log_has_a_place_where_one_is_received_and_only_there() {
+        let physical = GOOD.replace("logical", "physical");
+        assert!(problems_of(&physical)[0].contains("where the server's log is received"));
+        let text = format!("{physical}spool: /spool\n");
+        let protection = read_protection(&parse(&text).unwrap(), &mut vec![]).unwrap();
+        assert_eq!(protection.spool, Some(PathBuf::from("/spool")));
+        assert!(problems_of(&format!("{GOOD}spool: /spool\n"))[0].contains("no log is received by this engine"));
     }
 
     #[test]

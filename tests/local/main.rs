@@ -40,6 +40,7 @@ mod protection;
 mod protection_artifacts;
 mod protection_killed;
 mod protection_locked;
+mod protection_physical;
 mod protection_tls;
 mod protection_versions;
 mod re_point;

@@ -3,9 +3,9 @@
 
 use crate::physical_fixture::{Database, POSTGRES, commit_steadily, median, rows, soon};
 use lifeboat::client::ErrorKind;
-use lifeboat::engine::builtin::physical::lsn::Lsn;
+use lifeboat::engine::LogTarget;
+use lifeboat::engine::Lsn;
 use lifeboat::engine::builtin::physical::receiver::{CommitMode, ReceiverState};
-use lifeboat::engine::builtin::physical::target::LogTarget;
 use lifeboat::engine::builtin::physical::{settings, soundness};
 use lifeboat::environment::{Volumes, stack};
 use std::fs;
@@ -63,7 +63,7 @@ async fn a_synchronous_receiver_loses_nothing_that_was_acknowledged() {
 }
 
 /// Adds a row; answers its transaction, and the server's clock and position afterwards.
-async fn add(client: &Client, number: i32) -> (u32, jiff::Timestamp, Lsn) {
+pub async fn add(client: &Client, number: i32) -> (u32, jiff::Timestamp, Lsn) {
     let insert = "INSERT INTO t VALUES ($1, clock_timestamp()) RETURNING xmin::text::bigint";
     let xid = client.query_one(insert, &[&number]).await.unwrap().get::<_, i64>(0);
     let row = client

@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use lifeboat::client::process::{COMPONENT, ProcessIdentity, RUN, TOOL, marked};
 use lifeboat::client::{Error, Running, ports};
 use lifeboat::clock::Deadline;
+use lifeboat::engine::LogTarget;
 use lifeboat::engine::builtin::physical::base::{BaseBackup, BaseRecord};
 use lifeboat::engine::builtin::physical::receiver::{CommitMode, Receiver, ReceiverSettings, tidy};
 use lifeboat::engine::builtin::physical::restore::{PhysicalRestore, RestoredCopy};
 use lifeboat::engine::builtin::physical::settings::SETTINGS;
-use lifeboat::engine::builtin::physical::target::{LogTarget, SurePoint};
+use lifeboat::engine::builtin::physical::sure::SurePoint;
 use lifeboat::environment::local::{LocalVolume, LocalVolumes};
 use lifeboat::environment::{Endpoints, Platform, Sql, Volumes};
 use std::fs;
@@ -61,7 +62,7 @@ impl Database {
             bin: bin.clone(),
             data: data.clone(),
             user,
-            administrator: "admin",
+            administrator: "admin".into(),
             run: run.clone(),
         };
         let notes = Arc::<Notes>::default();
@@ -77,7 +78,11 @@ impl Database {
         Arc::new(this)
     }
 
-    fn program(&self, name: &str, user: Option<(u32, u32)>) -> Command {
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn program(&self, name: &str, user: Option<(u32, u32)>) -> Command {
         let mut command = Command::new(self.bin.join(name));
         if let Some((user, group)) = user {
             command.uid(user).gid(group);
@@ -203,7 +208,16 @@ impl Database {
     ) -> Result<RestoredCopy, Error> {
         let file = tokio::fs::File::open(stream).await.unwrap();
         let relations = *target == LogTarget::End; // once is enough
-        let restore = PhysicalRestore { component: POSTGRES, base, log, sure, target, relations, deadline: soon() };
+        let restore = PhysicalRestore {
+            component: POSTGRES,
+            base,
+            log,
+            sure,
+            target,
+            relations,
+            archives: true,
+            deadline: soon(),
+        };
         restore.restore(self, Box::pin(file)).await
     }
 

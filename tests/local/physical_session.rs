@@ -6,7 +6,7 @@ use crate::notes::Notes;
 use crate::strike::strike;
 use lifeboat::client::process::{COMPONENT, RUN, TOOL, marked};
 use lifeboat::clock::Clock;
-use lifeboat::engine::builtin::physical::target::LogTarget;
+use lifeboat::engine::LogTarget;
 use lifeboat::engine::{ENGINES, EngineContext, Goal, RestorePlan, Session};
 use lifeboat::environment::{Environment, Platform, RunContext, local};
 use lifeboat::kind::pick;

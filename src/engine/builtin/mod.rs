@@ -17,18 +17,20 @@ mod properties;
 mod restore;
 mod session;
 
-use super::{Engine, EngineContext, Session};
+use super::{Engine, EngineContext, Receiving, Session, receives_nothing};
 use crate::client::Error;
 use crate::environment::{Asset, LossKind, Platform, Power, Sql};
 use crate::kind::Kind;
 use crate::node::{Node, Problem, read};
 use artifacts::ArtifactMethod;
 use async_trait::async_trait;
+use physical::protected::ProtectedServer;
 use physical::receiver::CommitMode;
 use physical::session::PhysicalSession;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use session::LogicalSession;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::Client;
 
@@ -64,6 +66,12 @@ enum Method {
     /// By base backups of the whole server, and its log as it is written; restored to the last transaction before the
     /// disaster.
     Physical,
+}
+
+impl Builtin {
+    fn commit_mode(&self) -> CommitMode {
+        self.commits.unwrap_or(CommitMode::Asynchronous)
+    }
 }
 
 fn read_builtin(node: &Node, problems: &mut Vec<Problem>) -> Option<Builtin> {
@@ -110,7 +118,18 @@ impl Engine for Builtin {
     }
 
     fn uses_repositories(&self) -> bool {
-        self.postgres == Method::Logical
+        true
+    }
+
+    fn keeps_log(&self) -> bool {
+        self.postgres == Method::Physical
+    }
+
+    async fn receive(&self, server: Arc<dyn Platform>, receiving: Receiving<'_>) -> Result<(), Error> {
+        match self.postgres {
+            Method::Physical => physical::receive::receive(server, self.commit_mode(), receiving).await,
+            Method::Logical => Err(receives_nothing()),
+        }
     }
 
     fn restores_beside(&self) -> bool {
@@ -118,12 +137,10 @@ impl Engine for Builtin {
     }
 
     async fn open(&self, context: EngineContext) -> Result<Box<dyn Session>, Error> {
-        Ok(match self.postgres {
-            Method::Logical => Box::new(LogicalSession::begin(context, self.artifacts).await?),
-            Method::Physical => {
-                let commits = self.commits.unwrap_or(CommitMode::Asynchronous);
-                Box::new(PhysicalSession::begin(context, commits).await?)
-            }
+        Ok(match (self.postgres, context.repository.clone()) {
+            (Method::Physical, Some(named)) => Box::new(ProtectedServer::new(context, named)),
+            (Method::Logical, _) => Box::new(LogicalSession::begin(context, self.artifacts).await?),
+            (Method::Physical, None) => Box::new(PhysicalSession::begin(context, self.commit_mode()).await?),
         })
     }
 
@@ -172,11 +189,11 @@ mod tests {
     }
 
     #[test]
-    fn physical_backups_need_power_over_the_data_directory_and_are_in_no_repository_of_the_users() {
+    fn physical_backups_need_power_over_the_data_directory_and_keep_a_log() {
         let physical = Builtin { postgres: Method::Physical, artifacts: None, commits: None };
-        assert!(physical.needs().contains(&Power::Volumes) && !physical.uses_repositories());
+        assert!(physical.needs().contains(&Power::Volumes) && physical.keeps_log());
         let logical = Builtin { postgres: Method::Logical, artifacts: None, commits: None };
-        assert!(!logical.needs().contains(&Power::Volumes) && logical.uses_repositories());
+        assert!(!logical.needs().contains(&Power::Volumes) && !logical.keeps_log());
         let both = Builtin { artifacts: Some(ArtifactMethod::Objects), ..logical };
         assert!(both.needs().contains(&Power::Objects) && both.covers().contains(&Asset::Artifacts));
         assert!(both.covers().contains(&Asset::Models), "its rows and its artifacts");

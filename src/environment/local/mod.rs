@@ -16,6 +16,7 @@ mod survey;
 mod versitygw;
 mod volumes;
 
+pub(super) use postgres::user as database_user;
 pub use side::LocalVolume;
 pub use volumes::LocalVolumes;
 

@@ -94,7 +94,7 @@ impl Postgres {
     /// The volume with its data directory.
     pub fn volume(&self, run: &str) -> LocalVolume {
         let (bin, data, user, run) = (self.bin.clone(), self.data.clone(), self.user, run.to_owned());
-        LocalVolume { component: "postgres", bin, data, user, administrator: DATABASE, run }
+        LocalVolume { component: "postgres", bin, data, user, administrator: DATABASE.to_owned(), run }
     }
 
     fn disguise(&self, command: &mut Command) {
@@ -185,7 +185,7 @@ pub async fn programs(setup: &LocalSetup<'_>) -> Result<PathBuf, Error> {
 }
 
 /// Whom the server runs as: nobody else for an ordinary user, another for root.
-fn user() -> Result<Option<(u32, u32)>, Error> {
+pub fn user() -> Result<Option<(u32, u32)>, Error> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }

@@ -34,7 +34,7 @@ pub struct LocalVolume {
     /// Whom the server runs as, if not as this user.
     pub user: Option<(u32, u32)>,
     /// The server's administrator.
-    pub administrator: &'static str,
+    pub administrator: String,
     /// The run that the server was made for.
     pub run: String,
 }
@@ -87,6 +87,13 @@ impl Program for SideServer {
             "ssl=off".to_owned(),
             "autovacuum=off".to_owned(),
         ];
+        // Some systems keep a server's settings elsewhere, and a backup has none then.
+        let config = self.folder.join("data/postgresql.conf");
+        if !config.exists() {
+            let none = self.folder.join("none.conf");
+            let _ = fs::write(&none, ""); // as above
+            command.arg("-c").arg(format!("config_file={}", none.display()));
+        }
         for setting in own.iter().chain(&self.settings.lock().given) {
             command.args(["-c", setting]);
         }
@@ -128,14 +135,14 @@ impl Sql for SideSql {
         let (bin, host) = (self.volume.bin.clone(), self.folder.display().to_string());
         let tools = Tools { bin, host, port: self.port, passfile: PathBuf::new(), run: self.volume.run.clone() };
         let mut command = tools.command(name, args);
-        command.env_remove("PGPASSFILE").env("PGUSER", self.volume.administrator);
+        command.env_remove("PGPASSFILE").env("PGUSER", &self.volume.administrator);
         Running::process(command.into())
     }
 }
 
 fn config(volume: &LocalVolume, folder: &Path, port: u16, database: &str) -> Config {
     let mut config = Config::new();
-    config.host_path(folder).port(port).user(volume.administrator).dbname(database);
+    config.host_path(folder).port(port).user(&volume.administrator).dbname(database);
     config.connect_timeout(postgres::CONNECT);
     config
 }

@@ -5,11 +5,11 @@
 //! slot keeps the server from throwing it away meanwhile. Not compressed: that would defeat deduplication, and is the
 //! repository's to decide. Pages are checked as they are read, and a damaged one fails the backup.
 
-use super::lsn::Lsn;
 use super::tar::TarTap;
 use super::{bounded, connect, micros, timestamp};
 use crate::client::{Ended, Error, Running, postgres};
 use crate::clock::Deadline;
+use crate::engine::Lsn;
 use crate::environment::Sql;
 use jiff::Timestamp;
 use parking_lot::Mutex;

@@ -5,12 +5,14 @@
 //! newest state that can be reached.
 
 use super::base::BaseRecord;
-use super::lsn::{Lsn, Segment};
 use super::resolve::ResolvedTarget;
 use super::scan::Scan;
+use super::segment::Segment;
 use super::segments::{PARTIAL, Reach, ReceivedLog};
-use super::target::{LogTarget, SurePoint};
+use super::sure::SurePoint;
 use crate::client::{Error, ErrorKind, Running, process};
+use crate::engine::LogTarget;
+use crate::engine::Lsn;
 use crate::environment::{SidePart, Volumes};
 use std::path::Path;
 use std::process::Command;
@@ -47,20 +49,14 @@ impl<'a> SideLog<'a> {
             return Err(Error::new(what(), "it is of another server than the base backup").hint("each has its own log"));
         }
         let from = Segment::holding(base.timeline, base.start, size);
-        let names: Vec<&str> = log.files.range(from..).map(|(_, name)| name.as_str()).collect();
-        if !names.is_empty() {
-            let mut tar = Command::new("tar");
-            tar.arg("-C").arg(folder).args(["-c", "-f", "-", "--"]).args(&names);
-            tar.envs(run.map(|run| (process::RUN, run))).env(process::COMPONENT, process::TOOL);
-            let Running { input, output, ended } = Running::process(tar.into())?;
-            drop(input);
-            let (unpacked, ended) = tokio::join!(volumes.unpack(component, SidePart::Wal, output), ended);
-            let ended = ended?;
-            unpacked?;
-            // 1: the segment that is still received grew meanwhile. How far it can be read is found out below.
-            if !ended.success() && ended.code != Some(1) {
-                return Err(Error::new(what(), ended));
+        let brought = bring_segments(volumes, component, (folder, &log), from, run).await;
+        if let Err(error) = brought {
+            // One that was completed meanwhile has another name now.
+            let now = ReceivedLog::read(folder, size).map_err(|e| Error::caused_by(what(), e))?;
+            if now.files == log.files {
+                return Err(Error::caused_by(what(), error));
             }
+            bring_segments(volumes, component, (folder, &now), from, run).await?;
         }
         let settle = format!(
             "cd wal && for f in *{PARTIAL}; do [ ! -e \"$f\" ] || mv \"$f\" \"${{f%{PARTIAL}}}\"; done; \
@@ -80,40 +76,88 @@ impl<'a> SideLog<'a> {
         target: &LogTarget,
         sure: Option<SurePoint>,
     ) -> Result<ResolvedTarget, Error> {
-        let what = "`pg_waldump`";
-        let (start, timeline) = (self.base.start.to_string(), self.base.timeline.to_string());
-        let mut args = vec!["-p", "wal", "-t", &timeline, "-s", &start, "-r", "Transaction"];
-        if matches!(target, LogTarget::Name(_)) {
-            args.extend(["-r", "XLOG"]);
+        let all = [["-p", "wal"].map(str::to_owned).to_vec(), arguments(self.base, target)].concat();
+        let args: Vec<&str> = all.iter().map(String::as_str).collect();
+        let scan = read(volumes.side_tool(self.component, "pg_waldump", &args).await?, target, self.base.stop).await?;
+        reached(scan, (&self.reach, self.size), self.base, target, sure)
+    }
+}
+
+/// Puts the segments of a folder, from this one on, into the side folder.
+async fn bring_segments(
+    volumes: &dyn Volumes,
+    component: &str,
+    (folder, log): (&Path, &ReceivedLog),
+    from: Segment,
+    run: Option<&str>,
+) -> Result<(), Error> {
+    let names: Vec<&str> = log.files.range(from..).map(|(_, name)| name.as_str()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let mut tar = Command::new("tar");
+    tar.arg("-C").arg(folder).args(["-c", "-f", "-", "--"]).args(&names);
+    tar.envs(run.map(|run| (process::RUN, run))).env(process::COMPONENT, process::TOOL);
+    let Running { input, output, ended } = Running::process(tar.into())?;
+    drop(input);
+    let (unpacked, ended) = tokio::join!(volumes.unpack(component, SidePart::Wal, output), ended);
+    let ended = ended?;
+    unpacked?;
+    // 1: the segment that is still received grew meanwhile. How far it can be read is found out later.
+    if ended.success() || ended.code == Some(1) { Ok(()) } else { Err(Error::new("`tar`", ended)) }
+}
+
+/// What `pg_waldump` is asked for a target.
+pub fn arguments(base: &BaseRecord, target: &LogTarget) -> Vec<String> {
+    let (start, timeline) = (base.start.to_string(), base.timeline.to_string());
+    let mut args = vec!["-t", &timeline, "-s", &start, "-r", "Transaction"];
+    if matches!(target, LogTarget::Name(_)) {
+        args.extend(["-r", "XLOG"]);
+    }
+    args.into_iter().map(str::to_owned).collect()
+}
+
+/// Reads all that `pg_waldump` tells; `stop` is where the base backup is consistent.
+pub async fn read(running: Running, target: &LogTarget, stop: Lsn) -> Result<Scan, Error> {
+    let what = "`pg_waldump`";
+    let Running { input, output, ended } = running;
+    drop(input);
+    let mut scan = Scan::default();
+    let read = async {
+        let mut lines = BufReader::new(output).lines();
+        while let Some(line) = lines.next_line().await.map_err(|e| Error::caused_by(what, e))? {
+            scan.take(&line, target, stop);
         }
-        let Running { input, output, ended } = volumes.side_tool(self.component, "pg_waldump", &args).await?;
-        drop(input);
-        let mut scan = Scan::default();
-        let read = async {
-            let mut lines = BufReader::new(output).lines();
-            while let Some(line) = lines.next_line().await.map_err(|e| Error::caused_by(what, e))? {
-                scan.take(&line, target, self.base.stop);
-            }
-            Ok::<_, Error>(())
-        };
-        let (read, ended) = tokio::join!(read, ended);
-        let ended = ended.and_then(|ended| read.map(|()| ended))?;
-        let at_its_end = ["error in WAL record at", "could not find file"].iter().any(|s| ended.said.contains(s));
-        if !ended.success() && !at_its_end {
-            return Err(Error::new(what, ended));
-        }
-        scan.ended(&ended.said);
-        let behind = Segment { number: self.reach.last.number + 1, ..self.reach.last }.start(self.size);
-        let end = *scan.end.get_or_insert(behind);
-        // A target in front of the trouble is reached all the same.
-        let reached = scan.next.is_some() || scan.hit.is_some() || *target == LogTarget::Base;
-        match trouble(&self.reach, self.size, end, sure).filter(|_| !reached) {
-            None => target.resolve(self.base, scan, sure.map(|sure| sure.at)),
-            Some(trouble) => {
-                let last = scan.last.as_ref().map_or(self.base.ended, |last| last.at);
-                let error = Error::new(format!("cannot restore {target}"), trouble).kind(ErrorKind::NotFound);
-                Err(error.hint(format!("the newest state that can be reached is that of {last}")))
-            }
+        Ok::<_, Error>(())
+    };
+    let (read, ended) = tokio::join!(read, ended);
+    let ended = ended.and_then(|ended| read.map(|()| ended))?;
+    let at_its_end = ["error in WAL record at", "could not find file"].iter().any(|s| ended.said.contains(s));
+    if !ended.success() && !at_its_end {
+        return Err(Error::new(what, ended));
+    }
+    scan.ended(&ended.said);
+    Ok(scan)
+}
+
+/// Decides how a target is reached in a log of this reach, whose segments have this size, or why it is not.
+pub fn reached(
+    mut scan: Scan,
+    (reach, size): (&Reach, u64),
+    base: &BaseRecord,
+    target: &LogTarget,
+    sure: Option<SurePoint>,
+) -> Result<ResolvedTarget, Error> {
+    let behind = Segment { number: reach.last.number + 1, ..reach.last }.start(size);
+    let end = *scan.end.get_or_insert(behind);
+    // A target in front of the trouble is reached all the same.
+    let reached = scan.next.is_some() || scan.hit.is_some() || *target == LogTarget::Base;
+    match trouble(reach, size, end, sure).filter(|_| !reached) {
+        None => target.resolve(base, scan, sure.map(|sure| sure.at)),
+        Some(trouble) => {
+            let last = scan.last.as_ref().map_or(base.ended, |last| last.at);
+            let error = Error::new(format!("cannot restore {target}"), trouble).kind(ErrorKind::NotFound);
+            Err(error.hint(format!("the newest state that can be reached is that of {last}")))
         }
     }
 }

@@ -49,8 +49,7 @@ impl LogFolders {
         }
         let unmet = settings::unmet(platform.sql()?).await?;
         if !unmet.is_empty() {
-            let error = Error::new("the server is not set up for physical backups", unmet.join("; "));
-            return Err(error.hint("change that and restart the server, or use `postgres: logical`"));
+            return Err(settings::refusal(&unmet));
         }
         let mut names = (1..).map(|number| format!("log-{number:04}"));
         let name = names.find(|name| !self.path(name).exists()).unwrap_or_default();

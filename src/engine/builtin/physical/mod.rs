@@ -10,26 +10,30 @@
 //! folder, and the first thing to take is a base backup.
 
 pub mod base;
+mod known;
 mod log;
 mod logs;
-pub mod lsn;
 mod point;
+pub mod protected;
 mod reading;
+pub mod receive;
 pub mod receiver;
 mod resolve;
 pub mod restore;
 mod scan;
+pub mod segment;
 pub mod segments;
 pub mod session;
 pub mod settings;
+mod shipped;
 mod side;
 pub mod soundness;
+mod spool;
+pub mod sure;
 mod swap;
 mod synchronous;
 mod tar;
-pub mod target;
-
-pub use scan::TransactionEnd;
+mod view;
 
 use crate::client::{Error, ErrorKind};
 use crate::clock::Deadline;

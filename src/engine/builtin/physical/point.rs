@@ -4,7 +4,8 @@
 //! If `pg_basebackup` fails, so does the manifest, and there is no point.
 
 use super::base::{BaseBackup, BaseRecord};
-use crate::client::Error;
+use super::connect;
+use crate::client::{Error, postgres};
 use crate::clock::Deadline;
 use crate::environment::Sql;
 use crate::repository::{NewFile, NewPoint, OpenPoint, OpenRepository, Stored, Turn};
@@ -20,8 +21,6 @@ use tokio::sync::oneshot;
 const BASE: &str = "database/base.tar";
 /// The manifest's name in a point.
 const MANIFEST: &str = "point.json";
-/// What the points are of.
-const SUBJECT: &str = "server";
 /// How long `pg_basebackup` may take to end, and the server to say its time, once the stream is at its end.
 const END: Duration = Duration::from_secs(30);
 
@@ -30,8 +29,21 @@ const END: Duration = Duration::from_secs(30);
 pub struct BaseManifest {
     /// The base backup.
     pub base: BaseRecord,
-    /// The folder of its log, below that of the run's points.
-    pub log: String,
+    /// The folder of its log, below that of the run's points; nothing where server and timeline tell it.
+    pub log: Option<String>,
+    /// Who took it: an administrator of the server, and so of every copy.
+    #[serde(default)]
+    pub administrator: String,
+}
+
+/// What a base backup is called.
+pub struct PointName<'a> {
+    /// What it is a point of, as the repository knows it.
+    pub subject: &'a str,
+    /// Its own name.
+    pub name: &'a str,
+    /// The folder of its log, if it is one of the run's.
+    pub log: Option<String>,
 }
 
 /// Puts a base backup into the repository under this name. Dropped, it ends `pg_basebackup`, and there is no point.
@@ -39,7 +51,7 @@ pub async fn put(
     sql: &dyn Sql,
     repository: &OpenRepository,
     mut backup: BaseBackup,
-    (name, log): (&str, &str),
+    PointName { subject, name, log }: PointName<'_>,
 ) -> Result<Stored, Error> {
     let what = "backup of the database server";
     let stream: Pin<Box<dyn AsyncRead + Send>> = std::mem::replace(&mut backup.stream, Box::pin(tokio::io::empty()));
@@ -52,13 +64,14 @@ pub async fn put(
         Ok(Box::new(Cursor::new(text)) as Box<dyn AsyncRead + Send + Unpin>)
     });
     let manifest = NewFile { turn: Turn::Last, ..manifest };
-    let point = NewPoint { label: SUBJECT.into(), tags: vec![name.to_owned()], time: crate::clock::wall() };
+    let point = NewPoint { label: subject.to_owned(), tags: vec![name.to_owned()], time: crate::clock::wall() };
     let put = repository.put(point, futures::stream::iter([base, manifest]).map(Ok));
     let finished = async {
         at_its_end.await.ok()?; // else the repository gave up before
         let finished = async {
             let (base, _) = backup.finish(sql, Deadline::within(END)).await?;
-            let manifest = BaseManifest { base, log: log.to_owned() };
+            let row = postgres::one(&connect(sql, "postgres").await?, "SELECT current_user::text").await?;
+            let manifest = BaseManifest { base, log, administrator: row.get(0) };
             serde_json::to_vec_pretty(&manifest).map_err(|e| Error::caused_by(what, e))
         };
         let finished = finished.await;
@@ -73,8 +86,8 @@ pub async fn put(
 }
 
 /// The contents of the point of this name, with its manifest.
-pub async fn open(repository: &OpenRepository, name: &str) -> Result<(OpenPoint, BaseManifest), Error> {
-    let point = repository.tagged_point(SUBJECT, name).await?;
+pub async fn open(repository: &OpenRepository, subject: &str, name: &str) -> Result<(OpenPoint, BaseManifest), Error> {
+    let point = repository.tagged_point(subject, name).await?;
     let manifest = point.json(MANIFEST).await?;
     Ok((point, manifest))
 }

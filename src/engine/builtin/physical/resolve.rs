@@ -5,9 +5,10 @@
 //! log is known to be complete up to that time.
 
 use super::base::BaseRecord;
-use super::scan::{Scan, TransactionEnd};
-use super::target::LogTarget;
+use super::scan::Scan;
 use crate::client::{Error, ErrorKind};
+use crate::engine::LogTarget;
+use crate::engine::TransactionEnd;
 use jiff::Timestamp;
 use std::fmt;
 
@@ -40,26 +41,20 @@ impl LogTarget {
         let settings = match self {
             Self::End => vec![],
             Self::Base => vec![("recovery_target", "immediate".to_owned())],
-            Self::Time { at, inclusive } => match (&scan.next, sure) {
+            Self::Time { at, .. } => match (&scan.next, sure) {
                 (Some(_), _) if !consistent(&scan.next) => return Err(self.early(base)),
-                (Some(_), _) => vec![("recovery_target_time", time(*at)), inclusion(*inclusive)],
+                (Some(_), _) => after(base, &scan),
                 (None, Some(sure)) if sure >= *at => vec![], // nothing was committed after it
                 (None, sure) => return Err(self.late(base, &scan, sure)),
             },
-            // Not by the time: `DROP DATABASE` removes the files before it commits, so that a recovery up to the next
-            // commit would remove them too.
-            Self::Newest { .. } => match (&scan.before, &scan.next) {
-                (_, Some(_)) if !consistent(&scan.next) => return Err(self.early(base)),
-                (Some(before), _) if before.lsn >= base.stop => {
-                    vec![("recovery_target_xid", before.xid.to_string()), inclusion(true)]
-                }
-                _ => vec![("recovery_target", "immediate".to_owned())], // nothing ended since the base backup
-            },
+            Self::Newest { .. } if !consistent(&scan.next) => return Err(self.early(base)),
+            Self::Newest { .. } => after(base, &scan),
             Self::Transaction { xid, inclusive } => match scan.hit {
                 Some(hit) if hit < base.stop => return Err(self.early(base)),
+                Some(_) if !*inclusive => after(base, &scan),
                 Some(_) => {
                     let xid = scan.parent.unwrap_or(*xid);
-                    vec![("recovery_target_xid", xid.to_string()), inclusion(*inclusive)]
+                    vec![("recovery_target_xid", xid.to_string()), inclusion(true)]
                 }
                 None => return Err(self.unknown_transaction(base, &scan)),
             },
@@ -78,7 +73,8 @@ impl LogTarget {
         Error::new(format!("cannot restore {self}"), why).kind(ErrorKind::NotFound).hint(nearest)
     }
 
-    fn early(&self, base: &BaseRecord) -> Error {
+    /// That it is before what the base backup can be taken to.
+    pub fn early(&self, base: &BaseRecord) -> Error {
         let why = format!("the base backup was being taken from {} to {}", base.began, base.ended);
         self.refuse(why, format!("take an earlier base backup; of this one, the earliest state is {}", base.ended))
     }
@@ -116,16 +112,20 @@ fn inclusion(inclusive: bool) -> (&'static str, String) {
     ("recovery_target_inclusive", if inclusive { "on" } else { "off" }.to_owned())
 }
 
-/// With a numeric offset: the names of zones mean different things to different servers.
-fn time(at: Timestamp) -> String {
-    format!("{}+00", at.strftime("%Y-%m-%d %H:%M:%S.%6f"))
+/// Right after the last transaction in front of the target. Not up to the time or the next commit: `DROP DATABASE` removes
+/// the files before it commits, so that such a recovery would remove them too.
+fn after(base: &BaseRecord, scan: &Scan) -> Vec<(&'static str, String)> {
+    match scan.before.as_ref().filter(|before| before.lsn >= base.stop) {
+        Some(before) => vec![("recovery_target_xid", before.xid.to_string()), inclusion(true)],
+        None => vec![("recovery_target", "immediate".to_owned())], // nothing ended since the base backup
+    }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::lsn::Lsn;
     use super::*;
+    use crate::engine::Lsn;
 
     fn at(text: &str) -> Timestamp {
         format!("2026-11-28T{text}Z").parse().unwrap()
@@ -161,7 +161,7 @@ mod tests {
         let later =
             || Scan { before: Some(end(300, 5, "01:01:00")), next: Some(end(400, 6, "01:03:00")), ..Scan::default() };
         let resolved = time_at("01:02:00").resolve(&base(), later(), None).unwrap();
-        assert_eq!(resolved.settings[0], ("recovery_target_time", "2026-11-28 01:02:00.000000+00".to_owned()));
+        assert_eq!(resolved.settings[0], ("recovery_target_xid", "5".to_owned()), "not by the time");
         let none =
             || Scan { before: Some(end(300, 5, "01:01:00")), last: Some(end(300, 5, "01:01:00")), ..Scan::default() };
         let error = time_at("01:02:00").resolve(&base(), none(), None).unwrap_err();
@@ -189,6 +189,15 @@ mod tests {
         assert_eq!(newest(within).unwrap(), immediate, "what ended while the base backup was being taken is in it");
         let late = Scan { next: Some(end(150, 5, "01:02:06")), ..Scan::default() };
         assert!(newest(late).is_err(), "the base backup holds something later");
+    }
+
+    #[test]
+    fn the_state_before_a_transaction_is_that_after_the_one_in_front_of_it() {
+        let before_6 = LogTarget::Transaction { xid: 6, inclusive: false };
+        let (before, next) = (end(300, 5, "01:01:00"), end(400, 6, "01:03:00"));
+        let scan = Scan { before: Some(before), next: Some(next), hit: Some(Lsn(400)), ..Scan::default() };
+        let settings = before_6.resolve(&base(), scan, None).unwrap().settings;
+        assert_eq!(settings, [("recovery_target_xid", "5".to_owned()), ("recovery_target_inclusive", "on".to_owned())]);
     }
 
     #[test]

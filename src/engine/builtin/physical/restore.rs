@@ -6,13 +6,14 @@
 
 use super::base::BaseRecord;
 use super::log::SideLog;
-use super::lsn::Lsn;
 use super::resolve::ResolvedTarget;
-use super::scan::TransactionEnd;
-use super::target::{LogTarget, SurePoint};
+use super::sure::SurePoint;
 use super::{bounded, side, soundness};
 use crate::client::Error;
 use crate::clock::{Deadline, Stopwatch};
+use crate::engine::LogTarget;
+use crate::engine::Lsn;
+use crate::engine::TransactionEnd;
 use crate::environment::{Platform, SidePart, Volumes};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -34,6 +35,8 @@ pub struct PhysicalRestore<'a> {
     pub target: &'a LogTarget,
     /// Compare tables and indexes too (`pg_amcheck`)? Checksums are always looked at.
     pub relations: bool,
+    /// May the copy archive once it is started? One that is started beside its original must not, for both have one archive.
+    pub archives: bool,
     /// When it must be done.
     pub deadline: Deadline,
 }
@@ -116,7 +119,7 @@ impl PhysicalRestore<'_> {
         side::prove(&replayed, target.before.as_ref(), target.next.as_ref())?;
         lap("replay");
         let timeline = side::promote(&*copy, deadline).await?;
-        let mut news = side::ask_back(&*copy, deadline).await?;
+        let mut news = side::ask_back(&*copy, self.archives, deadline).await?;
         lap("promote");
         if self.relations {
             if soundness::relations(&*copy, deadline).await?.is_none() {

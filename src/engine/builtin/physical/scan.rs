@@ -5,27 +5,11 @@
 //! what the target needs is kept. `pg_waldump` ends with an error at the end of every log (`invalid record length at …:
 //! wanted 24, got 0`): where it ends tells damage from the end.
 
-use super::lsn::Lsn;
-use super::target::LogTarget;
-use jiff::Timestamp;
+use crate::engine::{LogTarget, Lsn, TransactionEnd};
 use jiff::fmt::strtime;
-use serde::{Deserialize, Serialize};
 
 /// How many named points are remembered for an error message.
 const POINTS: usize = 1000;
-
-/// The end of a transaction in the log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TransactionEnd {
-    /// Where its record begins.
-    pub lsn: Lsn,
-    /// The transaction, without its epoch.
-    pub xid: u32,
-    /// When it ended, by the server's clock.
-    pub at: Timestamp,
-    /// Did it commit?
-    pub committed: bool,
-}
 
 /// A line of `pg_waldump` that says something here.
 #[derive(Debug, PartialEq)]

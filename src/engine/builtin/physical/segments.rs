@@ -7,7 +7,8 @@
 //! whose header is not that of its name counts as missing: `pg_waldump` reads the header of any file in the folder and
 //! gives up on all of them.
 
-use super::lsn::{Lsn, Segment};
+use super::segment::Segment;
+use crate::engine::Lsn;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};

@@ -6,16 +6,17 @@
 
 use super::base::BaseBackup;
 use super::logs::{LogFolders, SLOT};
+use super::point::PointName;
 use super::reading::ClockReading;
-use super::receiver::{self, CommitMode, ReceiverHealth, ReceiverState};
+use super::receiver::{self, CommitMode, ReceiverState};
 use super::restore::{PhysicalRestore, RestoredCopy};
-use super::scan::TransactionEnd;
-use super::target::LogTarget;
 use super::{ANSWER, point, swap};
 use crate::client::Error;
 use crate::clock::{self, Deadline};
+use crate::engine::LogTarget;
+use crate::engine::TransactionEnd;
 use crate::engine::builtin::own;
-use crate::engine::{EngineContext, Goal, RestorePlan, Session};
+use crate::engine::{EngineContext, Goal, Lsn, RestorePlan, Session};
 use crate::environment::{Asset, Platform, stack};
 use crate::model::{Finding, RecoveryPoint};
 use crate::repository::OpenRepository;
@@ -25,6 +26,8 @@ use std::time::Duration;
 
 /// The component that is backed up and restored.
 const COMPONENT: &str = stack::COMPONENTS[0];
+/// What the points are of.
+const SUBJECT: &str = "server";
 /// How long a restore may take, whatever its caller allows.
 const RESTORE: Duration = Duration::from_hours(12);
 
@@ -50,23 +53,25 @@ impl PhysicalSession {
     async fn restored(&self, plan: &RestorePlan) -> Result<Finding, Error> {
         let platform = &self.context.platform;
         let target = plan.target.clone().unwrap_or(LogTarget::Base);
-        let (stored, manifest) = point::open(&self.repository, &plan.point.id).await?;
+        let (stored, manifest) = point::open(&self.repository, SUBJECT, &plan.point.id).await?;
         let mut logs = self.logs.lock().await;
+        let log = manifest.log.clone().unwrap_or_default();
         logs.end(platform).await; // what is still being written cannot be read
         swap::clear(platform.as_ref(), COMPONENT).await?;
-        let health = logs.health(&manifest.log);
+        let health = logs.health(&log);
         let restore = PhysicalRestore {
             component: COMPONENT,
             base: &manifest.base,
-            log: &logs.path(&manifest.log),
+            log: &logs.path(&log),
             sure: health.as_ref().and_then(|health| health.sure),
             target: &target,
+            archives: true,
             relations: false, // clients wait meanwhile, and the check `database-health` looks at the same
             deadline: Deadline::within(RESTORE),
         };
         let mut copy = restore.restore(platform.as_ref(), point::stream(&stored).await?).await?;
         copy.laps.extend(swap::swap_in(platform.as_ref(), COMPONENT).await?);
-        Ok(finding(&target, &copy, health.as_ref()))
+        Ok(finding(&target, &copy, health.and_then(|health| health.received)))
     }
 }
 
@@ -78,7 +83,13 @@ impl Session for PhysicalSession {
         let log = self.logs.lock().await.receive(platform).await?;
         *self.reading.lock() = Some(ClockReading::take(sql, *clock).await?);
         let base = BaseBackup::begin(sql, label, Deadline::within(ANSWER)).await?;
-        let stored = point::put(sql, &self.repository, base, (label, &log)).await?;
+        let stored = point::put(
+            sql,
+            &self.repository,
+            base,
+            PointName { subject: SUBJECT, name: label, log: Some(log.clone()) },
+        )
+        .await?;
         let health = self.logs.lock().await.health(&log);
         if let Some(health) = health.filter(|health| health.state != ReceiverState::Streaming) {
             let said = health.said.map(|said| format!(": {said}")).unwrap_or_default();
@@ -95,9 +106,11 @@ impl Session for PhysicalSession {
     }
 
     async fn plan(&self, goal: &Goal) -> Result<RestorePlan, Error> {
-        let plan = RestorePlan::of_points(&self.points().await?, goal)?;
         let target = target(goal, *self.reading.lock())?;
-        Ok(RestorePlan { target: Some(target), ..plan })
+        // Which base backup is before a transaction, only its log tells: the newest is tried.
+        let of_points = if matches!(goal, Goal::Before(_)) { &Goal::Latest(None) } else { goal };
+        let plan = RestorePlan::of_points(&self.points().await?, of_points)?;
+        Ok(RestorePlan { goal: goal.clone(), target: Some(target), ..plan })
     }
 
     async fn restore(&self, plan: &RestorePlan) -> Finding {
@@ -120,18 +133,19 @@ fn target(goal: &Goal, reading: Option<ClockReading>) -> Result<LogTarget, Error
         }
         Goal::At(time) => LogTarget::Newest { at: *time, inclusive: true },
         Goal::Point(_) => LogTarget::Base,
+        Goal::Before(what) => LogTarget::before(what),
     })
 }
 
 /// What is told of a restore.
-fn finding(target: &LogTarget, copy: &RestoredCopy, health: Option<&ReceiverHealth>) -> Finding {
+pub(super) fn finding(target: &LogTarget, copy: &RestoredCopy, received: Option<Lsn>) -> Finding {
     let transaction = |end: &TransactionEnd| format!("{} of {}", end.xid, end.at);
     let figures = [
         ("target", Some(target.to_string())),
         ("last transaction", copy.before.as_ref().map(transaction)),
         ("not replayed", copy.next.as_ref().map(transaction)),
         ("replayed to", Some(copy.replayed.to_string())),
-        ("received to", health.and_then(|health| health.received).map(|lsn| lsn.to_string())),
+        ("received to", received.map(|lsn| lsn.to_string())),
         ("timeline", Some(copy.timeline.to_string())),
     ];
     let laps = copy.laps.iter().map(|(name, seconds)| (name.as_str(), Some(format!("{seconds:.3} s"))));
@@ -164,6 +178,8 @@ mod tests {
         assert!(target(&before_the_onset, None).unwrap_err().to_string().contains("never read"));
         assert_eq!(target(&Goal::Latest(None), None).unwrap(), LogTarget::End);
         assert_eq!(target(&Goal::Point("0001".into()), None).unwrap(), LogTarget::Base);
+        let before = LogTarget::Transaction { xid: 735, inclusive: false };
+        assert_eq!(target(&Goal::Before("735".into()), None).unwrap(), before);
         let time = LogTarget::Newest { at: at("02:00:00"), inclusive: true };
         assert_eq!(target(&Goal::At(at("02:00:00")), None).unwrap(), time);
     }

@@ -54,8 +54,8 @@ pub const SETTINGS: &[ServerSetting] = &[
     },
 ];
 
-/// Asks the server what is not as it must be, each in one sentence. Two more are no settings of its file: whether the
-/// administrator may replicate, and whether damaged pages can be found at all.
+/// Asks the server what is not as it must be, each in one sentence. One more is no setting of its file: whether the
+/// administrator may replicate.
 pub async fn unmet(sql: &dyn Sql) -> Result<Vec<String>, Error> {
     let client = super::connect(sql, "postgres").await?;
     let mut unmet = vec![];
@@ -68,14 +68,16 @@ pub async fn unmet(sql: &dyn Sql) -> Result<Vec<String>, Error> {
             }
         }
     }
-    let query = "SELECT rolreplication OR rolsuper, current_setting('data_checksums') FROM pg_roles \
-         WHERE rolname = current_user";
+    let query = "SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user";
     let row = postgres::one(&client, query).await?;
     if !row.get::<_, bool>(0) {
         unmet.push("the administrator may not replicate: ALTER ROLE … REPLICATION".into());
     }
-    if row.get::<_, String>(1) != "on" {
-        unmet.push("data checksums are off: a damaged page is backed up unseen".into());
-    }
     Ok(unmet)
+}
+
+/// The error of what is not as it must be.
+pub fn refusal(unmet: &[String]) -> Error {
+    let error = Error::new("the server is not set up for physical backups", unmet.join("; "));
+    error.hint("change that and restart the server, or use `postgres: logical`")
 }

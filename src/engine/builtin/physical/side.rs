@@ -4,12 +4,12 @@
 //! stays read-only until both sides of it are proved; only then is it promoted. It never archives and waits for nobody: a
 //! copy that carried its original's `archive_command` would write into the original's archive.
 
-use super::lsn::Lsn;
 use super::resolve::ResolvedTarget;
-use super::scan::TransactionEnd;
 use super::{bounded, connect, micros, timestamp};
 use crate::client::{Error, postgres, until};
 use crate::clock::Deadline;
+use crate::engine::Lsn;
+use crate::engine::TransactionEnd;
 use crate::environment::{Sql, Volumes};
 use jiff::Timestamp;
 use std::time::Duration;
@@ -164,7 +164,7 @@ pub async fn promote(copy: &dyn Sql, deadline: Deadline) -> Result<u32, Error> {
 
 /// Asks back that the copy archives nothing and waits for nobody, and takes out of its files what would make it wait once
 /// it is in its place. Answers what its owner has to know.
-pub async fn ask_back(copy: &dyn Sql, deadline: Deadline) -> Result<Vec<String>, Error> {
+pub async fn ask_back(copy: &dyn Sql, archives: bool, deadline: Deadline) -> Result<Vec<String>, Error> {
     let what = "ask the restored copy for its settings";
     bounded(deadline, what, async {
         let client = connect(copy, "postgres").await?;
@@ -177,21 +177,39 @@ pub async fn ask_back(copy: &dyn Sql, deadline: Deadline) -> Result<Vec<String>,
             return Err(Error::new(what, why));
         }
         let mut news = vec![];
-        let query = "SELECT DISTINCT ON (name) name::text, setting::text FROM pg_file_settings WHERE \
-             name IN ('archive_mode', 'synchronous_standby_names') AND setting <> '' ORDER BY name, seqno DESC";
-        for row in postgres::rows(&client, query).await? {
+        let query = format!("SELECT name, setting FROM ({NEXT}) next WHERE setting <> ''");
+        for row in postgres::rows(&client, &query).await? {
             let (name, value): (String, String) = (row.get(0), row.get(1));
             if name == "synchronous_standby_names" {
                 let alter = "ALTER SYSTEM SET synchronous_standby_names = ''";
                 client.batch_execute(alter).await.map_err(|e| Error::caused_by(what, e))?;
                 news.push(format!("commits waited for `{value}`, and do not any more"));
-            } else if value != "off" {
+            } else if value != "off" && archives {
                 news.push("the server archives again once it is started: on a new timeline".into());
+            } else if value != "off" {
+                let alter = "ALTER SYSTEM SET archive_mode = off";
+                client.batch_execute(alter).await.map_err(|e| Error::caused_by(what, e))?;
+                news.push(format!("`archive_mode` was {value} and is off, since its original has the same archive"));
             }
         }
-        Ok(news)
+        match postgres::rows(&client, &kept(archives)).await?.first() {
+            Some(row) => Err(Error::new(what, format!("`{}` is still in its files", row.get::<_, String>(0)))),
+            None => Ok(news),
+        }
     })
     .await
+}
+
+/// What the files of the copy say that holds once it is started again.
+const NEXT: &str = "SELECT DISTINCT ON (name) name::text, setting::text FROM pg_file_settings WHERE \
+     name IN ('archive_mode', 'synchronous_standby_names') ORDER BY name, seqno DESC";
+
+/// SQL: what is still as it must not be.
+fn kept(archives: bool) -> String {
+    let waits = "name = 'synchronous_standby_names' AND setting <> ''";
+    format!(
+        "SELECT name FROM ({NEXT}) next WHERE {waits} OR name = 'archive_mode' AND setting <> 'off' AND NOT {archives}"
+    )
 }
 
 #[cfg(test)]

@@ -8,11 +8,12 @@
 mod watch;
 
 use super::segments::remove_short;
+use super::sure::SurePoint;
 use super::synchronous::{self, Waiting};
-use super::target::SurePoint;
-use super::{bounded, connect, lsn::Lsn};
+use super::{bounded, connect};
 use crate::client::{Error, Running, postgres, until};
 use crate::clock::Deadline;
+use crate::engine::Lsn;
 use crate::environment::{Platform, Sql};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -258,6 +259,13 @@ struct Server {
 const WHICH: &str = "SELECT (SELECT system_identifier::text FROM pg_control_system()), \
      (SELECT timeline_id FROM pg_control_checkpoint()), \
      (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size')";
+
+/// The server's own identifier, its timeline by now, and up to where it has written its log.
+pub async fn identity(sql: &dyn Sql) -> Result<(String, u32, Lsn), Error> {
+    let client = connect(sql, "postgres").await?;
+    let row = postgres::one(&client, &format!("{WHICH}, pg_current_wal_flush_lsn()::text")).await?;
+    Ok((row.get(0), u32::try_from(row.get::<_, i32>(1)).unwrap_or(0), row.get::<_, String>(3).parse()?))
+}
 
 impl Server {
     /// Asks, and makes the slot if there is none.

@@ -5,12 +5,12 @@
 //! confirmation carries the time at which the receiver sent it; only whether that changes counts, since the two clocks
 //! may differ.
 
-use super::super::lsn::Lsn;
-use super::super::target::SurePoint;
+use super::super::sure::SurePoint;
 use super::super::{bounded, connect, micros, synchronous, timestamp};
 use super::{CommitMode, EVERY, ReceiverHealth, ReceiverSettings, ReceiverState};
 use crate::client::{Error, Running, postgres};
 use crate::clock::{Deadline, Stopwatch};
+use crate::engine::Lsn;
 use crate::environment::Platform;
 use jiff::Timestamp;
 use std::collections::VecDeque;

@@ -1,6 +1,7 @@
-//! The target of a recovery: up to where the log is replayed.
+//! The target of a recovery, up to where the log is replayed, and the ends of transactions on its sides.
 //!
-//! Apart from whether the log reaches it, because whoever asks for one has not looked into the log.
+//! Apart from whether the log reaches it, because whoever asks for one has not looked into the log; and from the engines,
+//! because plans name it and are read by people.
 
 use super::lsn::Lsn;
 use jiff::Timestamp;
@@ -43,6 +44,18 @@ pub enum LogTarget {
     Name(String),
 }
 
+impl LogTarget {
+    /// The state before what people call so: a transaction, with or without its epoch, or else a named point.
+    pub fn before(what: &str) -> Self {
+        match what.parse::<u64>() {
+            Ok(xid) => {
+                Self::Transaction { xid: u32::try_from(xid & 0xFFFF_FFFF).unwrap_or_default(), inclusive: false }
+            }
+            Err(_) => Self::Name(what.to_owned()),
+        }
+    }
+}
+
 impl fmt::Display for LogTarget {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
@@ -60,11 +73,28 @@ impl fmt::Display for LogTarget {
     }
 }
 
-/// How far a received log is known to be complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SurePoint {
-    /// The log was on the receiver's disk up to here.
+/// The end of a transaction in the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransactionEnd {
+    /// Where its record begins.
     pub lsn: Lsn,
-    /// All that was committed by this time of the server's clock is in it.
+    /// The transaction, without its epoch.
+    pub xid: u32,
+    /// When it ended, by the server's clock.
     pub at: Timestamp,
+    /// Did it commit?
+    pub committed: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_is_a_named_point_and_an_epoch_is_left_out() {
+        let xid = |xid| LogTarget::Transaction { xid, inclusive: false };
+        assert_eq!(LogTarget::before("735"), xid(735));
+        assert_eq!(LogTarget::before("4294968031"), xid(735), "as `pg_current_xact_id()` answers it");
+        assert_eq!(LogTarget::before("upgrade 735"), LogTarget::Name("upgrade 735".into()));
+    }
 }

@@ -1,0 +1,437 @@
+//! A protection with physical backups, as its users type the commands: a server under load whose log is received, and new
+//! data directories of any of its moments. B1.
+
+use crate::physical::add;
+use crate::physical_fixture::{Database, commit_steadily, rows};
+use lifeboat::client::ports;
+use lifeboat::client::process::{COMPONENT, RUN, marked};
+use rustix::process::Signal;
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio_postgres::NoTls;
+
+/// A server, and the file of its protection.
+struct PhysicalProtection {
+    database: Arc<Database>,
+    folder: TempDir,
+}
+
+/// `lifeboat receive` at work, and what it has said.
+struct Receive {
+    child: Child,
+    said: PathBuf,
+}
+
+impl PhysicalProtection {
+    async fn start(settings: &[&str]) -> Self {
+        let (database, folder) = (Database::start().await, tempfile::tempdir().unwrap());
+        if !settings.is_empty() {
+            database.end();
+            database.begin_with(settings).await;
+        }
+        // The restored server's user must be able to enter it.
+        let owner = fs::metadata(database.data()).unwrap();
+        chown(folder.path(), Some(owner.uid()), Some(owner.gid())).unwrap();
+        fs::write(folder.path().join("password"), "open sesame\n").unwrap();
+        let text = format!(
+            "protection: my-server\nplatform: {{ postgres: {{ url: 'postgresql://admin@127.0.0.1:{}/postgres' }} }}\n\
+             engine: {{ builtin: {{ postgres: physical }} }}\nspool: spool\n\
+             repositories:\n  - near: {{ directory: near, password: {{ file: password }} }}\n",
+            database.port()
+        );
+        fs::write(folder.path().join("p.yaml"), text).unwrap();
+        Self { database, folder }
+    }
+
+    fn command(&self, args: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lifeboat"));
+        command.args(args.split_whitespace()).current_dir(self.folder.path());
+        command
+    }
+
+    #[track_caller]
+    fn done(&self, args: &str) -> Value {
+        let output = self.command(&format!("{args} --json")).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args}: {}", said(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// What is said when this exit code comes.
+    #[track_caller]
+    fn ends(&self, args: &str, code: i32) -> String {
+        let output = self.command(args).output().unwrap();
+        println!("{args}: {}", said(&output));
+        assert_eq!(output.status.code(), Some(code), "{args}: {}", said(&output));
+        said(&output)
+    }
+
+    fn receive(&self) -> Receive {
+        static NUMBER: Mutex<u32> = Mutex::new(0);
+        *NUMBER.lock().unwrap() += 1;
+        let said = self.folder.path().join(format!("receive-{}.log", NUMBER.lock().unwrap()));
+        let mut command = self.command("receive p.yaml");
+        let child = command.stderr(fs::File::create(&said).unwrap()).spawn().unwrap();
+        let receive = Receive { child, said };
+        receive.until("the log is received into", 60);
+        receive
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The folder with the log of the server's first timeline.
+    fn log(&self) -> PathBuf {
+        let folders = fs::read_dir(self.path("spool")).unwrap().map(|e| e.unwrap().path());
+        folders.into_iter().find(|path| path.is_dir()).unwrap()
+    }
+
+    /// The rows of a server that its owner starts on a restored directory, and what it must not do.
+    async fn rows_of(&self, directory: &str) -> Vec<i32> {
+        let (directory, port) = (self.path(directory), ports::free().unwrap());
+        let owner = fs::metadata(&directory).unwrap();
+        let mut command = self.database.program("postgres", Some((owner.uid(), owner.gid())));
+        command.arg("-D").arg(&directory).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
+        command.args(["-k", "", "-c", "fsync=off"]).stderr(fs::File::create(self.path("started.log")).unwrap());
+        let server = Stopped(command.spawn().unwrap());
+        let settings = format!("host=127.0.0.1 port={port} user=admin dbname=postgres");
+        let begun = Instant::now();
+        let client = loop {
+            if let Ok((client, connection)) = tokio_postgres::connect(&settings, NoTls).await {
+                tokio::spawn(connection);
+                break client;
+            }
+            let log = || fs::read_to_string(self.path("started.log")).unwrap_or_default();
+            assert!(begun.elapsed() < Duration::from_mins(1), "{}", log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        let query = "SELECT current_setting('archive_mode'), current_setting('synchronous_standby_names'), \
+             pg_is_in_recovery()";
+        let row = client.query_one(query, &[]).await.unwrap();
+        assert_eq!((row.get(0), row.get(1), row.get(2)), ("off", "", false));
+        let found = rows(&client).await;
+        drop(server);
+        found
+    }
+}
+
+impl Receive {
+    fn text(&self) -> String {
+        fs::read_to_string(&self.said).unwrap()
+    }
+
+    /// Waits until one of these is said.
+    #[track_caller]
+    fn until(&self, part: &str, seconds: u64) {
+        let begun = Instant::now();
+        while !part.split('|').any(|one| self.text().contains(one)) {
+            assert!(begun.elapsed() < Duration::from_secs(seconds), "`{part}`: {}", self.text());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        println!("`{part}` after {:.1} s", begun.elapsed().as_secs_f64());
+    }
+
+    /// Ends it in good order; answers its exit code.
+    fn end(mut self) -> Option<i32> {
+        let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), Signal::TERM);
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Receive {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A server that ends with this value.
+struct Stopped(Child);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), Signal::INT);
+        let _ = self.0.wait();
+    }
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// So that all that was committed so far counts as received.
+async fn received() {
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_under_load_comes_back_to_any_moment_beside_the_live_one() {
+    let archives = ["archive_mode=on", "archive_command=/bin/true"];
+    let it = PhysicalProtection::start(&archives).await;
+    let client = it.database.client().await;
+    // In its files, where a copy would find it.
+    client.batch_execute("ALTER SYSTEM SET archive_mode = on").await.unwrap();
+    add(&client, 1).await;
+    let unreceived = it.ends("backup p.yaml --create", 3);
+    assert!(unreceived.contains("does `lifeboat receive` run?"), "{unreceived}");
+    assert!(it.ends("verify p.yaml", 3).contains("no log of its server"));
+    let alone = it.done_points()[0]["point"].as_str().unwrap().to_owned();
+
+    let receive = it.receive();
+    assert!(it.ends("receive p.yaml", 5).contains("another `lifeboat receive` does"));
+    let (acknowledged, _writing) = commit_steadily(&it.database).await;
+    let point = it.done("backup p.yaml")[0]["point"].as_str().unwrap().to_owned();
+    add(&client, 2).await;
+    let (_, between, _) = add(&client, 3).await;
+    let (xid, ..) = add(&client, 4).await;
+    client.batch_execute("SELECT pg_create_restore_point('upgrade')").await.unwrap();
+    client.batch_execute("SELECT pg_switch_wal()").await.unwrap();
+    let last = add(&client, 5).await;
+    received().await;
+
+    // What is planned is told, and nothing is made.
+    let planned = it.ends(&format!("restore p.yaml --to {between} --into-directory moment --dry-run"), 0);
+    assert!(planned.contains(&point) && planned.contains("is not replayed"), "{planned}");
+    assert!(!it.path("moment").exists());
+    let marks = |found: &[i32]| found.iter().copied().filter(|row| *row < 100).collect::<Vec<_>>();
+    for (to, directory, expected) in [
+        (between.to_string(), "moment", vec![1, 2, 3]),
+        (format!("before:{xid}"), "transaction", vec![1, 2, 3]),
+        ("before:upgrade".into(), "named", vec![1, 2, 3, 4]),
+        ("latest".into(), "newest", vec![1, 2, 3, 4, 5]),
+        (alone.clone(), "alone", vec![1]),
+    ] {
+        let begun = Instant::now();
+        let restored = it.done(&format!("restore p.yaml --to {to} --into-directory {directory}"));
+        println!("{to}: {:.1} s, {}", begun.elapsed().as_secs_f64(), restored["finding"]);
+        let found = it.rows_of(directory).await;
+        assert_eq!(marks(&found), expected, "{to}");
+        assert!(!it.path(&format!("{directory}.side")).exists(), "{to}");
+        if directory == "newest" {
+            let sure: Vec<i32> = acknowledged.lock().unwrap().iter().map(|(row, ..)| *row).take(100).collect();
+            assert!(sure.iter().all(|row| found.contains(row)), "what was acknowledged before is there");
+        }
+    }
+    assert_eq!(marks(&rows(&client).await), [1, 2, 3, 4, 5], "the live server served all the while");
+
+    // What cannot be reached is refused with the nearest that can.
+    let later = last.1 + jiff::SignedDuration::from_hours(1);
+    let why = it.ends(&format!("restore p.yaml --to {later} --into-directory later"), 5);
+    assert!(why.contains("the log ends before it") && why.contains("the newest state is"), "{why}");
+    let why = it.ends("restore p.yaml --to before:never --into-directory later", 5);
+    assert!(why.contains("known: `upgrade`"), "{why}");
+    let why = it.ends("restore p.yaml --to 2001-01-01T00:00:00Z --into-directory later", 5);
+    assert!(why.contains("being taken from"), "{why}");
+    assert!(it.ends("restore p.yaml --to latest --into-directory moment", 5).contains("it is not empty"));
+    assert!(it.ends("restore p.yaml --to latest --replace", 5).contains("not ours to stop"));
+    assert!(it.ends("restore p.yaml --to latest --into other", 5).contains("whole server"));
+    assert!(it.ends("restore p.yaml --to latest", 2).contains("--into-directory"));
+    assert!(!it.path("later").exists() && !it.path("later.side").exists());
+
+    // The log is told with the points, and a gap in it is found.
+    let listed = it.done_points();
+    assert!(listed.iter().all(|point| point["log"]["until"].is_string()), "{listed:#?}");
+    assert_eq!(receive.end(), Some(0));
+    it.damage(&point).await;
+}
+
+impl PhysicalProtection {
+    /// The points of the repository, whatever the exit code.
+    fn done_points(&self) -> Vec<Value> {
+        let output = self.command("points p.yaml --json").output().unwrap();
+        let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
+        listed[0]["points"].as_array().unwrap().clone()
+    }
+
+    /// A segment of the spool that is damaged is found; one that is gone is taken from the repository.
+    async fn damage(&self, point: &str) {
+        let mut segments: Vec<_> = fs::read_dir(self.log()).unwrap().map(|e| e.unwrap().path()).collect();
+        segments.sort();
+        let victim = &segments[segments.len() - 2];
+        let mut damaged = fs::read(victim).unwrap();
+        damaged[60..100].fill(7);
+        fs::write(victim, damaged).unwrap();
+        let why = self.ends("verify p.yaml", 3);
+        assert!(why.contains("the log is damaged at"), "{why}");
+        let why = self.ends("restore p.yaml --to latest --into-directory later", 5);
+        assert!(why.contains("is damaged") && why.contains("the newest state that can be reached"), "{why}");
+        fs::remove_file(victim).unwrap();
+        self.ends("verify p.yaml", 0);
+        let restored = self.done("restore p.yaml --to latest --into-directory both");
+        assert_eq!(restored["plan"]["point"]["id"], point, "{restored:#}");
+        assert!(self.rows_of("both").await.contains(&5));
+    }
+}
+
+/// The processes of `pg_receivewal` of a spool.
+fn receivers(spool: &Path) -> Vec<lifeboat::client::process::ProcessIdentity> {
+    let hash = blake3::hash(spool.as_os_str().as_encoded_bytes()).to_hex();
+    marked(RUN, &format!("receive-{}", &hash[..16]), COMPONENT).into_iter().map(|(identity, _)| identity).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_is_frozen_cut_off_or_killed_is_told_within_seconds_and_goes_on() {
+    let it = PhysicalProtection::start(&[]).await;
+    let client = it.database.client().await;
+    let receive = it.receive();
+    it.done("backup p.yaml --create");
+    add(&client, 1).await;
+
+    let spool = it.folder.path().canonicalize().unwrap().join("spool");
+    receivers(&spool)[0].signal(Signal::STOP);
+    receive.until("warning: the receiver is stalled", 30);
+    receivers(&spool)[0].signal(Signal::CONT);
+    receive.until("the receiver is streaming", 30);
+    drop(client);
+    it.database.end();
+    receive.until("warning: the receiver is ended|warning: the receiver is server-away", 30);
+    it.database.begin().await;
+    let client = it.database.client().await;
+    add(&client, 2).await;
+    received().await;
+
+    // Killed at once, it leaves its tool; the next one ends that, and receives what was written meanwhile.
+    let left = receivers(&spool);
+    drop(receive);
+    assert!(left.iter().any(|process| process.lives()), "it was killed, and its tool was not");
+    add(&client, 3).await;
+    let next = it.receive();
+    assert!(left.iter().all(|process| !process.lives()), "two would write into one folder");
+    assert!(it.ends("receive p.yaml --once", 5).contains("another `lifeboat receive`"));
+    assert_eq!(next.end(), Some(0));
+    add(&client, 4).await;
+    assert_eq!(it.command("receive p.yaml --once").status().unwrap().code(), Some(0));
+    assert_eq!(receivers(&spool), []);
+
+    // A restore that is killed leaves its copy; the next one removes it and ends well.
+    let begun = || {
+        let mut restore = it.command("restore p.yaml --to latest --into-directory restored");
+        restore.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    for killed_at in ["data/PG_VERSION", "postgres-side.log"] {
+        let mut restore = begun();
+        let (side, since) = (it.path("restored.side").join(killed_at), Instant::now());
+        while !side.exists() && since.elapsed() < Duration::from_mins(1) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        restore.kill().unwrap();
+        restore.wait().unwrap();
+        assert!(side.exists() && !it.path("restored").exists(), "{killed_at}");
+    }
+    it.done("restore p.yaml --to latest --into-directory restored");
+    assert_eq!(it.rows_of("restored").await, [1, 2, 3, 4]);
+    assert!(!it.path("restored.side").exists());
+    let hash = blake3::hash(it.path("restored").as_os_str().as_encoded_bytes()).to_hex();
+    assert_eq!(marked(RUN, &format!("restore-{}", &hash[..16]), COMPONENT), []);
+
+    // A server that is gone with its disk comes back too: nothing of it is asked.
+    let receive = it.receive();
+    it.database.lose();
+    receive.until("warning: the receiver is ended|warning: the receiver is server-away", 30);
+    it.done("restore p.yaml --to latest --into-directory after-the-loss");
+    assert_eq!(it.rows_of("after-the-loss").await, [1, 2, 3, 4]);
+
+    // Put in the place of the lost one, it writes another timeline: a new log begins by itself.
+    fs::rename(it.path("after-the-loss"), it.database.data()).unwrap();
+    it.database.begin().await;
+    receive.until("a new log begins: take a base backup", 60);
+    receive.until("-2`", 60);
+    it.done("backup p.yaml");
+    let client = it.database.client().await;
+    add(&client, 5).await;
+    received().await;
+    assert_eq!(receive.end(), Some(0));
+    it.done("restore p.yaml --to latest --into-directory after-all");
+    assert_eq!(it.rows_of("after-all").await, [1, 2, 3, 4, 5]);
+}
+
+/// The snapshots of the repository, whatever they are.
+fn snapshots(it: &PhysicalProtection) -> std::collections::BTreeSet<PathBuf> {
+    fs::read_dir(it.path("near/snapshots")).unwrap().map(|e| e.unwrap().path()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_outlives_the_machine_that_received_it() {
+    let it = PhysicalProtection::start(&[]).await;
+    let client = it.database.client().await;
+    let once = |code| it.ends("receive p.yaml --once", code);
+    assert!(once(3).contains("near: the log is not stored"), "there is no repository yet");
+    add(&client, 1).await;
+    assert!(it.ends("backup p.yaml --create", 3).contains("its log was not received from the beginning"));
+    once(0);
+    let first = it.done_points()[0]["point"].as_str().unwrap().to_owned();
+    let before = snapshots(&it);
+    let (_, between, _) = add(&client, 2).await;
+    client.batch_execute("SELECT pg_switch_wal()").await.unwrap();
+    let (xid, ..) = add(&client, 3).await;
+    once(0);
+    let shipped: Vec<_> = snapshots(&it).difference(&before).cloned().collect();
+    assert_eq!(shipped.len(), 1, "one batch for each time");
+    client.batch_execute("SELECT pg_switch_wal()").await.unwrap();
+    add(&client, 4).await;
+    once(0);
+
+    // The spool is gone with its machine: all is in the repository.
+    fs::rename(it.path("spool"), it.path("away")).unwrap();
+    assert!(it.done_points()[0]["log"]["until"].is_string(), "{:#?}", it.done_points());
+    it.done("verify p.yaml");
+    fs::create_dir(it.path("moment.received")).unwrap();
+    fs::write(it.path("moment.received/left"), "by a restore that was killed").unwrap();
+    for (to, directory, expected) in [
+        (between.to_string(), "moment", vec![1, 2]),
+        (format!("before:{xid}"), "transaction", vec![1, 2]),
+        ("latest".into(), "newest", vec![1, 2, 3, 4]),
+    ] {
+        it.done(&format!("restore p.yaml --to {to} --into-directory {directory}"));
+        assert_eq!(it.rows_of(directory).await, expected, "{to}");
+        assert!(!it.path(&format!("{directory}.received")).exists());
+    }
+    // A part of it that is gone is found, and nothing is restored past it.
+    let batch = fs::read(&shipped[0]).unwrap();
+    fs::remove_file(&shipped[0]).unwrap();
+    let why = it.ends("verify p.yaml", 3);
+    assert!(why.contains("of its log is missing"), "{why}");
+    let why = it.ends("restore p.yaml --to latest --into-directory past", 3);
+    assert!(why.contains("not restored"), "{why}");
+    assert!(!it.path("past").exists() && !it.path("past.side").exists());
+    fs::write(&shipped[0], batch).unwrap();
+    fs::rename(it.path("away"), it.path("spool")).unwrap();
+
+    // What every repository holds leaves the spool but for the newest, and is still restored.
+    for number in 10..32 {
+        add(&client, number).await;
+        client.batch_execute("SELECT pg_switch_wal()").await.unwrap();
+    }
+    once(0);
+    let spooled = fs::read_dir(it.log()).unwrap().count();
+    assert!(spooled <= 17, "{spooled} segments are in the spool");
+    it.done(&format!("restore p.yaml --to before:{xid} --into-directory trimmed"));
+    assert_eq!(it.rows_of("trimmed").await, [1, 2]);
+
+    // With its last base backup, the log goes that none needs any more.
+    it.ends("backup p.yaml", 3);
+    once(0);
+    let mut text = fs::read_to_string(it.path("p.yaml")).unwrap();
+    text.push_str("keep: { incremental: 1ms, registry: 1y, near: 1ms }\n");
+    fs::write(it.path("p.yaml"), text).unwrap();
+    let all = snapshots(&it);
+    it.done("prune p.yaml --readers 0s");
+    let gone: Vec<_> = all.difference(&snapshots(&it)).cloned().collect();
+    assert!(gone.contains(&shipped[0]) && gone.len() > 2, "{gone:?}");
+    assert!(it.done_points().iter().all(|point| point["point"] != first.as_str()));
+    it.done("verify p.yaml");
+    fs::remove_dir_all(it.path("spool")).unwrap();
+    let text = fs::read_to_string(it.path("p.yaml")).unwrap();
+    let far = "  - far: { directory: far, password: { file: password } }\nkeep:";
+    fs::write(it.path("p.yaml"), text.replace("keep:", far)).unwrap();
+    it.done("copy p.yaml --from near --to far --create");
+    assert_eq!(it.done("copy p.yaml --from near --to far").as_array().unwrap().len(), 0);
+    it.done("restore p.yaml --to latest --from far --into-directory pruned");
+    assert_eq!(it.rows_of("pruned").await.len(), 26);
+}
