@@ -18,7 +18,7 @@ pub use restore::{ChosenRestore, RestoreTarget, choose, restore, restore_model};
 pub use retention::KeptAs;
 
 use crate::client::{Error, ErrorKind};
-use crate::clock::{Clock, wall};
+use crate::clock::{Clock, Deadline, wall};
 use crate::engine::{EngineContext, LogReach, NamedRepository, Session};
 use crate::environment::{ArtifactBucket, ServerAddress, ServerPlatform};
 use crate::model::{Period, RecoveryPoint, Span};
@@ -28,6 +28,11 @@ use crate::repository::{
 use crate::spec::Protection;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// So long may it take until the log counts as received after a backup, and from one look to the next.
+const RECEIVED: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(200);
 
 /// The points of one repository, or why they cannot be listed.
 pub struct KeptPoints<'a> {
@@ -79,8 +84,21 @@ pub async fn backup(
     let before = session.points().await?.last().and_then(|point| point.bytes);
     let point = session.backup(&wall().strftime("%Y%m%dT%H%M%S.%3fZ").to_string()).await?;
     let now = point.bytes.unwrap_or_default();
-    let log = session.reaches(false).await?.into_iter().find(|reach| reach.point == point.id);
+    let log = reach(session.as_ref(), &point.id).await?;
     Ok(TakenBackup { point, shrunk_from: before.filter(|before| protection.shrink.shrunk(*before, now)), log })
+}
+
+/// How far the log reaches from a point that was just taken. What is being received counts a moment later than it comes,
+/// and a small server is copied sooner than that.
+async fn reach(session: &dyn Session, point: &str) -> Result<Option<LogReach>, Error> {
+    let deadline = Deadline::within(RECEIVED);
+    loop {
+        let found = session.reaches(false).await?.into_iter().find(|reach| reach.point == point);
+        if found.as_ref().is_none_or(|reach| reach.flaw.is_none()) || deadline.left().is_zero() {
+            return Ok(found);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 impl KeptPoints<'_> {

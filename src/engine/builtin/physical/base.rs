@@ -53,6 +53,25 @@ pub struct BaseRecord {
 }
 
 impl BaseRecord {
+    /// One without any log.
+    #[cfg(test)]
+    pub fn sample() -> Self {
+        Self {
+            label: "x".into(),
+            system: "7".into(),
+            timeline: 0,
+            start: Lsn(0),
+            stop: Lsn(0),
+            version: 150_018,
+            began: Timestamp::UNIX_EPOCH,
+            ended: Timestamp::UNIX_EPOCH,
+            bytes: 1,
+            files: 1,
+            manifest_digest: String::new(),
+            checksums: true,
+        }
+    }
+
     /// The server's major version.
     pub fn major(&self) -> u32 {
         self.version / 10_000
@@ -177,20 +196,7 @@ mod tests {
 
     #[test]
     fn the_range_of_the_log_is_the_manifests() {
-        let record = BaseRecord {
-            label: "x".into(),
-            system: "7".into(),
-            timeline: 0,
-            start: Lsn(0),
-            stop: Lsn(0),
-            version: 150_018,
-            began: Timestamp::UNIX_EPOCH,
-            ended: Timestamp::UNIX_EPOCH,
-            bytes: 1,
-            files: 1,
-            manifest_digest: String::new(),
-            checksums: true,
-        };
+        let record = BaseRecord::sample();
         assert_eq!(record.major(), 15);
         let manifest = br#"{ "WAL-Ranges": [ { "Timeline": 2, "Start-LSN": "0/2000028", "End-LSN": "0/2000100" } ] }"#;
         let read = with_range(record.clone(), manifest).unwrap();

@@ -80,6 +80,9 @@ impl<'a> KnownLog<'a> {
             Some(sure) if sure.lsn > behind => {
                 flaw(format!("its log had been received up to {}, and is there up to {behind} only", sure.lsn))
             }
+            Some(sure) if sure.lsn < self.base.stop => {
+                flaw(format!("its log was received up to {}, and the backup ended at {}", sure.lsn, self.base.stop))
+            }
             Some(sure) => (Some(sure.at), None),
         }
     }
@@ -118,5 +121,31 @@ struct FetchedLog(PathBuf);
 impl Drop for FetchedLog {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0); // the next one into the same folder removes it
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Lsn;
+
+    const MB: u64 = 1 << 20;
+
+    #[test]
+    fn a_log_that_does_not_reach_the_end_of_the_backup_is_a_flaw() {
+        let base = BaseRecord { stop: Lsn(3 * MB), ..BaseRecord::sample() };
+        let segment = |number| Segment { timeline: 1, number };
+        let said = |sure: Option<u64>| {
+            let sure = sure.map(|lsn| SurePoint { lsn: Lsn(lsn), at: Timestamp::UNIX_EPOCH });
+            let reach = Some(Reach { first: segment(2), last: segment(3), gap: None });
+            let log = KnownLog { base: &base, batches: &[], size: MB, sure, reach, spooled: None };
+            let (until, flaw) = log.judge();
+            assert_eq!(until.is_some(), flaw.is_none());
+            flaw.unwrap_or_default()
+        };
+        assert_eq!(said(Some(3 * MB)), "");
+        assert_eq!(said(Some(3 * MB - 1)), "its log was received up to 0/2FFFFF, and the backup ended at 0/300000");
+        assert_eq!(said(None), "its receiver has received nothing yet");
+        assert!(said(Some(5 * MB)).ends_with("and is there up to 0/400000 only"));
     }
 }

@@ -132,20 +132,8 @@ mod tests {
     }
 
     fn base() -> BaseRecord {
-        BaseRecord {
-            label: "x".into(),
-            system: "7".into(),
-            timeline: 1,
-            start: Lsn(100),
-            stop: Lsn(200),
-            version: 150_018,
-            began: at("01:00:00"),
-            ended: at("01:00:10"),
-            bytes: 1,
-            files: 1,
-            manifest_digest: String::new(),
-            checksums: true,
-        }
+        let (start, stop, began, ended) = (Lsn(100), Lsn(200), at("01:00:00"), at("01:00:10"));
+        BaseRecord { timeline: 1, start, stop, began, ended, ..BaseRecord::sample() }
     }
 
     fn end(lsn: u64, xid: u32, time: &str) -> TransactionEnd {

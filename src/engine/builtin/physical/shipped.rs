@@ -256,20 +256,8 @@ mod tests {
 
     #[test]
     fn a_batch_goes_once_it_ends_before_the_base_backups_begin() {
-        let base = BaseRecord {
-            label: "x".into(),
-            system: "7".into(),
-            timeline: 2,
-            start: Lsn(5 * SIZE + 10),
-            stop: Lsn(5 * SIZE + 20),
-            version: 150_018,
-            began: jiff::Timestamp::UNIX_EPOCH,
-            ended: jiff::Timestamp::UNIX_EPOCH,
-            bytes: 1,
-            files: 1,
-            manifest_digest: String::new(),
-            checksums: true,
-        };
+        let (start, stop) = (Lsn(5 * SIZE + 10), Lsn(5 * SIZE + 20));
+        let base = BaseRecord { timeline: 2, start, stop, ..BaseRecord::sample() };
         let needed = |first, last| batch(first, last, false).1.needed_by(&base);
         assert!(!needed(3, 4) && needed(4, 5) && needed(6, 9), "by the numbers, on whatever timeline");
         let other = LogBatch { system: "8".into(), ..batch(4, 9, false).1 };
