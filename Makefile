@@ -8,7 +8,7 @@ SIZE ?= full
 EVERYWHERE := mlflow-crash mlflow-hang postgres-crash database-drop artifacts-deleted table-lost rows-changed \
 	references-broken page-damaged artifacts-overwritten bucket-lost policy-broken s3-crash
 COMMITS := commits-synchronous commits-asynchronous commits-logical
-PROCESSES := $(EVERYWHERE) key-revoked database-server-gone model-deleted ransomware $(COMMITS)
+PROCESSES := $(EVERYWHERE) key-revoked database-server-gone model-deleted ransomware
 CONTAINERS := $(EVERYWHERE) key-revoked partition out-of-memory disk-lost
 CLUSTER := $(EVERYWHERE) disk-lost pod-kill config-lost node-lost node-cut-off database-node-lost \
 	database-node-lost-local namespace-removed node-lost-defaults classic-runbook
