@@ -208,6 +208,12 @@ fn steps(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) -> Vec
 /// tells a clean point from another.
 fn judges(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) {
     let Some(protect) = &drill.setup.protect else { return };
+    for WrittenStep { step, .. } in scenario.steps.iter().filter(|it| it.step.replays_log()) {
+        if !protect.engine.keeps_log() {
+            let text = format!("the engine `{}` receives no log that has an end", protect.engine.name);
+            problems.push(Problem::new(step.node.at(&["to"]), text).hint("`builtin: { postgres: physical }` does"));
+        }
+    }
     let checked = drill.setup.checks.iter().any(|check| check.judges_points());
     for WrittenStep { step, .. } in scenario.steps.iter().filter(|it| it.step.tries_points()) {
         let node = step.node.at(&["to"]);

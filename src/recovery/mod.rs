@@ -142,6 +142,10 @@ pub trait Step: Send + Sync {
     fn tries_points(&self) -> bool {
         false
     }
+    /// Does it restore to the end of the server's log? Then the engine must receive that.
+    fn replays_log(&self) -> bool {
+        false
+    }
     /// Can it tell a clean recovery point from another by itself? Otherwise the drill's checks must.
     fn judges_points(&self) -> bool {
         false

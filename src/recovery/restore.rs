@@ -1,11 +1,13 @@
 //! The step that restores by the drill's engine what that covers, or the part of it that a component held.
 //!
 //! `latest` is the newest complete point whose snapshot precedes the onset: a backup taken after the onset
-//! is a valid point and the wrong one. `clean` is the newest one that is proved to hold what was there before, whenever it
+//! is a valid point and the wrong one. `end` goes on to the end of the server's log, which no disaster has written to whose
+//! server just ended. `clean` is the newest one that is proved to hold what was there before, whenever it
 //! was taken.
 
 use super::text::Text;
 use super::{Step, StepContext, clean};
+use crate::clock::Moment;
 use crate::engine::{Goal, RestorePlan, Session};
 use crate::environment::Asset;
 use crate::kind::Kind;
@@ -49,8 +51,9 @@ fn parse(node: &Node, problems: &mut Vec<Problem>) -> Option<Restore> {
             let text = "`to: clean` restores a recovery point whole: a half of it proves nothing of the other";
             Problem::new(node.at(&["component"]), text).hint("leave `component` out")
         }
-        To::Latest if step.scan.is_some() => {
-            Problem::new(node.at(&["scan"]), "nothing is scanned with `to: latest`").hint("write `to: clean` beside it")
+        To::Latest | To::End if step.scan.is_some() => {
+            let text = format!("nothing is scanned with `to: {}`", step.to);
+            Problem::new(node.at(&["scan"]), text).hint("write `to: clean` beside it")
         }
         _ => return Some(step),
     };
@@ -69,12 +72,17 @@ enum Restored {
 }
 
 /// To which recovery point.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema, strum::Display)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 enum To {
-    /// The newest complete one whose snapshot precedes the disaster.
+    /// The newest complete one whose snapshot precedes the disaster; of a server whose log is received, its state right before
+    /// the earliest moment at which the disaster can have begun.
     #[default]
     Latest,
+    /// The end of the log that was received of the server: for a server that just ended. What a disaster wrote to the log is
+    /// restored too.
+    End,
     /// The newest one that the drill's checks, and your `scan` if there is one, find as it was before the disaster. Each is
     /// tried beside the live state, newest first; if none is clean, nothing is replaced.
     Clean,
@@ -111,12 +119,15 @@ impl Step for Restore {
     }
     fn outputs(&self) -> &'static [&'static str] {
         match self.to {
-            To::Latest => &["point", "taken_at"],
+            To::Latest | To::End => &["point", "taken_at"],
             To::Clean => &["point", "taken_at", "tried", "refused"],
         }
     }
     fn tries_points(&self) -> bool {
         self.to == To::Clean
+    }
+    fn replays_log(&self) -> bool {
+        self.to == To::End
     }
     fn judges_points(&self) -> bool {
         self.scan.is_some()
@@ -129,15 +140,17 @@ impl Step for Restore {
             return Finding::missed("the drill has no engine to restore with");
         };
         match self.to {
-            To::Latest => self.latest(context, session).await,
+            To::Latest => self.newest(context, session, Some(context.disaster.onset.injecting)).await,
+            To::End => self.newest(context, session, None).await,
             To::Clean => clean::restore(context, session, self.scan.as_ref()).await,
         }
     }
 }
 
 impl Restore {
-    async fn latest(&self, context: &StepContext<'_>, session: &dyn Session) -> Finding {
-        let plan = match session.plan(&Goal::Latest(Some(context.disaster.onset.injecting))).await {
+    /// Restores the newest state, or the newest from before a moment.
+    async fn newest(&self, context: &StepContext<'_>, session: &dyn Session, before: Option<Moment>) -> Finding {
+        let plan = match session.plan(&Goal::Latest(before)).await {
             Ok(plan) => RestorePlan { only: self.component.map(Restored::asset), ..plan },
             Err(error) => return Finding::missed(error.to_string()),
         };
@@ -155,7 +168,6 @@ impl Restore {
 mod tests {
     use super::*;
     use crate::client::Error;
-    use crate::clock::Moment;
     use crate::environment::{Endpoints, Identity, Journal, Platform};
     use crate::model::{Disaster, Onset, Receipt, RecoveryPoint, Verdict};
     use crate::recovery::Conditions;

@@ -41,6 +41,7 @@ mod protection_artifacts;
 mod protection_killed;
 mod protection_locked;
 mod protection_physical;
+mod protection_physical_fixture;
 mod protection_tls;
 mod protection_versions;
 mod re_point;
