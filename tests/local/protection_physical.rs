@@ -57,6 +57,7 @@ async fn a_server_under_load_comes_back_to_any_moment_beside_the_live_one() {
         assert!(!it.path(&format!("{directory}.side")).exists(), "{to}");
         if directory == "newest" {
             let sure: Vec<i32> = acknowledged.lock().unwrap().iter().map(|(row, ..)| *row).take(100).collect();
+            assert_eq!(sure.len(), 100, "somebody wrote");
             assert!(sure.iter().all(|row| found.contains(row)), "what was acknowledged before is there");
         }
     }

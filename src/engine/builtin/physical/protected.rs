@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// How long a restore may take, whatever its caller allows.
 const RESTORE: Duration = Duration::from_hours(24);
@@ -93,12 +94,13 @@ impl ProtectedServer {
         let batches = self.batches().await?;
         let Some(log) = KnownLog::of(&base, &self.spool(), &batches)? else { return Err(no_log(target, point)) };
         let Some(bin) = tools::server_programs(base.major()).await else { return Ok(None) };
+        let gathered;
         let folder = match (log.spooled(), target) {
             (Some(folder), _) => folder,
             // Which base backup is before a transaction, only the log tells.
             (None, LogTarget::Transaction { .. } | LogTarget::Name(_)) => {
-                let path = std::env::temp_dir().join(format!("lifeboat-log-{}", std::process::id()));
-                log.folder(&self.named.repository, path).await?
+                gathered = temporary()?;
+                log.folder(&self.named.repository, gathered.path().join("log")).await?
             }
             (None, _) => return Ok(None),
         };
@@ -128,7 +130,7 @@ impl ProtectedServer {
                 &folder.path
             }
             None if target == LogTarget::Base => {
-                none = tempfile::tempdir().map_err(|e| Error::caused_by("cannot make a temporary folder", e))?;
+                none = temporary()?;
                 none.path() // the base backup has the log that it needs by itself
             }
             None => return Err(no_log(&target, &plan.point.id)),
@@ -153,6 +155,11 @@ impl ProtectedServer {
         }
         Ok(finding.figure("to start it, as its owner", start))
     }
+}
+
+fn temporary() -> Result<TempDir, Error> {
+    let folder = tempfile::Builder::new().prefix("lifeboat-").tempdir();
+    folder.map_err(|e| Error::caused_by("cannot make a temporary folder", e))
 }
 
 #[async_trait]
