@@ -53,7 +53,7 @@ release_folders() { # USER
     [ -d $MADE ] && [ -z "$(ls $MADE/users)" ] || exit 0
     while read -r folder; do
       # `ip netns` mounts its folder on itself
-      if [ "$folder" = /run/netns ] && [ -z "$(ls "$folder")" ]; then umount "$folder" || true; fi
+      if [ "$folder" = /run/netns ] && [ -z "$(ls "$folder")" ]; then quiet umount "$folder" || true; fi
       rmdir "$folder" 2>/dev/null || true # unless another process uses it by now
     done < <(cat $MADE/made 2>/dev/null)
     rm -rf $MADE

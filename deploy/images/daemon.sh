@@ -42,7 +42,7 @@ daemon_stop() { # FOLDER: ends the daemon, its containers and containerd; its da
   done
   pid=$(cat "$at/docker.pid" 2>/dev/null) || pid=
   # The number may be that of another process by now; ours was started with this folder.
-  if [ -n "$pid" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF " $at/"; then
+  if [ -n "$pid" ] && tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF " $at/"; then
     kill "$pid" || true
     await 30 gone "$pid" || kill -KILL "$pid" || true
   fi

@@ -3,6 +3,23 @@
 PROGRAMS=(etcd kube-apiserver kube-controller-manager kube-scheduler directory-provisioner kube-proxy)
 
 ready() { quiet kubectl get --raw /readyz; }
+stored() { inside "$NAME-cp" curl --silent --fail --max-time 2 http://127.0.0.1:2379/readyz; }
+ready_or_ended() { "$2" || ! alive "$1"; } # PROGRAM CHECK
+
+# The store first: an API server that waits 20 s for it in vain ends for good, and a busy disk can take that long.
+control_plane() {
+  start etcd
+  comes_up etcd stored
+  start kube-apiserver
+  comes_up kube-apiserver ready
+}
+
+comes_up() { # PROGRAM CHECK: waited for as long as it runs, up to three minutes
+  await 180 ready_or_ended "$@" && quiet "$2" && return 0
+  if alive "$1" >/dev/null; then say "$1 does not answer"; else say "$1 has ended"; fi
+  tail -n 15 "$RUN/log/$1.log" | cut -c1-300 >&2
+  die "the cluster has no control plane: see $RUN/log"
+}
 
 start() { # PROGRAM
   local p=$RUN/pki c=("$BIN/$1") kubeconfig=$RUN/$1.conf
