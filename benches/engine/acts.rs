@@ -35,6 +35,13 @@ pub async fn act(arguments: &[&str]) -> Result<(), Error> {
             let markers = text.lines().filter_map(|line| line.split_once('\t'));
             remove(client, bucket, markers.map(|(id, key)| (key.into(), id.into())).collect()).await
         }
+        ["one-by-one", bucket, _] => {
+            for (key, id) in markers(client, bucket).await? {
+                let removed = client.delete_object().bucket(*bucket).key(key).version_id(id).send().await;
+                removed.map_err(|error| s3::failure("cannot remove a marker", &error))?;
+            }
+            Ok(())
+        }
         ["list-and-remove", bucket, _] => remove(client, bucket, markers(client, bucket).await?).await,
         ["count", bucket, count] => {
             let found = s3::objects(client, bucket, "").await?.len();

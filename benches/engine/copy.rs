@@ -21,6 +21,7 @@ pub async fn work(bench: &Bench, size: Size, server: Server) -> Result<Work, Err
         version: version.into(),
         before: format!("\"$BENCH\" act empty {TO}"),
         parts: vec![("16 KB", copy("small")), ("16 MB", copy("large"))],
+        between: String::new(),
         check: format!("\"$BENCH\" act same {FROM} {TO}"),
         bytes: Bytes::Parts(vec![(size.small * SMALL) as u64, (size.large * LARGE) as u64]),
     };
@@ -39,5 +40,6 @@ pub async fn work(bench: &Bench, size: Size, server: Server) -> Result<Work, Err
                 format!("s5cmd --log error --numworkers 64 cp 's3://{FROM}/{set}/*' s3://{TO}/{set}/")
             }),
         ],
+        after: String::new(),
     })
 }

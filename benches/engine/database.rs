@@ -14,10 +14,13 @@ use std::fs;
 
 /// The database that everybody restores into.
 const RESTORED: &str = "bench_restored";
-const COUNT: &str = "SELECT count(*) FROM metrics";
-const SEAL: &str = "openssl enc -aes-256-ctr -pbkdf2 -pass file:password";
+/// Counts the rows that everybody must bring back.
+pub const COUNT: &str = "SELECT count(*) FROM metrics";
+/// Encrypts a stream, for tools that cannot.
+pub const SEAL: &str = "openssl enc -aes-256-ctr -pbkdf2 -pass file:password";
 const LOAD: &str = "psql -qX -v ON_ERROR_STOP=1 -o /dev/null -d bench_restored";
-const NEW: &str = "createdb -T template0 bench_restored";
+/// Makes the database that everybody restores into.
+pub const NEW: &str = "createdb -T template0 bench_restored";
 const ANALYZE: &str = "psql -qX -d bench_restored -c ANALYZE";
 
 /// Fills the platform's database.
@@ -54,6 +57,7 @@ pub async fn work(bench: &Bench, url: &str, server: Server, missing: &mut Vec<St
         version: version.into(),
         before: format!("rm -rf {folder}; mkdir {folder}; dropdb --if-exists {RESTORED}; psql -qX -c CHECKPOINT"),
         parts: vec![("backup", backup), ("restore", restore)],
+        between: String::new(),
         check: format!("test $(psql -qtAX -d {RESTORED} -c '{COUNT}') = {rows}"),
         bytes: Bytes::Stored(bench.folder.join(folder)),
     };
@@ -98,5 +102,5 @@ pub async fn work(bench: &Bench, url: &str, server: Server, missing: &mut Vec<St
     }
     #[allow(clippy::cast_precision_loss)] // of gigabytes
     let name = format!("database of {rows} metrics ({:.2} GB)", bytes as f64 / 1e9);
-    Ok(Work { name, server, ours, peers })
+    Ok(Work { name, server, ours, peers, after: String::new() })
 }

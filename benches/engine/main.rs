@@ -11,8 +11,11 @@ mod database;
 mod measure;
 #[path = "../support/nobody.rs"]
 mod nobody;
+mod physical;
 mod rows;
 mod size;
+mod slow;
+mod store;
 mod tools;
 mod undelete;
 mod work;
@@ -21,17 +24,22 @@ use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use lifeboat::client::{Error, s3};
 use lifeboat::environment::{Environment, Platform, RunContext, local};
 use lifeboat::node::parse;
-use lifeboat::store;
+use lifeboat::store as folders;
 use measure::{Bench, Server};
 use nobody::Nobody;
 use size::Size;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
-const WORKS: [&str; 3] = ["database", "undelete", "copy"];
+/// Objects first: the database is filled later, and servers restored last.
+const WORKS: [&str; 5] = ["undelete", "copy", "store", "database", "physical"];
+/// What a distance adds to each request.
+const ADDED: Duration = Duration::from_millis(30);
 const RESULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/reports/bench/engine.json");
 
 #[tokio::main]
@@ -61,7 +69,8 @@ async fn compare() -> Result<(), Error> {
     if let Some(other) = works.iter().find(|work| !WORKS.contains(work)) {
         return Err(Error::new(format!("cannot use `WORK={other}`"), format!("known: {}", WORKS.join(", "))));
     }
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"));
+    // Where platforms live, so that a server that is restored there may enter it.
+    let folder = fs::create_dir_all(folders::state()).and_then(|()| tempfile::tempdir_in(folders::state()));
     let folder = folder.map_err(|error| Error::caused_by("cannot make a folder", error))?;
     let run = RunContext { run: format!("bench-engine-{}", std::process::id()), folder: folder.path().into() };
     let environment: Box<dyn Environment> =
@@ -89,29 +98,46 @@ async fn measure_all(
 ) -> Result<(), Error> {
     let (mut rows, mut missing) = (vec![], vec![]);
     platform.components()?.stop("mlflow").await?;
-    let bench = bench(platform, run, folder).await?;
+    let mut bench = bench(platform, run, folder).await?;
+    let url = platform.endpoints().postgres.clone().unwrap_or_default();
+    let (mut copied, mut filled) = (false, false);
     for name in works {
         eprintln!("making ready: {name}");
-        let work = match *name {
-            "database" => {
-                database::fill(platform, size.metrics).await?;
-                let url = platform.endpoints().postgres.clone().unwrap_or_default();
-                database::work(&bench, &url, server(platform, "postgres").await?, &mut missing).await?
-            }
+        if matches!(*name, "copy" | "store") && !std::mem::replace(&mut copied, true) {
+            let client = bucket(platform, &bench, copy::FROM, true).await?;
+            acts::fill(&client, copy::FROM, "small/", size.small, copy::SMALL).await?;
+            acts::fill(&client, copy::FROM, "large/", size.large, copy::LARGE).await?;
+        }
+        if matches!(*name, "database" | "physical") && !std::mem::replace(&mut filled, true) {
+            database::fill(platform, size.metrics).await?;
+        }
+        let works = match *name {
             "undelete" => {
-                let client = bucket(platform, &bench, undelete::BUCKET, true).await?;
-                acts::fill(&client, undelete::BUCKET, "", size.undeleted, 64).await?;
-                undelete::work(size.undeleted, server(platform, "s3").await?)
+                for (name, objects) in [(undelete::BUCKET, size.undeleted), undelete::SINGLE, undelete::LOOP] {
+                    let client = bucket(platform, &bench, name, true).await?;
+                    acts::fill(&client, name, "", objects, 64).await?;
+                }
+                let slow = format!("http://127.0.0.1:{}", slow::open(address(&bench)?, ADDED)?);
+                undelete::works(&bench, size.undeleted, server(platform, "s3").await?, &slow, &mut missing).await?
+            }
+            "copy" => {
+                bucket(platform, &bench, copy::TO, false).await?;
+                vec![copy::work(&bench, size, server(platform, "s3").await?).await?]
+            }
+            "store" => vec![store::work(&bench, &url, size, server(platform, "s3").await?, &mut missing).await?],
+            "database" => {
+                vec![database::work(&bench, &url, server(platform, "postgres").await?, &mut missing).await?]
             }
             _ => {
-                let client = bucket(platform, &bench, copy::FROM, false).await?;
-                bucket(platform, &bench, copy::TO, false).await?;
-                acts::fill(&client, copy::FROM, "small/", size.small, copy::SMALL).await?;
-                acts::fill(&client, copy::FROM, "large/", size.large, copy::LARGE).await?;
-                copy::work(&bench, size, server(platform, "s3").await?).await?
+                archive(platform).await?;
+                let (data, server) =
+                    (folders::state().join(&run.run).join("postgres"), server(platform, "postgres").await?);
+                physical::works(&mut bench, &url, &data, server, &mut missing).await?
             }
         };
-        rows.extend(work.rows(&bench, &mut missing).await);
+        for work in works {
+            rows.extend(work.rows(&bench, &mut missing).await);
+        }
     }
     let text = serde_json::to_string_pretty(&rows).map_err(|error| Error::caused_by("cannot write the rows", error))?;
     let parent = Path::new(RESULT).parent().unwrap_or(Path::new("."));
@@ -122,6 +148,25 @@ async fn measure_all(
     let missing = if missing.is_empty() { "nothing".into() } else { missing.join("; ") };
     println!("not measured: {missing}");
     Ok(())
+}
+
+/// The store's address.
+fn address(bench: &Bench) -> Result<SocketAddr, Error> {
+    let url = bench.variable("S3_ENDPOINT_URL").trim_start_matches("http://");
+    url.parse().map_err(|error| Error::caused_by(format!("cannot reach `{url}` by another way"), error))
+}
+
+/// Lets the server archive its log, by a command that does nothing yet: that needs a new start.
+async fn archive(platform: &dyn Platform) -> Result<(), Error> {
+    let sql = platform.sql()?;
+    let client = sql.connect(sql.database()).await?;
+    for statement in ["ALTER SYSTEM SET archive_mode = on", "ALTER SYSTEM SET archive_command = 'true'"] {
+        let done = client.batch_execute(statement).await;
+        done.map_err(|error| Error::caused_by("cannot let the server archive its log", error))?;
+    }
+    drop(client);
+    platform.components()?.stop("postgres").await?;
+    platform.components()?.start("postgres").await
 }
 
 async fn interrupted() {
@@ -155,12 +200,12 @@ async fn bench(platform: &dyn Platform, run: &RunContext, folder: &TempDir) -> R
     let url = endpoints.postgres.clone().unwrap_or_default();
     let port = url.split([':', '/']).filter_map(|part| part.parse::<u16>().ok()).next_back().unwrap_or_default();
     // The key of the user who owns buckets on this platform.
-    let users = read(&store::state().join(&run.run).join("s3/iam/users.json"))?;
+    let users = read(&folders::state().join(&run.run).join("s3/iam/users.json"))?;
     let users: serde_json::Value = serde_json::from_str(&users).map_err(|error| Error::caused_by(what, error))?;
     let user = users["accessAccounts"].as_object().and_then(|all| all.values().next()).cloned().unwrap_or_default();
     let [access, secret] = ["access", "secret"].map(|name| user[name].as_str().unwrap_or_default().to_owned());
     for (name, secret) in [("database-password", password.as_str()), ("password", "bench")] {
-        store::write_private(&folder.path().join(name), secret).map_err(|error| Error::caused_by(what, error))?;
+        folders::write_private(&folder.path().join(name), secret).map_err(|error| Error::caused_by(what, error))?;
     }
     let own = std::env::current_exe().map_err(|error| Error::caused_by(what, error))?;
     let variables = [
@@ -203,8 +248,8 @@ async fn bucket(
     name: &str,
     versions: bool,
 ) -> Result<aws_sdk_s3::Client, Error> {
-    let told = |name: &str| bench.variables.iter().find(|(it, _)| it == name).map_or("", |(_, value)| value.as_str());
-    let client = s3::client(told("S3_ENDPOINT_URL"), told("AWS_ACCESS_KEY_ID"), told("AWS_SECRET_ACCESS_KEY"));
+    let key = [bench.variable("AWS_ACCESS_KEY_ID"), bench.variable("AWS_SECRET_ACCESS_KEY")];
+    let client = s3::client(bench.variable("S3_ENDPOINT_URL"), key[0], key[1]);
     let client = s3::PacedStore::new(&client).client; // without the limits of time that small requests have
     let made = client.create_bucket().bucket(name).send().await;
     made.map_err(|error| s3::failure("cannot make a bucket", &error))?;

@@ -45,6 +45,11 @@ impl Bench {
         command
     }
 
+    /// What a command is told by this name; empty if nothing.
+    pub fn variable(&self, name: &str) -> &str {
+        self.variables.iter().find(|(it, _)| it == name).map_or("", |(_, value)| value)
+    }
+
     /// Carries a script out, unmeasured; answers what it printed.
     pub async fn run(&self, script: &str) -> Result<String, Error> {
         let output = self.command(script).output().await;

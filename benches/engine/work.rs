@@ -17,6 +17,8 @@ pub struct Work {
     pub ours: Side,
     /// The others.
     pub peers: Vec<Side>,
+    /// Ends what the last round may have left running; empty if nothing is.
+    pub after: String,
 }
 
 /// One side. Its parts are scripts that are timed; the others are not.
@@ -29,6 +31,8 @@ pub struct Side {
     pub before: String,
     /// What is timed, one after the other, each with its name.
     pub parts: Vec<(&'static str, String)>,
+    /// Done before the last part, untimed; may be empty.
+    pub between: String,
     /// Fails if the result is not right.
     pub check: String,
     /// What the result takes.
@@ -49,7 +53,10 @@ impl Side {
     async fn round(&self, bench: &Bench, server: Server) -> Result<Vec<Round>, Error> {
         bench.run(&self.before).await?;
         let mut rounds = vec![];
-        for (_, script) in &self.parts {
+        for (at, (_, script)) in self.parts.iter().enumerate() {
+            if at > 0 && at + 1 == self.parts.len() {
+                bench.run(&self.between).await?;
+            }
             rounds.push(bench.measure(script, server).await?);
         }
         let bytes = match &self.bytes {
@@ -84,6 +91,9 @@ impl Work {
                     Err(error) => missing.push(format!("{} by {}: {error}", self.name, sides[at].name)),
                 }
             }
+        }
+        if let Err(error) = bench.run(&self.after).await {
+            missing.push(format!("{}: what it left: {error}", self.name));
         }
         let parts: Vec<_> = self.ours.parts.iter().map(|(name, _)| *name).collect();
         let mut rows = vec![];

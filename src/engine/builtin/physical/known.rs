@@ -3,7 +3,6 @@
 //! Apart from both because either may be gone, and only together they tell how far a base backup can be taken.
 
 use super::base::BaseRecord;
-use super::segment::Segment;
 use super::segments::{Reach, ReceivedLog};
 use super::shipped::{self, LogBatch};
 use super::spool::Spool;
@@ -74,7 +73,7 @@ impl<'a> KnownLog<'a> {
         if let Some(gap) = &reach.gap {
             return flaw(format!("segment `{gap}` of its log is missing or damaged"));
         }
-        let behind = Segment { number: reach.last.number + 1, ..reach.last }.start(self.size);
+        let behind = reach.behind(self.size);
         match self.sure {
             None => flaw("its receiver has received nothing yet".into()),
             Some(sure) if sure.lsn > behind => {
@@ -126,6 +125,7 @@ impl Drop for FetchedLog {
 
 #[cfg(test)]
 mod tests {
+    use super::super::segment::Segment;
     use super::*;
     use crate::engine::Lsn;
 

@@ -76,7 +76,8 @@ impl<'a> SideLog<'a> {
         target: &LogTarget,
         sure: Option<SurePoint>,
     ) -> Result<ResolvedTarget, Error> {
-        let all = [["-p", "wal"].map(str::to_owned).to_vec(), arguments(self.base, target)].concat();
+        let asked = arguments(self.base, target, self.reach.behind(self.size));
+        let all = [["-p", "wal"].map(str::to_owned).to_vec(), asked].concat();
         let args: Vec<&str> = all.iter().map(String::as_str).collect();
         let scan = read(volumes.side_tool(self.component, "pg_waldump", &args).await?, target, self.base.stop).await?;
         reached(scan, (&self.reach, self.size), self.base, target, sure)
@@ -107,10 +108,11 @@ async fn bring_segments(
     if ended.success() || ended.code == Some(1) { Ok(()) } else { Err(Error::new("`tar`", ended)) }
 }
 
-/// What `pg_waldump` is asked for a target.
-pub fn arguments(base: &BaseRecord, target: &LogTarget) -> Vec<String> {
-    let (start, timeline) = (base.start.to_string(), base.timeline.to_string());
-    let mut args = vec!["-t", &timeline, "-s", &start, "-r", "Transaction"];
+/// What `pg_waldump` is asked for a target, in a log that ends in front of `behind`. Without an end it waits five seconds
+/// for a segment that does not come (`pg_waldump.c`, `WALDumpOpenSegment`).
+pub fn arguments(base: &BaseRecord, target: &LogTarget, behind: Lsn) -> Vec<String> {
+    let (start, behind, timeline) = (base.start.to_string(), behind.to_string(), base.timeline.to_string());
+    let mut args = vec!["-t", &timeline, "-s", &start, "-e", &behind, "-r", "Transaction"];
     if matches!(target, LogTarget::Name(_)) {
         args.extend(["-r", "XLOG"]);
     }
@@ -148,8 +150,7 @@ pub fn reached(
     target: &LogTarget,
     sure: Option<SurePoint>,
 ) -> Result<ResolvedTarget, Error> {
-    let behind = Segment { number: reach.last.number + 1, ..reach.last }.start(size);
-    let end = *scan.end.get_or_insert(behind);
+    let end = *scan.end.get_or_insert(reach.behind(size));
     // A target in front of the trouble is reached all the same.
     let reached = scan.next.is_some() || scan.hit.is_some() || *target == LogTarget::Base;
     match trouble(reach, size, end, sure).filter(|_| !reached) {
@@ -172,8 +173,7 @@ fn trouble(reach: &Reach, size: u64, end: Lsn, sure: Option<SurePoint>) -> Optio
         return Some(format!("segment `{missing}` of the log is missing or damaged"));
     }
     // A record may lie across the end of a segment, but what was received behind it lies in a next one.
-    let behind = Segment { number: reach.last.number + 1, ..reach.last }.start(size);
-    let short = sure.filter(|sure| sure.lsn > readable || sure.lsn > behind);
+    let short = sure.filter(|sure| sure.lsn > readable || sure.lsn > reach.behind(size));
     short.map(|sure| format!("the log can be read up to {end}, and had been received up to {}", sure.lsn))
 }
 

@@ -40,6 +40,13 @@ pub struct Reach {
     pub gap: Option<String>,
 }
 
+impl Reach {
+    /// Where the log ends: right behind its last segment.
+    pub fn behind(&self, size: u64) -> Lsn {
+        Segment { number: self.last.number + 1, ..self.last }.start(size)
+    }
+}
+
 impl ReceivedLog {
     /// Looks into a folder with segments of this size; reads the first page of partial ones only.
     pub fn read(folder: &Path, size: u64) -> io::Result<Self> {

@@ -43,7 +43,11 @@ impl<'a> LogView<'a> {
     /// Reads it for the target, by the programs in `bin`.
     pub async fn find(&self, bin: &Path, target: &LogTarget, sure: Option<SurePoint>) -> Result<ResolvedTarget, Error> {
         let mut command = Command::new(bin.join("pg_waldump"));
-        command.arg("-p").arg(self.links.path()).args(super::log::arguments(self.base, target));
+        command.arg("-p").arg(self.links.path()).args(super::log::arguments(
+            self.base,
+            target,
+            self.reach.behind(self.size),
+        ));
         command.env("TZ", "UTC").env("LC_ALL", "C");
         let scan = read(Running::process(command.into())?, target, self.base.stop).await?;
         reached(scan, (&self.reach, self.size), self.base, target, sure)
