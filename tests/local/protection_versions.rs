@@ -3,10 +3,26 @@
 use crate::protection::Protected;
 use crate::protection_artifacts::{all, contents, figure};
 use crate::repository::ObjectLockServer;
+use aws_sdk_s3::Client;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use lifeboat::client::{s3, versions};
 use serde_json::Value;
 use std::fs;
+
+/// Lets the points of the protection list the versions of the store's bucket `mlflow`.
+pub fn list_versions(it: &Protected, store: &ObjectLockServer) {
+    let file = it.folder.path().join("mlflow.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    let bucket = store.bucket("mlflow", "artifacts");
+    let text = text.replace(" } }\nengine", &format!(" }}, artifacts: {{ s3: {bucket} }} }}\nengine"));
+    fs::write(&file, text.replace("postgres: logical", "postgres: logical, artifacts: versions")).unwrap();
+}
+
+/// Lets the bucket keep versions from now on.
+pub async fn keep_versions(client: &Client) {
+    let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+    client.put_bucket_versioning().bucket("mlflow").versioning_configuration(enabled).send().await.unwrap();
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn artifacts_come_back_from_their_versions_by_the_server_alone() {
@@ -17,15 +33,10 @@ async fn artifacts_come_back_from_their_versions_by_the_server_alone() {
     for (key, bytes) in &before {
         s3::put(&client, "mlflow", key, bytes.clone()).await.unwrap();
     }
-    let file = it.folder.path().join("mlflow.yaml");
-    let text = fs::read_to_string(&file).unwrap();
-    let bucket = store.bucket("mlflow", "artifacts");
-    let text = text.replace(" } }\nengine", &format!(" }}, artifacts: {{ s3: {bucket} }} }}\nengine"));
-    fs::write(&file, text.replace("postgres: logical", "postgres: logical, artifacts: versions")).unwrap();
+    list_versions(&it, &store);
     let why = it.refused("backup mlflow.yaml --create", 5);
     assert!(why.contains("the bucket `mlflow` keeps no versions") && why.contains("turn versioning on"), "{why}");
-    let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
-    client.put_bucket_versioning().bucket("mlflow").versioning_configuration(enabled).send().await.unwrap();
+    keep_versions(&client).await;
     let taken = it.done("backup mlflow.yaml");
     let bytes = taken[0]["bytes"].as_u64().unwrap();
     assert!(bytes < 100_000, "no artifact's bytes are in the point: {taken:#}");
