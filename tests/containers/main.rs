@@ -22,3 +22,4 @@ mod strike;
 mod cleanup;
 mod platform;
 mod removal;
+mod volumes;
