@@ -10,7 +10,7 @@ EVERYWHERE := mlflow-crash mlflow-hang postgres-crash database-drop artifacts-de
 COMMITS := commits-synchronous commits-asynchronous commits-logical
 PROCESSES := $(EVERYWHERE) key-revoked database-server-gone model-deleted ransomware
 CONTAINERS := $(EVERYWHERE) key-revoked database-server-gone partition out-of-memory disk-lost
-CLUSTER := $(EVERYWHERE) disk-lost pod-kill config-lost node-lost node-cut-off database-node-lost \
+CLUSTER := $(EVERYWHERE) database-server-gone disk-lost pod-kill config-lost node-lost node-cut-off database-node-lost \
 	database-node-lost-local namespace-removed node-lost-defaults classic-runbook
 files = $(foreach drill,$(1),drills/$(drill).yaml)
 

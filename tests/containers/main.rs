@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+#[path = "../support/beside.rs"]
+mod beside;
 #[path = "../support/disks.rs"]
 mod disks;
 #[path = "../support/fixture.rs"]

@@ -3,6 +3,7 @@
 //!
 //! Without an engine or a cluster these tests say so and pass, unless they are required.
 
+use crate::beside::beside;
 use crate::disks::lost_for_good;
 use crate::fixture::Fixture;
 use crate::services;
@@ -42,7 +43,7 @@ async fn what_was_removed_of_a_container_is_made_anew_and_a_lost_disk_is_empty()
     let all = services::on_engine(&docker, fixture.run()).await;
 
     containers(platform, &run).await;
-    volumes::beside(platform, &docker, fixture.run()).await;
+    beside(platform, async || volumes::helper(&docker, fixture.run()).await).await;
     assert_eq!(fault("disk-lost: { component: mlflow }").intend(platform).await.unwrap_err().why, "it has none");
     let before = platform.disks().unwrap().disks("postgres").await.unwrap();
     strike(platform, "disk-lost: { component: postgres }").await;

@@ -1,6 +1,6 @@
 //! The helper of the database server: a container of the same image with the same volume and no network.
 //!
-//! Apart from the components because nothing serves in it: its first process only waits, and takes away what ended.
+//! Apart from the components because nothing serves in it.
 
 use super::component::{ComponentContainer, remove_ours};
 use super::container_spec::{DATA, SHARED_MEMORY};
@@ -8,14 +8,11 @@ use super::labels::{labels, receipt};
 use crate::client::containers::{ask, exec_as};
 use crate::client::{Error, Running};
 use crate::environment::Journal;
-use crate::environment::helper::{Helper, HelperUser, SERVER_USER};
+use crate::environment::helper::{Helper, HelperUser, IDLE, SERVER_USER};
 use async_trait::async_trait;
 use std::sync::Arc;
 use testcontainers::bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType};
 use testcontainers::bollard::query_parameters::{CreateContainerOptionsBuilder, StartContainerOptions};
-
-/// Waits for ever. A shell that waits also takes away the children of others that ended.
-const IDLE: &str = "trap 'exit 0' TERM; while :; do sleep 60 & wait $!; done";
 
 /// The helper of a run's database server.
 pub struct ContainerHelper {

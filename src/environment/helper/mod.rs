@@ -1,8 +1,8 @@
-//! The power over the volume of a database server that runs in a container: by a helper, which is another container of
-//! the same image with the same volume.
+//! The power over the volume of a database server that runs in a container or a pod: by a helper, which is another
+//! container or pod of the same image with the same volume.
 //!
-//! Apart from the environment because what is done on the volume depends on no engine: that one makes the helper and runs
-//! commands in it. It is made when it is first needed, and removed with the side folder. The new data directory lies
+//! Apart from the environments because what is done on the volume is the same in all of them; they make the helper and
+//! run commands in it. It is made when it is first needed, and removed with the side folder. The new data directory lies
 //! beside the server's own, so that directory must not be the top folder of its volume.
 
 mod sql;
@@ -31,6 +31,8 @@ const TOOL: &str = "export TZ=UTC LC_ALL=C; cd \"$1\" && shift && exec \"$@\"";
 const TOLD: &str = "12";
 /// Whom the server runs as, in its image.
 pub const SERVER_USER: &str = "postgres";
+/// The first process of a helper waits for ever. A shell that waits also takes away the children of others that ended.
+pub const IDLE: &str = "trap 'exit 0' TERM; while :; do sleep 60 & wait $!; done";
 /// The private server's name, of its log.
 const SIDE: &str = "postgres-side";
 
@@ -43,7 +45,7 @@ pub enum HelperUser {
     Server,
 }
 
-/// A container with the volume of a component, in which commands run on it.
+/// A container or pod with the volume of a component, in which commands run on it.
 #[async_trait]
 pub trait Helper: Send + Sync {
     /// The component's name.
@@ -201,7 +203,8 @@ impl Volumes for HelperVolumes {
         self.stopped(&format!("cannot swap the data directory of `{component}`")).await?;
         self.stop().await?;
         self.intend("swap").await?;
-        self.directory("swap").await.map(drop)
+        self.directory("swap").await?;
+        self.helper.remove().await // the server may be started on a machine that cannot mount the volume beside it
     }
 
     async fn put_back(&self, component: &str) -> Result<(), Error> {
