@@ -9,8 +9,8 @@ EVERYWHERE := mlflow-crash mlflow-hang postgres-crash database-drop artifacts-de
 	references-broken page-damaged artifacts-overwritten bucket-lost policy-broken s3-crash
 COMMITS := commits-synchronous commits-asynchronous commits-logical
 PROCESSES := $(EVERYWHERE) key-revoked database-server-gone model-deleted ransomware
-CONTAINERS := $(EVERYWHERE) key-revoked partition out-of-memory disk-lost
-CLUSTER := $(EVERYWHERE) disk-lost pod-kill config-lost node-lost node-cut-off database-node-lost \
+CONTAINERS := $(EVERYWHERE) key-revoked database-server-gone partition out-of-memory disk-lost
+CLUSTER := $(EVERYWHERE) database-server-gone disk-lost pod-kill config-lost node-lost node-cut-off database-node-lost \
 	database-node-lost-local namespace-removed node-lost-defaults classic-runbook
 files = $(foreach drill,$(1),drills/$(drill).yaml)
 

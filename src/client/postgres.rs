@@ -2,7 +2,7 @@
 //!
 //! Not here: SQL about the platform. Callers say what they ask.
 
-use super::Error;
+use super::{Error, Running};
 use rustls::ClientConfig;
 use std::error::Error as _;
 use std::time::Duration;
@@ -31,17 +31,32 @@ where
     T: MakeTlsConnect<Socket>,
     T::Stream: Send + 'static,
 {
-    let name = config.get_dbname().unwrap_or("postgres");
-    let what = || format!("cannot connect to the database `{name}`");
-    // The crate's own time limit covers the TCP handshake only; a stopped server completes that one.
-    let connected = tokio::time::timeout(CONNECT, config.connect(tls)).await;
-    let limit = format!("no answer within {} s", CONNECT.as_secs());
-    let (client, connection) =
-        connected.map_err(|_| Error::new(what(), limit))?.map_err(|e| Error::caused_by(what(), e))?;
+    let (client, connection) = bounded(config, config.connect(tls)).await?;
     tokio::spawn(async move {
         let _ = connection.await; // the client gets the same error with its next question
     });
     Ok(client)
+}
+
+/// As [`connect`], through a program that carries the bytes to a server and back; it ends with the client.
+pub async fn connect_through(config: &Config, carrier: Running) -> Result<Client, Error> {
+    let Running { input, output, ended } = carrier;
+    let (client, connection) = bounded(config, config.connect_raw(tokio::io::join(output, input), NoTls)).await?;
+    tokio::spawn(async move {
+        let _ = tokio::join!(connection, ended); // as above
+    });
+    Ok(client)
+}
+
+/// The crate's own time limit covers the TCP handshake only; a stopped server completes that one.
+async fn bounded<T>(
+    config: &Config,
+    connecting: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Error> {
+    let what = || format!("cannot connect to the database `{}`", config.get_dbname().unwrap_or("postgres"));
+    let connected = tokio::time::timeout(CONNECT, connecting).await;
+    let limit = || Error::new(what(), format!("no answer within {} s", CONNECT.as_secs()));
+    connected.map_err(|_| limit())?.map_err(|e| Error::caused_by(what(), e))
 }
 
 /// Does the server refuse who connects like this, for the password?

@@ -26,9 +26,9 @@ const BUILT: [(&str, &str); 3] =
 
 /// Which images the components run: `official`, `built`, or images by component.
 ///
-/// Each must be used as the official one is: PostgreSQL's takes `POSTGRES_USER`, `POSTGRES_PASSWORD_FILE` and
-/// `POSTGRES_INITDB_ARGS`; the S3 server's entrypoint is `versitygw`; MLflow's has `mlflow` on its path, with
-/// `psycopg2` and `boto3`.
+/// Each must be used as the official one is: PostgreSQL's takes `PGDATA`, `POSTGRES_USER`, `POSTGRES_PASSWORD_FILE` and
+/// `POSTGRES_INITDB_ARGS`, runs its server as `postgres` and has its programs and `bash` on its path; the S3 server's
+/// entrypoint is `versitygw`; MLflow's has `mlflow` on its path, with `psycopg2` and `boto3`.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
 pub enum Images {

@@ -8,6 +8,7 @@ mod asset;
 pub mod containers;
 mod directory;
 mod guard;
+mod helper;
 pub mod images;
 mod inventory;
 pub mod kubernetes;

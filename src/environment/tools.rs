@@ -127,7 +127,7 @@ pub async fn version(bin: &Path) -> Option<u32> {
 }
 
 /// The major version in `pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
-fn major(said: &str) -> Option<u32> {
+pub(super) fn major(said: &str) -> Option<u32> {
     let version = said.split_once("(PostgreSQL) ")?.1;
     version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }

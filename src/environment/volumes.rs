@@ -9,9 +9,10 @@ use super::Sql;
 use crate::client::{Error, Running};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::time::Duration;
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncWriteExt};
 
 /// A part of the side folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
@@ -53,7 +54,29 @@ pub trait Volumes: Send + Sync {
     /// meanwhile.
     async fn make_side(&self, component: &str) -> Result<(), Error>;
     /// Unpacks a tar stream into a part of the side folder, as the server's user.
-    async fn unpack(&self, component: &str, part: SidePart, tar: Pin<Box<dyn AsyncRead + Send>>) -> Result<(), Error>;
+    async fn unpack(
+        &self,
+        component: &str,
+        part: SidePart,
+        mut tar: Pin<Box<dyn AsyncRead + Send>>,
+    ) -> Result<(), Error> {
+        let what = format!("cannot unpack the {part} of `{component}`");
+        let Running { mut input, mut output, ended } =
+            self.side_tool(component, "tar", &["-x", "-f", "-", "-C", &part.to_string()]).await?;
+        let pump = async move {
+            let copied = tokio::io::copy(&mut tar, &mut input).await;
+            copied.map(drop).and(input.shutdown().await)
+        };
+        let mut nothing = tokio::io::sink();
+        let (pumped, ended, _) = tokio::join!(pump, ended, tokio::io::copy(&mut output, &mut nothing));
+        match (pumped, ended?) {
+            (Err(error), ended) if ended.success() || error.kind() != ErrorKind::BrokenPipe => {
+                Err(Error::caused_by(what, error))
+            }
+            (_, ended) if !ended.success() => Err(Error::new(what, ended)),
+            _ => Ok(()),
+        }
+    }
     /// Starts a tool in the side folder, as the server's user and in UTC: one of the server's own version (`pg_waldump
     /// -p wal`), or a program of the system (`cp`).
     async fn side_tool(&self, component: &str, name: &str, args: &[&str]) -> Result<Running, Error>;

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+#[path = "../support/beside.rs"]
+mod beside;
 #[path = "../support/disks.rs"]
 mod disks;
 #[path = "../support/fixture.rs"]
@@ -22,3 +24,4 @@ mod strike;
 mod cleanup;
 mod platform;
 mod removal;
+mod volumes;

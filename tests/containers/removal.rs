@@ -3,10 +3,12 @@
 //!
 //! Without an engine or a cluster these tests say so and pass, unless they are required.
 
+use crate::beside::beside;
 use crate::disks::lost_for_good;
 use crate::fixture::Fixture;
 use crate::services;
 use crate::strike::{fault, strike};
+use crate::volumes;
 use lifeboat::client::mlflow::Mlflow;
 use lifeboat::environment::Platform;
 use lifeboat::model::Verdict;
@@ -41,6 +43,7 @@ async fn what_was_removed_of_a_container_is_made_anew_and_a_lost_disk_is_empty()
     let all = services::on_engine(&docker, fixture.run()).await;
 
     containers(platform, &run).await;
+    beside(platform, async || volumes::helper(&docker, fixture.run()).await).await;
     assert_eq!(fault("disk-lost: { component: mlflow }").intend(platform).await.unwrap_err().why, "it has none");
     let before = platform.disks().unwrap().disks("postgres").await.unwrap();
     strike(platform, "disk-lost: { component: postgres }").await;
@@ -61,7 +64,7 @@ async fn what_was_removed_of_a_container_is_made_anew_and_a_lost_disk_is_empty()
     let buckets = platform.objects().unwrap().s3().list_buckets().send().await.unwrap();
     assert!(buckets.buckets().is_empty(), "{buckets:?}");
     assert_eq!(services::on_engine(&docker, fixture.run()).await.len(), all.len(), "the names are as they were");
-    strike(platform, "disk-lost: { component: postgres }").await;
+    volumes::lost(platform, &docker, fixture.run()).await;
     assert_eq!(platform.remove().await, Vec::<String>::new());
     assert_eq!(services::on_engine(&docker, fixture.run()).await, Vec::<String>::new());
 }

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+#[path = "../support/beside.rs"]
+mod beside;
 #[path = "../support/disks.rs"]
 mod disks;
 #[path = "../support/killed.rs"]

@@ -2,9 +2,10 @@
 #![allow(clippy::disallowed_methods)] // reads the clock itself
 
 use super::fixture::{Fixture, make_run, read_run, served};
+use crate::beside::beside;
 use crate::disks::lost_for_good;
 use crate::strike::{fault, strike};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use lifeboat::client::mlflow::Mlflow;
@@ -69,6 +70,8 @@ async fn a_platform_survives_what_is_done_to_it_and_leaves_nothing() {
 
     commands(&*platform).await;
     there_and_back(&platform, &run).await;
+    let pods: Api<Pod> = Api::namespaced(fixture.client.clone(), &fixture.namespace());
+    beside(&*platform, async || pods.get_opt("postgres-helper").await.unwrap().is_some()).await;
     lost_claims(&*platform, &mlflow, &run).await;
 
     step_context.pause("postgres").await.unwrap(); // and removed while frozen
@@ -78,7 +81,7 @@ async fn a_platform_survives_what_is_done_to_it_and_leaves_nothing() {
     assert_eq!(platform.remove().await, Vec::<String>::new());
     fixture.assert_nothing_left().await;
     let logs = std::fs::read_dir(fixture.run_context.folder.join("logs")).unwrap().count();
-    assert_eq!(logs, 3, "each pod's log is kept");
+    assert_eq!(logs, 4, "each pod's log is kept, and the private server's");
 }
 
 /// The artifact, as soon as MLflow serves it again: the store's pod may have been started later than MLflow answers.
@@ -162,6 +165,9 @@ async fn lost_claims(platform: &dyn Platform, mlflow: &Mlflow, run: &str) {
         let before = disks.disks(component).await.unwrap();
         assert_eq!(before.len(), 1, "{before:?}");
         let instance = step_context.instance(component).await.unwrap().unwrap();
+        if component == "postgres" {
+            platform.volumes().unwrap().make_side("postgres").await.unwrap(); // in a pod that has the claim too
+        }
         strike(platform, &format!("disk-lost: {{ component: {component} }}")).await;
         step_context.start(component).await.unwrap();
         assert_ne!(step_context.instance(component).await.unwrap(), Some(instance));

@@ -8,7 +8,7 @@
 use super::services;
 use kube::Client;
 use lifeboat::client::process::ProcessIdentity;
-use lifeboat::model::{Fact, Phase};
+use lifeboat::model::{Fact, Phase, Receipt};
 use lifeboat::store;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,35 @@ impl Site {
         fs::write(folder.path().join("killed.yaml"), format!("{DRILL}environment: {environment}\n")).unwrap();
         fs::write(folder.path().join("drop.yaml"), DROP).unwrap();
         Self { folder, target }
+    }
+
+    /// With backups of the whole server, and its log.
+    pub fn physical(self) -> Self {
+        let file = self.folder.path().join("killed.yaml");
+        let drill = fs::read_to_string(&file).unwrap();
+        fs::write(file, drill.replace("postgres: logical", "postgres: physical")).unwrap();
+        self
+    }
+
+    /// Kills a run of the drill when it has recorded such an intent, and cleans up: nothing is left. Answers what was.
+    pub async fn killed_at(&self, intent: impl Fn(&Receipt) -> bool) -> Vec<String> {
+        let mut run = self.lifeboat(&["run", "killed.yaml"]);
+        let intends = |fact: &Fact| matches!(fact, Fact::Acting(receipt) if intent(receipt));
+        let folder = loop {
+            let folder = store::runs(&self.reports()).pop();
+            if let Some(folder) = folder.filter(|it| store::read_timeline(it).unwrap().iter().any(|l| intends(&l.fact)))
+            {
+                break folder;
+            }
+            assert!(run.try_wait().unwrap().is_none(), "it ended before: {}", self.said());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        run.kill().unwrap();
+        run.wait().unwrap();
+        let left = self.left(&folder).await;
+        self.succeeds(&["cleanup"]);
+        assert_eq!(self.left(&folder).await, Vec::<String>::new(), "{}", self.said());
+        left
     }
 
     fn lifeboat(&self, args: &[&str]) -> Child {

@@ -28,6 +28,17 @@ pub async fn exec(
     command: &[&str],
     variables: &[(&str, &str)],
 ) -> Result<Running, Error> {
+    exec_as(engine, container, "0", command, variables).await
+}
+
+/// As [`exec`], as another user of the container.
+pub async fn exec_as(
+    engine: &ContainerEngine,
+    container: &str,
+    user: &str,
+    command: &[&str],
+    variables: &[(&str, &str)],
+) -> Result<Running, Error> {
     let what = format!("cannot run `{}` in `{container}`", command.first().unwrap_or(&""));
     let config = ExecConfig {
         attach_stdin: Some(true),
@@ -35,7 +46,7 @@ pub async fn exec(
         attach_stderr: Some(true),
         cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),
         env: Some(variables.iter().map(|(name, value)| format!("{name}={value}")).collect()),
-        user: Some("0".into()),
+        user: Some(user.into()),
         ..ExecConfig::default()
     };
     let id = ask(&what, engine.docker.create_exec(container, config)).await?.id;

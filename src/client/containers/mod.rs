@@ -7,5 +7,5 @@ mod exec;
 mod logs;
 
 pub use engine::{ContainerEngine, HINT, LIMIT, ask, no_answer, settle, status};
-pub use exec::exec;
+pub use exec::{exec, exec_as};
 pub use logs::{tail, write};

@@ -51,6 +51,10 @@ pub const LOSING_A_DISK: [Permission; 3] = [
     Permission::within("delete", "", "pods"),
 ];
 
+/// What a helper that mounts a component's claim needs.
+pub const MAKING_A_HELPER: [Permission; 2] =
+    [Permission::within("create", "", "pods"), Permission::within("delete", "", "pods")];
+
 /// Which of these the cluster refuses, in their order.
 pub async fn denied(client: &Client, namespace: &str, asked: BTreeSet<Permission>) -> Result<Vec<Permission>, Error> {
     let answers = futures::stream::iter(asked).map(|permission| async move {

@@ -19,7 +19,8 @@ mod session;
 
 use super::{Engine, EngineContext, Receiving, Session, receives_nothing};
 use crate::client::Error;
-use crate::environment::{Asset, LossKind, Platform, Power, Sql};
+use crate::client::kubernetes::permission::MAKING_A_HELPER;
+use crate::environment::{Asset, LossKind, Permission, Platform, Power, Sql};
 use crate::kind::Kind;
 use crate::node::{Node, Problem, read};
 use artifacts::ArtifactMethod;
@@ -99,6 +100,10 @@ impl Engine for Builtin {
             (Method::Logical, None) => &[Power::Sql],
             (Method::Physical, _) => &[Power::Sql, Power::Components, Power::Volumes],
         }
+    }
+
+    fn permissions(&self) -> Vec<Permission> {
+        if self.postgres == Method::Physical { MAKING_A_HELPER.to_vec() } else { vec![] }
     }
 
     fn covers(&self) -> Vec<Asset> {

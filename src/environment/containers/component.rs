@@ -39,7 +39,7 @@ pub struct ComponentContainer {
     pub(super) engine: ContainerEngine,
     pub(super) run: String,
     secrets: Secrets,
-    spec: ContainerSpec,
+    pub(super) spec: ContainerSpec,
     /// Its name.
     pub name: &'static str,
     /// Its container's name.
@@ -79,6 +79,19 @@ impl ComponentContainer {
     /// Makes its container, and those of its volumes that are not there: for the first time, or in the place of what
     /// was removed. That they are ours is on disk since the first time, for their names stay the same.
     async fn make(&self) -> Result<(), Error> {
+        self.make_volumes().await?;
+        let made = async {
+            start(&self.spec, &self.run, &self.container, self.port).await?;
+            network::join(&self.engine, &self.run, self.name).await
+        };
+        let Err(error) = made.await else { return Ok(()) };
+        // What was half made would be in the way of the next one, and be started in its place.
+        remove_ours(&self.engine, &self.run, &self.container).await?;
+        Err(error)
+    }
+
+    /// Makes those of its volumes that are not there.
+    pub(super) async fn make_volumes(&self) -> Result<(), Error> {
         for volume in self.volumes() {
             let what = format!("cannot make the volume `{volume}`");
             let mut labels = labels(&self.run);
@@ -87,30 +100,17 @@ impl ComponentContainer {
             let request = VolumeCreateRequest { name, labels, ..VolumeCreateRequest::default() };
             ask(what, self.engine.docker.create_volume(request)).await?;
         }
-        let made = async {
-            start(&self.spec, &self.run, &self.container, self.port).await?;
-            network::join(&self.engine, &self.run, self.name).await
-        };
-        let Err(error) = made.await else { return Ok(()) };
-        self.discard().await?;
-        Err(error)
-    }
-
-    /// Removes a container that was half made: it would be in the way of the next one, and be started in its place. One of the same name that is not the run's is somebody else's, and stays.
-    async fn discard(&self) -> Result<(), Error> {
-        let found = self.engine.inspect(&self.container).await?;
-        let labels = found.and_then(|found| found.config?.labels).unwrap_or_default();
-        if labels.get(RUN) != Some(&self.run) {
-            return Ok(());
-        }
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        let what = format!("cannot remove `{}`, which did not start", self.container);
-        settle(what, &[404], self.engine.docker.remove_container(&self.container, Some(options))).await
+        Ok(())
     }
 
     /// The names of its volumes.
     pub(super) fn volumes(&self) -> impl Iterator<Item = String> {
         (0..self.spec.volumes.len()).map(|number| volume(&self.container, number))
+    }
+
+    /// The names of its volumes, with the paths at which they are mounted.
+    pub(super) fn mounts(&self) -> impl Iterator<Item = (String, &'static str)> {
+        self.volumes().zip(self.spec.volumes.iter().copied())
     }
 
     /// What identifies the running instance.
@@ -196,6 +196,11 @@ impl ComponentContainer {
             ask(self.cannot("resume"), self.engine.docker.unpause_container(&self.container)).await?;
         }
         self.until("resume", |seen| seen.is_none_or(|seen| !seen.frozen)).await
+    }
+
+    /// Does it run, be it frozen, or will it by itself?
+    pub async fn up(&self) -> Result<bool, Error> {
+        Ok(self.look().await?.is_some_and(|seen| !seen.down))
     }
 
     /// Does it run, and is it not frozen?
@@ -305,6 +310,18 @@ fn configure(host: &mut HostConfig, network: &str, inner: u16, port: u16, restar
     host.network_mode = Some(network.to_owned());
     host.restart_policy = Some(RestartPolicy { name: Some(restart.into()), maximum_retry_count: None });
     host.shm_size = Some(SHARED_MEMORY);
+}
+
+/// Removes a container, whatever it does. One of the same name that is not the run's is somebody else's, and stays.
+pub(super) async fn remove_ours(engine: &ContainerEngine, run: &str, container: &str) -> Result<(), Error> {
+    let found = engine.inspect(container).await?;
+    let labels = found.and_then(|found| found.config?.labels).unwrap_or_default();
+    if labels.get(RUN).map(String::as_str) != Some(run) {
+        return Ok(());
+    }
+    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    let what = format!("cannot remove the container `{container}`");
+    settle(what, &[404], engine.docker.remove_container(container, Some(options))).await
 }
 
 fn volume(container: &str, number: usize) -> String {

@@ -15,6 +15,11 @@ const SECRET: &str = "/etc/lifeboat-secret";
 /// What PostgreSQL's parallel queries may share; Docker's own 64 MiB are too few for big ones.
 pub const SHARED_MEMORY: i64 = 256 << 20;
 
+/// Where PostgreSQL's volume is mounted.
+const DISK: &str = "/var/lib/postgresql/data";
+/// Its data directory: below the top of its volume, where another can lie beside it.
+pub const DATA: &str = "/var/lib/postgresql/data/pgdata";
+
 /// What a container is made of.
 pub struct ContainerSpec {
     /// The component's name.
@@ -51,7 +56,7 @@ pub fn inner_port(component: &str) -> u16 {
 /// Where a component's volumes are mounted inside of its container.
 pub fn volumes(component: &str) -> &'static [&'static str] {
     match component {
-        "postgres" => &["/var/lib/postgresql/data"],
+        "postgres" => &[DISK],
         "s3" => &["/data", "/versions"],
         _ => &[],
     }
@@ -64,6 +69,7 @@ pub fn postgres(images: &Images, restart: Restart, secrets: &Secrets) -> Contain
         image: images.of("postgres"),
         port: inner_port("postgres"),
         environment: vec![
+            ("PGDATA", DATA.into()),
             ("POSTGRES_USER", DATABASE.into()),
             ("POSTGRES_PASSWORD_FILE", SECRET.into()),
             ("POSTGRES_INITDB_ARGS", "-E UTF8 --locale=C -N -k".into()),

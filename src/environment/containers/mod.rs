@@ -8,6 +8,7 @@ mod component;
 mod container_spec;
 mod cpu;
 mod disks;
+mod helper;
 mod labels;
 mod memory;
 mod network;
@@ -56,8 +57,10 @@ struct Containers {
 #[async_trait]
 impl Environment for Containers {
     fn powers(&self) -> Vec<Power> {
-        use Power::{Components, Cpu, Disks, Exec, Keys, Memory, Mlflow, Network, Objects, Policies, Removal, Sql};
-        vec![Components, Exec, Network, Memory, Cpu, Disks, Removal, Mlflow, Sql, Objects, Policies, Keys]
+        use Power::{
+            Components, Cpu, Disks, Exec, Keys, Memory, Mlflow, Network, Objects, Policies, Removal, Sql, Volumes,
+        };
+        vec![Components, Exec, Network, Memory, Cpu, Disks, Volumes, Removal, Mlflow, Sql, Objects, Policies, Keys]
     }
 
     fn inventory(&self) -> Inventory {
@@ -73,7 +76,7 @@ impl Environment for Containers {
 
     async fn provision(&self, run: &RunContext, journal: Arc<dyn Journal>) -> Result<Arc<dyn Platform>, Error> {
         let engine = ContainerEngine::own()?;
-        let made = platform::ContainersPlatform::provision(&engine, run, self, &*journal);
+        let made = platform::ContainersPlatform::provision(&engine, run, self, journal);
         match Box::pin(made).await {
             Ok(platform) => Ok(Arc::new(platform)),
             Err(error) => {

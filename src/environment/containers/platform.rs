@@ -2,20 +2,23 @@
 
 use super::component::ComponentContainer;
 use super::container_spec::{self, administrator, endpoint};
+use super::helper::ContainerHelper;
 use super::{Containers, cleanup, cpu, memory, network};
 use crate::client::containers::{ContainerEngine, exec};
 use crate::client::{Error, Running};
+use crate::environment::helper::HelperVolumes;
 use crate::environment::own_key::OwnKey;
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools::{self, Tools};
 use crate::environment::{
     BucketPolicies, Components, Cpu, CpuUse, Disks, Endpoints, Exec, Journal, Memory, MemoryUse, Network, Objects,
-    Platform, Removal, RunContext, ServerKeys, Sql,
+    Platform, Removal, RunContext, ServerKeys, Sql, Volumes,
 };
 use crate::model::{Finding, Receipt};
 use crate::store;
 use async_trait::async_trait;
 use serde_json::json;
+use std::sync::Arc;
 use tokio_postgres::Client;
 
 /// A platform of containers that serves.
@@ -23,7 +26,8 @@ pub struct ContainersPlatform {
     engine: ContainerEngine,
     run_context: RunContext,
     keep: bool,
-    components: [ComponentContainer; 3],
+    components: [Arc<ComponentContainer>; 3],
+    volumes: HelperVolumes,
     secrets: Secrets,
     endpoints: Endpoints,
     s3: aws_sdk_s3::Client,
@@ -37,7 +41,7 @@ impl ContainersPlatform {
         engine: &ContainerEngine,
         run_context: &RunContext,
         settings: &Containers,
-        journal: &dyn Journal,
+        journal: Arc<dyn Journal>,
     ) -> Result<Self, Error> {
         let Containers { keep, images, restart } = settings;
         let (run, secrets) = (run_context.run.as_str(), Secrets::random());
@@ -46,11 +50,11 @@ impl ContainersPlatform {
         store::write_private(&passfile, &secrets.passfile("127.0.0.1")).map_err(|e| {
             Error::caused_by(format!("cannot write `{}`", passfile.display()), e).hint("set LIFEBOAT_STATE")
         })?;
-        network::create(engine, run, journal).await?;
+        network::create(engine, run, &*journal).await?;
 
         journal.progress("starting PostgreSQL, the S3 server and MLflow, which makes its tables");
         let component = async |spec| {
-            let component = ComponentContainer::create(engine, run, spec, &secrets, journal).await?;
+            let component = ComponentContainer::create(engine, run, spec, &secrets, &*journal).await?;
             component.served().await.map(|()| component)
         };
         let bucket = async {
@@ -73,15 +77,17 @@ impl ContainersPlatform {
             passfile: Some(passfile),
         };
         let (client, own_key) = (administrator(s3.port, &secrets), OwnKey::new(&endpoint(s3.port), &secrets));
-        let components = [postgres, s3, mlflow];
+        let components = [postgres, s3, mlflow].map(Arc::new);
+        let helper = Arc::new(ContainerHelper::new(Arc::clone(&components[0]), Arc::clone(&journal)));
+        let volumes = HelperVolumes::new(helper, journal, run_context.folder.join("logs"));
         let (engine, run_context, tools) = (engine.clone(), run_context.clone(), tools::ToolFolder::default());
         let keep = *keep;
-        Ok(Self { engine, run_context, keep, components, secrets, endpoints, s3: client, own_key, tools })
+        Ok(Self { engine, run_context, keep, components, volumes, secrets, endpoints, s3: client, own_key, tools })
     }
 
     fn component(&self, name: &str) -> Result<&ComponentContainer, Error> {
         let known = || Error::new(format!("no component `{name}`"), format!("known: {}", stack::COMPONENTS.join(", ")));
-        self.components.iter().find(|component| component.name == name).ok_or_else(known)
+        self.components.iter().map(Arc::as_ref).find(|component| component.name == name).ok_or_else(known)
     }
 
     fn postgres(&self) -> &ComponentContainer {
@@ -120,6 +126,10 @@ impl Platform for ContainersPlatform {
 
     fn disks(&self) -> Result<&dyn Disks, Error> {
         Ok(self)
+    }
+
+    fn volumes(&self) -> Result<&dyn Volumes, Error> {
+        Ok(&self.volumes)
     }
 
     fn removal(&self) -> Result<&dyn Removal, Error> {
@@ -236,7 +246,9 @@ impl Disks for ContainersPlatform {
     }
 
     async fn lose(&self, component: &str, disks: &[String]) -> Result<(), Error> {
-        self.component(component)?.lose(disks).await
+        let known = self.component(component)?;
+        self.volumes.leave(component).await?; // a volume that is mounted cannot be removed
+        known.lose(disks).await
     }
 }
 

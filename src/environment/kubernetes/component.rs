@@ -3,6 +3,7 @@
 //! Not here: whether it serves. A pod that the cluster calls ready may serve no client.
 
 use super::events::{Warning, warnings};
+use super::settings::Kubernetes;
 use crate::client::kubernetes::{WorkloadKind, ask, found, of_component, pods::running, retry};
 use crate::client::{Error, until_none};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -31,6 +32,23 @@ pub struct KubernetesComponent {
     pub namespace: String,
     /// The cluster.
     pub client: Client,
+}
+
+/// The components of a run's platform, in the order of the stack.
+pub fn components(client: &Client, run: &str, settings: &Kubernetes) -> [KubernetesComponent; 3] {
+    let component = |name, workload, replicas, namespace| KubernetesComponent {
+        name,
+        workload,
+        replicas,
+        namespace,
+        client: client.clone(),
+    };
+    let [platform, store] = settings.namespaces(run);
+    [
+        component("postgres", WorkloadKind::StatefulSet, 1, platform.clone()),
+        component("s3", WorkloadKind::StatefulSet, 1, store),
+        component("mlflow", WorkloadKind::Deployment, settings.mlflow.replicas, platform),
+    ]
 }
 
 impl KubernetesComponent {

@@ -52,6 +52,9 @@ impl Disks for KubernetesPlatform {
         if lost.is_empty() {
             return Ok(());
         }
+        if let Some(volumes) = &self.volumes {
+            volumes.leave(component).await?; // a claim that a pod uses stays
+        }
         if component == "postgres" {
             self.ends(Identity::Server).await?; // the server that follows has another identifier
         }

@@ -12,6 +12,7 @@ mod disks;
 mod events;
 mod extra;
 mod folder;
+mod helper;
 mod identity;
 mod lease;
 mod lock;
@@ -58,9 +59,11 @@ pub const KIND: Kind<dyn Environment> = Kind {
 #[async_trait]
 impl Environment for Kubernetes {
     fn powers(&self) -> Vec<Power> {
-        use Power::{Cluster, Components, Disks, Exec, Mlflow, Objects, Policies, Sql};
+        use Power::{Cluster, Components, Disks, Exec, Mlflow, Objects, Policies, Sql, Volumes};
         // No `Keys`: the store has its users from a secret, which it cannot write.
         let mut powers = vec![Components, Exec, Disks, Mlflow, Sql, Objects, Policies, Cluster];
+        // How the claim of a standing platform is laid out, only its owner knows.
+        powers.extend(self.attach.is_none().then_some(Volumes));
         powers.extend(self.nodes.as_ref().map(|_| Power::Nodes));
         powers
     }
@@ -112,5 +115,24 @@ impl Environment for Kubernetes {
             Ok(client) => cleanup::remove(&client, &run.run, receipts).await,
             Err(error) => cleanup::unreachable(receipts, &run.run, &error),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::node::parse;
+
+    #[test]
+    fn nothing_is_laid_beside_the_data_directory_of_a_standing_platform() {
+        let standing = "attach: { namespace: a, store: b, token: t, fingerprints: { cluster: c, namespace: u1, \
+                        store: u2, postgres: p, database: d, bucket: b } }";
+        let powers = |settings: &str| {
+            let text = format!("{{ images: built, {settings} }}");
+            (KIND.parse)(&parse(&text).unwrap(), &mut vec![]).unwrap().powers()
+        };
+        assert!(powers("").contains(&Power::Volumes));
+        assert!(!powers(standing).contains(&Power::Volumes) && powers(standing).contains(&Power::Disks));
     }
 }

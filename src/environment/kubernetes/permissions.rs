@@ -123,7 +123,8 @@ mod tests {
         let forms = forms.map(|of| format!("wait-for: {{ condition: Ready, of: {of}/x }}"));
         let steps =
             parsed(STEPS, &forms.each_ref().map(String::as_str)).into_iter().flat_map(|step| step.permissions());
-        let engines = parsed(ENGINES, &[]).into_iter().flat_map(|engine| engine.permissions());
+        let engines =
+            parsed(ENGINES, &["builtin: { postgres: physical }"]).into_iter().flat_map(|engine| engine.permissions());
         let done = done(faults.chain(steps).chain(engines).chain(needed(true)));
         let besides: Allowed = done.difference(&allowed(ROLE)).cloned().collect();
         assert_eq!(allowed(DRILLS), besides);

@@ -3,9 +3,10 @@
 //! Not here: what is done to its components, and the other powers.
 
 use super::access::Access;
-use super::component::{KubernetesComponent, POLL};
+use super::component::{KubernetesComponent, POLL, components};
 use super::create::{create, ready};
 use super::folder::{folder, make_folder};
+use super::helper::KubernetesHelper;
 use super::identity::Ways;
 use super::lock::PlatformIdentity;
 use super::manifests::PlatformManifests;
@@ -13,14 +14,15 @@ use super::names::labels;
 use super::settings::{Kubernetes, NodeSwitches};
 use super::standing::{self, StandingPlatform};
 use super::{cleanup, extra, logs, secrets};
-use crate::client::kubernetes::{NamespaceClient, WorkloadKind, cluster_uid};
+use crate::client::kubernetes::{NamespaceClient, cluster_uid};
 use crate::client::{Error, s3, until};
+use crate::environment::helper::HelperVolumes;
 use crate::environment::own_key::OwnKey;
 use crate::environment::stack::{self, Secrets};
 use crate::environment::tools;
 use crate::environment::{
     Act, BucketPolicies, Cluster, Components, Disks, Endpoints, Exec, Identity, Journal, Nodes, Objects, Platform,
-    Power, RunContext, Sql,
+    Power, RunContext, Sql, Volumes,
 };
 use crate::model::Receipt;
 use async_trait::async_trait;
@@ -33,6 +35,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_postgres::Config;
 
 /// A platform in a cluster.
 pub struct KubernetesPlatform {
@@ -43,6 +46,8 @@ pub struct KubernetesPlatform {
     pub(super) secrets: Secrets,
     pub(super) s3: aws_sdk_s3::Client,
     own_key: OwnKey,
+    /// Of a throw-away platform.
+    pub(super) volumes: Option<HelperVolumes>,
     pub(super) manifests: Vec<DynamicObject>,
     pub(super) switches: Option<NodeSwitches>,
     /// The instances that have ended; the cluster may call them running for another second.
@@ -59,23 +64,6 @@ pub struct KubernetesPlatform {
     pub(super) carried: Mutex<BTreeMap<String, String>>,
     /// What is known of it where it is a standing one.
     pub(super) standing: Option<StandingPlatform>,
-}
-
-/// The components of a run's platform, in the order of the stack.
-pub fn components(client: &Client, run: &str, settings: &Kubernetes) -> [KubernetesComponent; 3] {
-    let component = |name, workload, replicas, namespace| KubernetesComponent {
-        name,
-        workload,
-        replicas,
-        namespace,
-        client: client.clone(),
-    };
-    let [platform, store] = settings.namespaces(run);
-    [
-        component("postgres", WorkloadKind::StatefulSet, 1, platform.clone()),
-        component("s3", WorkloadKind::StatefulSet, 1, store),
-        component("mlflow", WorkloadKind::Deployment, settings.mlflow.replicas, platform),
-    ]
 }
 
 impl KubernetesPlatform {
@@ -107,6 +95,9 @@ impl KubernetesPlatform {
         let access = Access::open(&components, settings.access).await?;
         let mut this = Self::over(run_context, settings, client, uid, secrets, access, passfile);
         this.manifests = platform;
+        let (image, labels) = (settings.images.of("postgres"), labels(&run_context.run));
+        let helper = Arc::new(KubernetesHelper::new(this.components[0].clone(), image, labels, within));
+        this.volumes = Some(HelperVolumes::new(helper, journal.clone(), run_context.folder.join("logs")));
         make_folder(&run_context.run, &this.secrets.passfile(&this.address("postgres").ip().to_string()))?;
         if this.access.services {
             this.keep_addresses();
@@ -116,6 +107,7 @@ impl KubernetesPlatform {
             stack::create_bucket(&this.endpoints.s3.clone().unwrap_or_default(), &this.secrets).await
         };
         tokio::try_join!(this.served("postgres"), bucket)?;
+        stack::allow_replication(&this.superuser("postgres")).await?;
         journal.progress("waiting for MLflow, which makes its tables");
         this.served("mlflow").await?;
         Ok(this)
@@ -211,6 +203,7 @@ impl KubernetesPlatform {
             components,
             s3: s3::client(&endpoint, &secrets.root.access, &secrets.root.secret),
             own_key: OwnKey::new(&endpoint, &secrets),
+            volumes: None,
             run_context: run_context.clone(),
             namespace,
             uid,
@@ -276,13 +269,16 @@ impl KubernetesPlatform {
         Err(Error::new(format!("cannot start `{name}`"), why))
     }
 
+    /// How its superuser connects to a database.
+    pub(super) fn superuser(&self, database: &str) -> Config {
+        let address = self.address("postgres");
+        self.secrets.config(&address.ip().to_string(), address.port(), database)
+    }
+
     async fn serves(&self, name: &str) -> Result<(), Error> {
         let address = self.address(name);
         match name {
-            "postgres" => {
-                let config = self.secrets.config(&address.ip().to_string(), address.port(), "postgres");
-                stack::postgres_serves(&config).await
-            }
+            "postgres" => stack::postgres_serves(&self.superuser("postgres")).await,
             "s3" => stack::s3_serves(&self.s3).await,
             _ => stack::mlflow_serves(&format!("http://{address}")).await,
         }
@@ -350,6 +346,10 @@ impl Platform for KubernetesPlatform {
 
     fn disks(&self) -> Result<&dyn Disks, Error> {
         Ok(self)
+    }
+
+    fn volumes(&self) -> Result<&dyn Volumes, Error> {
+        self.volumes.as_ref().map(|volumes| volumes as _).ok_or_else(|| Power::Volumes.lacking())
     }
 
     fn sql(&self) -> Result<&dyn Sql, Error> {

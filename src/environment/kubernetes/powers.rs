@@ -155,8 +155,7 @@ impl Exec for KubernetesPlatform {
 #[async_trait]
 impl Sql for KubernetesPlatform {
     async fn connect(&self, database: &str) -> Result<tokio_postgres::Client, Error> {
-        let address = self.address("postgres");
-        postgres::connect(&self.secrets.config(&address.ip().to_string(), address.port(), database)).await
+        postgres::connect(&self.superuser(database)).await
     }
 
     /// Those of this machine, if they have the server's version: to send the bytes through the cluster's API costs more

@@ -20,11 +20,9 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWriteExt};
 
 /// The mark in a data directory that was made by a restore and not settled yet.
 const MARK: &str = "lifeboat.restored";
@@ -177,30 +175,6 @@ impl Volumes for LocalVolumes {
         self.intend("side").await?;
         self.clear_side().await?;
         self.make().map_err(|e| self.failed("make a folder at the side", e))
-    }
-
-    async fn unpack(
-        &self,
-        component: &str,
-        part: SidePart,
-        mut tar: Pin<Box<dyn AsyncRead + Send>>,
-    ) -> Result<(), Error> {
-        let what = format!("cannot unpack the {part} of `{component}`");
-        let Running { mut input, mut output, ended } =
-            self.side_tool(component, "tar", &["-x", "-f", "-", "-C", &part.to_string()]).await?;
-        let pump = async move {
-            let copied = tokio::io::copy(&mut tar, &mut input).await;
-            copied.map(drop).and(input.shutdown().await)
-        };
-        let mut nothing = tokio::io::sink();
-        let (pumped, ended, _) = tokio::join!(pump, ended, tokio::io::copy(&mut output, &mut nothing));
-        match (pumped, ended?) {
-            (Err(error), ended) if ended.success() || error.kind() != ErrorKind::BrokenPipe => {
-                Err(Error::caused_by(what, error))
-            }
-            (_, ended) if !ended.success() => Err(Error::new(what, ended)),
-            _ => Ok(()),
-        }
     }
 
     async fn side_tool(&self, component: &str, name: &str, args: &[&str]) -> Result<Running, Error> {
