@@ -41,7 +41,7 @@ pub use prune::Pruned;
 pub use put::{NewPoint, Stored};
 pub use s3::BucketAddress;
 pub use secret::SecretFrom;
-pub use settings::{Lock, LockMode, RepositorySettings, schema};
+pub use settings::{Lock, LockMode, RepositorySettings, list_schema};
 pub use verify::{Flaw, Verified};
 
 use crate::client::Error;

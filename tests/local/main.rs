@@ -24,6 +24,7 @@ mod strike;
 mod artifacts;
 mod checks;
 mod cleanup;
+mod drill_repositories;
 mod engine;
 mod failures;
 mod install;
