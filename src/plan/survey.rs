@@ -13,7 +13,7 @@ pub async fn survey(plan: &mut Plan) -> Survey {
         survey.problems.extend(aim(plan, inventory));
     }
     if let Some(protect) = &plan.setup.protect {
-        repositories::survey(&protect.kept, &mut survey).await;
+        repositories::survey(&protect.kept, plan, &mut survey).await;
     }
     if plan.setup.environment.standing() {
         let inventory = survey.inventory.clone().unwrap_or_else(|| plan.setup.environment.inventory());

@@ -10,7 +10,7 @@ use crate::engine::{Engine, EngineContext, NamedRepository, Session};
 use crate::environment::Journal;
 use crate::model::{Line, Receipt};
 use crate::report::words::things;
-use crate::repository::{OpenRepository, Patience, RepositorySettings};
+use crate::repository::{OpenRepository, Patience, RepositorySettings, label_of_run};
 use crate::spec::DrillRepositories;
 use serde_json::json;
 use std::path::PathBuf;
@@ -20,11 +20,6 @@ use tokio::time::timeout;
 
 /// How long the removal from one repository may take.
 const REMOVE: Duration = Duration::from_mins(2);
-
-/// What the points of a run are points of. The colon is in no protection's name.
-pub fn label(run: &str) -> String {
-    format!("drill:{run}")
-}
 
 /// Opens a session on all of them, once that is recorded; makes those that are the drill's own and not there yet.
 ///
@@ -37,7 +32,7 @@ pub async fn open(
     journal: &dyn Journal,
     context: EngineContext,
 ) -> Result<Arc<dyn Session>, Error> {
-    let label = label(run);
+    let label = label_of_run(run);
     // Paths in the settings begin at the working directory.
     let from = std::env::current_dir().unwrap_or_default();
     journal.creating(Receipt(json!({ "points": label, "started": { "in": from } }))).await?;
@@ -72,7 +67,7 @@ pub struct RemovedPoints {
 
 /// Removes the points of a run from its repositories, if it has put any there by its timeline.
 pub async fn remove_points(repositories: &DrillRepositories, run: &str, lines: &[Line]) -> RemovedPoints {
-    let (mut removed, label) = (RemovedPoints::default(), label(run));
+    let (mut removed, label) = (RemovedPoints::default(), label_of_run(run));
     let mut receipts = lines.iter().filter_map(|line| line.fact.receipt());
     let Some(receipt) = receipts.find(|it| it.0["points"] == label.as_str()) else { return removed };
     let started: Option<PathBuf> = receipt.0["started"]["in"].as_str().map(PathBuf::from);

@@ -36,6 +36,21 @@ impl RepositoryDrill<'_> {
         }
     }
 
+    /// With other texts in its file.
+    pub fn change(&self, changes: &[(&str, &str)]) {
+        let path = self.path("drills").join(format!("{}.yaml", self.name));
+        let text = changes.iter().fold(fs::read_to_string(&path).unwrap(), |text, (from, to)| {
+            assert!(text.contains(from), "{text}");
+            text.replace(from, to)
+        });
+        fs::write(path, text).unwrap();
+    }
+
+    /// With little time: nothing comes back.
+    pub fn hopeless(&self) {
+        self.change(&[("rto: 4m", "rto: 5s"), ("recovery: 5m", "recovery: 15s")]);
+    }
+
     /// Carries it out as a user does.
     #[track_caller]
     pub fn run(&self) -> (Report, String) {
@@ -130,10 +145,7 @@ async fn a_restore_takes_the_repository_that_still_has_the_point() {
     // Where no repository has it, the restore is missed, and says of each why.
     let both = format!("command: 'rm -r {} {}'", drill.path("near").display(), drill.path("far").display());
     drill.write(INLINE, DROP, &["stop: { component: mlflow }", &both, RESTORE]);
-    let path = drill.path("drills/elsewhere.yaml");
-    let text =
-        fs::read_to_string(&path).unwrap().replace("rto: 4m", "rto: 5s").replace("recovery: 5m", "recovery: 15s");
-    fs::write(path, text).unwrap();
+    drill.hopeless();
     let (report, _) = drill.run();
     let why = step(&report, "restore").reason.clone().unwrap_or_default();
     assert!(report.verdict == Verdict::Missed && why.contains("no repository can be read"), "{why}");

@@ -22,6 +22,7 @@ mod skips;
 mod strike;
 
 mod artifacts;
+mod backups_attacked;
 mod checks;
 mod cleanup;
 mod drill_repositories;

@@ -67,3 +67,22 @@ fn the_points_of_a_standing_platform_are_in_no_repository() {
     let drill = [(PROTECT, protect.as_str()), ("local: {}", attach)];
     says(&Tree::new(&drill, &[]).wrong(), &["drills/x.yaml:4:", "the points of a standing platform stay"]);
 }
+
+#[test]
+fn a_fault_or_step_names_a_repository_of_the_drills_own_and_agrees_that_it_goes() {
+    let protect = format!("protect: {{ engine: {{ builtin: {{ postgres: logical }} }}, {REPOSITORIES} }}\n");
+    let said = |protect: &str, fault: &str, step: &str| {
+        let scenario = [("kill: { component: mlflow }", fault), ("start: { component: mlflow }", step)];
+        Tree::new(&[(PROTECT, protect)], &scenario).wrong()
+    };
+    let (attack, back) =
+        ("backups-attacked: { repository: neer, destroy: true }", "undelete-repository: { repository: far }");
+    let unknown = said(&protect, attack, back);
+    let (fault, step) = ("has no repository `neer` in its `protect`; known: near", "has no repository `far`");
+    says(&unknown, &["scenarios/x.yaml:4:", fault, "scenarios/x.yaml:6:", step]);
+    says(&said(PROTECT, attack, back), &["add `repositories` to the drill's `protect`"]);
+    let silent = said(&protect, "backups-attacked: { repository: near }", "start: { component: mlflow }");
+    says(&silent, &["nobody says that the repository may be destroyed", "write `destroy: true`"]);
+    let covers = "protect: { engine: { command: { backup: 'true', restore: 'true', covers: [backups] } } }\n";
+    says(&said(covers, attack, back), &["`backups`"]);
+}
