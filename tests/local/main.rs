@@ -23,6 +23,7 @@ mod strike;
 
 mod artifacts;
 mod backups_attacked;
+mod by_commands;
 mod checks;
 mod cleanup;
 mod drill_repositories;
