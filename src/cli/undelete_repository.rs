@@ -21,15 +21,15 @@ pub(super) struct Args {
     /// The repository
     #[arg(long, value_name = "REPOSITORY")]
     repository: String,
+    /// Show how many files would come back; change nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Brings back what was deleted from then on: a moment shortly before the deletion
     #[arg(long, value_name = "TIME")]
     since: Timestamp,
     /// And until then; now, if nothing is said
     #[arg(long, value_name = "TIME")]
     until: Option<Timestamp>,
-    /// Show how many files would come back; change nothing
-    #[arg(long)]
-    dry_run: bool,
     /// Print what came back as JSON
     #[arg(long)]
     json: bool,
