@@ -8,9 +8,9 @@ use crate::client::{Error, ErrorKind};
 use crate::clock::wall;
 use crate::engine::{Engine, EngineContext, NamedRepository, Session};
 use crate::environment::Journal;
-use crate::model::{Line, Receipt};
+use crate::model::{Fact, Line, Receipt};
 use crate::report::words::things;
-use crate::repository::{OpenRepository, Patience, RepositorySettings, label_of_run};
+use crate::repository::{OpenRepository, Patience, RepositoryFiles, RepositorySettings, label_of_run};
 use crate::spec::DrillRepositories;
 use serde_json::json;
 use std::path::PathBuf;
@@ -73,7 +73,7 @@ pub async fn remove_points(repositories: &DrillRepositories, run: &str, lines: &
     let started: Option<PathBuf> = receipt.0["started"]["in"].as_str().map(PathBuf::from);
     let elsewhere = started.filter(|started| std::env::current_dir().ok().as_ref() != Some(started));
     for settings in &repositories.settings {
-        let removal = remove_from(settings, repositories.own(), &label);
+        let removal = remove_from(settings, repositories.own(), &label, attacked(lines, settings));
         let late = || Err(Error::new("they are not removed", format!("not done within {} s", REMOVE.as_secs())));
         let of = format!("the points `{label}` in `{}`", settings.name);
         let failed = match timeout(REMOVE, removal).await.unwrap_or_else(|_| late()) {
@@ -102,9 +102,30 @@ enum PointRemoval {
     NoRepository,
 }
 
-async fn remove_from(settings: &RepositorySettings, own: bool, label: &str) -> Result<PointRemoval, Error> {
+/// Has a fault of the run been about to destroy this repository? Then its owner agreed that all of it goes.
+fn attacked(lines: &[Line], settings: &RepositorySettings) -> bool {
+    let location = settings.kind.location();
+    lines.iter().any(|line| {
+        matches!(&line.fact, Fact::Intended { receipt, .. }
+            if receipt.0["repository"] == settings.name.as_str() && receipt.0["location"] == location.as_str())
+    })
+}
+
+async fn remove_from(
+    settings: &RepositorySettings,
+    own: bool,
+    label: &str,
+    attacked: bool,
+) -> Result<PointRemoval, Error> {
     let repository = match OpenRepository::open(settings, Patience::default()).await {
-        Err(error) if error.kind == ErrorKind::NotFound => return Ok(PointRemoval::NoRepository),
+        Err(error) if error.kind == ErrorKind::NotFound => {
+            if attacked {
+                // What a backup that was under way wrote after the attack is in the way of the next repository there.
+                let files = RepositoryFiles::of(settings, Patience::default()).await?;
+                files.delete(&files.seen().await?).await?;
+            }
+            return Ok(PointRemoval::NoRepository);
+        }
         opened => opened?,
     };
     let (ours, others): (Vec<_>, Vec<_>) =

@@ -101,7 +101,10 @@ async fn the_repositories_of_a_drill_are_attacked_and_the_locked_one_comes_back(
     let it = Protected::start().await;
     let drill = RepositoryDrill { it: &it, name: "attacked" };
     let repositories = format!("{{ {NEAR} }}, {{ far: {} }}", store.repository("far", LOCK));
-    let steps = ["stop: { component: mlflow }", "undelete-repository: { repository: far }", "restore: { to: clean }"];
+    // As a backup does that is under way.
+    let late = format!("command: 'mkdir -p {0}/data/ab && touch {0}/data/ab/late'", drill.path("near").display());
+    let steps =
+        ["stop: { component: mlflow }", "undelete-repository: { repository: far }", "restore: { to: clean }", &late];
     drill.write(&protect(&repositories), ATTACKS, &steps);
     drill.change(&[(", rpo: 1m", "")]); // what is written between the attack and the restore is lost with it
     let (report, told) = drill.run();
@@ -111,6 +114,7 @@ async fn the_repositories_of_a_drill_are_attacked_and_the_locked_one_comes_back(
     assert!(figure(back, "failed") == "0" && figure(back, "undeleted") != "0", "{back:?}");
     assert!(report.notes.iter().any(|it| it.text.contains("cannot be removed before")), "{told}");
     assert_eq!(files(&drill.path("near/snapshots")) + files(&drill.path("near/keys")), 0);
+    assert_eq!(files(&drill.path("near/data/ab")), 0, "what came after the attack is in the way of the next run");
 
     // Without the way back there is none: each repository says why.
     let again = RepositoryDrill { it: &it, name: "hopeless" };
