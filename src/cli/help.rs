@@ -171,6 +171,21 @@ Examples:
 Exit codes:
   0 printed, 2 wrong file or usage, or the repository is in no bucket";
 
+pub(super) const UNDELETE_REPOSITORY: &str = "\
+For a repository whose files somebody deleted, in a bucket with versions or Object Lock:
+takes the delete markers away that were made since then. What was deleted before, by a
+prune for example, stays deleted. Wall time is compared, by the bucket's clock. The
+repository's key must be allowed `s3:ListBucketVersions` and `s3:DeleteObjectVersion`,
+which no policy of `lifeboat policy` has.
+
+Examples:
+  lifeboat undelete-repository protect/mlflow.yaml --repository far --since 2026-03-01T12:00:00Z --dry-run
+  lifeboat undelete-repository protect/mlflow.yaml --repository far --since 2026-03-01T12:00:00Z
+
+Exit codes:
+  0 all came back, and the repository can be opened, 2 wrong file or usage, 3 nothing was
+  deleted in that time or not all came back, 5 it could not be tried";
+
 pub(super) const POINTS: &str = "\
 Examples:
   lifeboat points protect/mlflow.yaml

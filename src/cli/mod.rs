@@ -32,6 +32,7 @@ mod series;
 mod settings;
 mod talk;
 mod talk_writer;
+mod undelete_repository;
 mod verify;
 
 use crate::client::Error;
@@ -146,6 +147,9 @@ enum Command {
     /// Print what a key must be allowed to do with a repository of a protection
     #[command(after_help = help::POLICY)]
     Policy(policy::Args),
+    /// Bring back a repository whose files were deleted, where its bucket keeps their versions
+    #[command(after_help = help::UNDELETE_REPOSITORY)]
+    UndeleteRepository(undelete_repository::Args),
     /// Restore a point of a protection, or a standing platform that a run left broken
     #[command(after_help = help::RESTORE)]
     Restore(restore::Args),
@@ -213,6 +217,7 @@ async fn command(command: Command) -> CommandResult {
         Command::Copy(args) => copy::main(&args).await,
         Command::Prune(args) => prune::main(&args).await,
         Command::Policy(args) => policy::main(&args),
+        Command::UndeleteRepository(args) => undelete_repository::main(&args).await,
         Command::Restore(args) => restore::main(&args).await,
         Command::RePoint(args) => re_point::main(&args).await,
         Command::Completions(args) => completions::main(&args),

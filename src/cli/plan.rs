@@ -10,7 +10,7 @@ use crate::kind::Chosen;
 use crate::model::{Depth, Objectives, Phase, When};
 use crate::node::{Node, Value};
 use crate::plan::{self, Plan, PlannedStep};
-use crate::spec::{Limits, Protect, TimedFault};
+use crate::spec::{DrillRepositories, Limits, Protect, TimedFault};
 use crate::workload::seed;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -180,8 +180,24 @@ fn beside(step: &PlannedStep, before: Option<&String>) -> String {
 
 fn backups(protect: Option<&Protect>) -> String {
     match protect {
-        Some(Protect { engine, every }) => format!("{}. One begins every {every}.", phrase(engine)),
+        Some(Protect { engine, every, kept }) => {
+            format!("{}. One begins every {every}.{}", phrase(engine), places(kept))
+        }
         None => "There are none.".into(),
+    }
+}
+
+/// In which repositories the points are kept.
+fn places(kept: &DrillRepositories) -> String {
+    let named = kept.settings.iter().map(|it| format!("`{}` ({})", it.name, it.kind.location())).collect::<Vec<_>>();
+    let of = kept.protection.as_ref().map(|name| format!(" of the protection {name}")).unwrap_or_default();
+    match named.as_slice() {
+        [] => String::new(),
+        [only] => format!(" Its points go into the repository {only}{of}, and are removed after the drill."),
+        [first, others @ ..] => format!(
+            " Its points go into the repository {first}{of}, are copied to {}, and are removed after the drill.",
+            others.join(" and ")
+        ),
     }
 }
 

@@ -65,6 +65,7 @@ pub trait PointJudge: Send + Sync {
 }
 
 /// What a session works with.
+#[derive(Clone)]
 pub struct EngineContext {
     /// The platform that is protected.
     pub platform: Arc<dyn Platform>,

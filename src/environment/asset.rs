@@ -19,6 +19,9 @@ pub enum Asset {
     Resources,
     /// Registered models, each with its rows and artifacts.
     Models,
+    /// The recovery points of a repository. No engine covers them.
+    #[serde(skip)]
+    Backups,
 }
 
 /// How what is lost was lost: what brings it back depends on it.

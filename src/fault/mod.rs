@@ -8,6 +8,7 @@
 
 pub mod artifacts_deleted;
 pub mod artifacts_overwritten;
+pub mod backups_attacked;
 pub mod bucket_lost;
 pub mod config_lost;
 pub mod database_drop;
@@ -38,6 +39,7 @@ use crate::client::Error;
 use crate::environment::{AssetUnder, Inventory, LossKind, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Finding, Receipt};
+use crate::repository::DrillRepository;
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -56,6 +58,7 @@ pub const FAULTS: &[Kind<dyn Fault>] = &[
     artifacts_overwritten::KIND,
     bucket_lost::KIND,
     ransomware::KIND,
+    backups_attacked::KIND,
     policy_broken::KIND,
     key_revoked::KIND,
     partition::KIND,
@@ -96,6 +99,10 @@ pub trait Fault: Send + Sync {
     /// How it takes what it takes.
     fn loss(&self) -> LossKind {
         LossKind::Removed
+    }
+    /// The repository of the drill's that it destroys; the plan says which one that is.
+    fn repository(&self) -> Option<&DrillRepository> {
+        None
     }
     /// Powers the environment must have; asked while planning, never while running.
     fn needs(&self) -> &'static [Power];

@@ -2,6 +2,7 @@
 //!
 //! It is plain to read (`plan.yaml` in the run's folder) and has a digest that goes into the evidence.
 
+mod repositories;
 mod resolve;
 mod runbook;
 mod survey;

@@ -3,7 +3,7 @@
 //! Pure: it asks the environment's kind what it will have, never the world. What the world says comes from the
 //! environment's survey, which is asked when the plan stands.
 
-use super::{Plan, PlannedStep, runbook};
+use super::{Plan, PlannedStep, repositories, runbook};
 use crate::environment::Power;
 use crate::kind::{Chosen, pick};
 use crate::model::{Depth, Expected, Objectives, Span, StepTerms, Terms, Watch};
@@ -25,6 +25,7 @@ pub fn resolve(mut spec: Spec) -> Result<Plan, Wrong> {
     let watches: Vec<Watch> = drill.setup.probes.iter().map(|probe| probe.watch()).collect();
     let objectives = objectives(&spec, &watches, &mut ours, &mut theirs);
     twice(drill, &watches, &mut ours);
+    repositories::name(drill, scenario, &mut theirs);
     let targets = targets(drill, scenario, &mut theirs);
     let steps = steps(drill, scenario, &mut theirs);
     must_miss(drill, &steps, &mut ours);
@@ -154,7 +155,8 @@ fn targets(drill: &Drill, scenario: &Scenario, problems: &mut Vec<Problem>) -> V
         let targets = fault.targets(&inventory);
         let node = fault.node.at(&["component"]);
         match node.text() {
-            _ if !targets.is_empty() => {}
+            // Of a repository that the drill does not have that is told already.
+            _ if !targets.is_empty() || fault.repository().is_some() => {}
             Some(name) if !components.iter().any(|c| c == name) => {
                 problems.push(unknown_component(node, name, components));
             }

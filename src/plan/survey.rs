@@ -2,7 +2,7 @@
 //!
 //! Apart because here the world is asked, while the rest of the plan is decided from files alone. It reads only.
 
-use super::{Plan, way_back};
+use super::{Plan, repositories, way_back};
 use crate::environment::{Inventory, Permission, Survey};
 use std::collections::BTreeSet;
 
@@ -11,6 +11,9 @@ pub async fn survey(plan: &mut Plan) -> Survey {
     let mut survey = plan.setup.environment.survey(&permissions(plan)).await;
     if let Some(inventory) = &survey.inventory {
         survey.problems.extend(aim(plan, inventory));
+    }
+    if let Some(protect) = &plan.setup.protect {
+        repositories::survey(&protect.kept, plan, &mut survey).await;
     }
     if plan.setup.environment.standing() {
         let inventory = survey.inventory.clone().unwrap_or_else(|| plan.setup.environment.inventory());

@@ -22,6 +22,7 @@ pub mod rollout;
 pub mod rotate_credentials;
 pub mod text;
 pub mod undelete;
+pub mod undelete_repository;
 pub mod wait_for;
 
 use crate::client::Error;
@@ -29,6 +30,7 @@ use crate::engine::{PointBeside, Session};
 use crate::environment::{Asset, AssetUnder, Identity, Inventory, Journal, LossKind, Permission, Platform, Power};
 use crate::kind::Kind;
 use crate::model::{Disaster, Finding, Receipt};
+use crate::repository::DrillRepository;
 use async_trait::async_trait;
 use serde_json::json;
 use std::path::Path;
@@ -43,6 +45,7 @@ pub const STEPS: &[Kind<dyn Step>] = &[
     restore_model::KIND,
     re_point::KIND,
     undelete::KIND,
+    undelete_repository::KIND,
     roll_back_bucket::KIND,
     apply_policy::KIND,
     restore_key::KIND,
@@ -128,6 +131,10 @@ pub trait Step: Send + Sync {
     }
     /// The component it is about, for its default id.
     fn component(&self) -> Option<&str> {
+        None
+    }
+    /// The repository of the drill's that it is about; the plan says which one that is.
+    fn repository(&self) -> Option<&DrillRepository> {
         None
     }
     /// What it restores by an engine, if the engine covers it. A step that restores anything needs one.

@@ -18,7 +18,6 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// `roll-back-bucket: { to: before-disaster }`
@@ -120,7 +119,7 @@ impl RollBackBucket {
         refusal(&store, &bucket).await?;
         let goal = self.goal(context.disaster);
         let subject = RollbackSubject { bucket: bucket.clone(), prefix: prefix.clone(), goal };
-        let journal = journal(context.folder, "roll-back-bucket", &subject);
+        let journal = subject.journal(context.folder, "roll-back-bucket");
         let rollback = Rollback { store: &store, subject, recorded: None, limits: s3::CopyLimits::default() };
         let planned = rollback.plan(&journal).await?;
         let counts = &planned.counts;
@@ -144,12 +143,6 @@ impl RollBackBucket {
         let finding = finding.figure("copied", counts.copies).figure("hidden", counts.hidden).figure("failed", failed);
         Ok(work(finding, &outcome))
     }
-}
-
-/// Where a rollback of the run keeps its journal: one that is carried out again goes on.
-pub(super) fn journal(folder: &Path, name: &str, subject: &RollbackSubject) -> PathBuf {
-    let digest = blake3::hash(format!("{subject:?}").as_bytes()).to_hex();
-    folder.join(format!("{name}-{}.jsonl", &digest[..8]))
 }
 
 /// What was done, for the report: what was moved by whom, how fast, and what held it back.

@@ -4,7 +4,7 @@
 //! or after stays deleted. Nothing in a bucket tells a user's deletion within that time from the disaster's. Wall
 //! time is compared, so the server's clock has to agree with ours within the margin.
 
-use super::roll_back_bucket::{MARGIN, journal, work};
+use super::roll_back_bucket::{MARGIN, work};
 use super::{Step, StepContext};
 use crate::client::Error;
 use crate::client::s3::rollback::{Rollback, RollbackGoal, RollbackSubject};
@@ -64,7 +64,7 @@ impl Undelete {
         let goal = RollbackGoal::Deleted { begin: disaster.began_at - MARGIN, end: disaster.confirmed_at + MARGIN };
         let store = Arc::new(PacedStore::new(objects.s3()));
         let subject = RollbackSubject { bucket: bucket.clone(), prefix: prefix.clone(), goal };
-        let journal = journal(context.folder, "undelete", &subject);
+        let journal = subject.journal(context.folder, "undelete");
         let rollback = Rollback { store: &store, subject, recorded: None, limits: s3::CopyLimits::default() };
         let planned = rollback.plan(&journal).await?;
         let (back, gone) = (planned.counts.undeleted, planned.counts.gone);

@@ -3,7 +3,8 @@
 //! Not `rustic_backend`'s: that retries for minutes without an end, cannot lock, and leaves out what it cannot list. The
 //! retention is part of each request, because a bucket's default is not stamped on its objects by every server.
 
-use super::{Lock, LockMode, Place, PlacedFile, Writing};
+use super::bucket_versions;
+use super::{Lock, LockMode, Place, PlacedFile, PlacedVersion, UndeletedFiles, Writing};
 use crate::client::{Error, ErrorKind, s3};
 use crate::clock::{Deadline, wall};
 use async_trait::async_trait;
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use std::ops::Range;
+use std::path::Path;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -260,6 +262,23 @@ impl Place for Bucket {
         };
         let extending: Vec<_> = names.iter().map(extend).collect();
         stream::iter(extending).buffer_unordered(AT_ONCE).try_collect::<()>().await
+    }
+
+    async fn versions(&self, under: &str) -> Result<Vec<PlacedVersion>, Error> {
+        bucket_versions::list(&self.client, &self.name, (&self.prefix, under)).await
+    }
+
+    async fn remove_versions(&self, versions: &[PlacedVersion]) -> Result<(), Error> {
+        bucket_versions::remove(&self.client, &self.name, &self.prefix, versions).await
+    }
+
+    async fn undelete(
+        &self,
+        under: &str,
+        span: (Timestamp, Timestamp),
+        folder: Option<&Path>,
+    ) -> Result<UndeletedFiles, Error> {
+        bucket_versions::undelete(&self.client, (&self.name, self.key(under)), span, folder).await
     }
 
     /// Read with HEAD: not every server answers the request that asks for the retention alone.

@@ -11,9 +11,13 @@
 
 mod backend;
 mod bucket;
+mod bucket_versions;
 mod content;
 mod contents;
 mod directory;
+mod drill_points;
+mod drill_repository;
+mod files;
 mod gate;
 mod lease;
 mod names;
@@ -31,17 +35,20 @@ mod source;
 mod verify;
 
 pub use contents::{OpenPoint, StoredFile, in_pack_order};
+pub use drill_points::{drill_of_run, label_of_run};
+pub use drill_repository::DrillRepository;
+pub use files::RepositoryFiles;
 pub use names::order;
 pub use new_file::{NewFile, Opener, Turn};
 pub use open::{OpenRepository, PointList, StoredPoint};
 pub use patience::Patience;
-pub use place::{Place, PlacedFile, Writing};
+pub use place::{Place, PlacedFile, PlacedVersion, UndeletedFiles, Writing};
 pub use policy::KeyUse;
 pub use prune::Pruned;
 pub use put::{NewPoint, Stored};
 pub use s3::BucketAddress;
 pub use secret::SecretFrom;
-pub use settings::{Lock, LockMode, RepositorySettings, schema};
+pub use settings::{Lock, LockMode, RepositorySettings, list_schema};
 pub use verify::{Flaw, Verified};
 
 use crate::client::Error;

@@ -5,7 +5,7 @@
 use super::backend::Backend;
 use super::gate::Gate;
 use super::lease::Lease;
-use super::{Patience, Place, RepositorySettings};
+use super::{Patience, Place, RepositoryFiles, RepositorySettings};
 use crate::client::{Error, ErrorKind};
 use jiff::Timestamp;
 use rustic_core::repofile::{MasterKey, SnapshotFile, SnapshotId};
@@ -92,7 +92,15 @@ impl OpenRepository {
         let place = settings.place(patience).await?;
         let what = format!("cannot open the repository `{}`", place.location());
         if !place.list("config").await?.iter().any(|file| file.name == "config") {
-            let error = if place.list("").await?.is_empty() {
+            let deleted = RepositoryFiles::deleted_at(&*place).await.ok().flatten();
+            let error = if let Some(at) = deleted {
+                let why = format!("its files are deleted, `config` since {at}, and versions of them are kept");
+                let hint = format!(
+                    "`lifeboat undelete-repository FILE --repository {} --since TIME` brings them back",
+                    settings.name
+                );
+                Error::new(what, why).hint(hint)
+            } else if place.list("").await?.is_empty() {
                 Error::new(what, "there is none").hint("create it first, or is the path another?")
             } else {
                 let hint = "name the place of a repository, or an empty one to create it in";

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 use std::ops::Range;
+use std::path::Path;
 
 /// A file as a list shows it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +16,32 @@ pub struct PlacedFile {
     pub name: String,
     /// Bytes.
     pub size: u64,
+}
+
+/// A version of a file, or a marker that it was deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedVersion {
+    /// The file's name.
+    pub name: String,
+    /// The version's id.
+    pub id: String,
+    /// Is it a marker?
+    pub marker: bool,
+    /// Is it what is seen of the file?
+    pub latest: bool,
+    /// When it was made, by the server's clock.
+    pub made: Timestamp,
+}
+
+/// What was done to bring deleted files back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UndeletedFiles {
+    /// Files that were deleted in that time.
+    pub planned: u64,
+    /// Those of them that are not back.
+    pub failed: u64,
+    /// Why, with the first of them by name.
+    pub why: Vec<String>,
 }
 
 /// How a file is written.
@@ -55,6 +82,25 @@ pub trait Place: Send + Sync {
     /// Until when a file cannot be deleted; none if it can.
     async fn locked_until(&self, _name: &str) -> Result<Option<Timestamp>, Error> {
         Ok(None)
+    }
+    /// All versions of the files whose names begin with `under`, and their markers; none where none are kept.
+    async fn versions(&self, _under: &str) -> Result<Vec<PlacedVersion>, Error> {
+        Ok(vec![])
+    }
+    /// Removes versions for good, as far as the server lets these credentials.
+    async fn remove_versions(&self, _versions: &[PlacedVersion]) -> Result<(), Error> {
+        Ok(())
+    }
+    /// Brings back files whose names begin with `under` and which were deleted in this time. What is done is noted in the
+    /// folder, so that one that was killed goes on; without a folder nothing is done.
+    async fn undelete(
+        &self,
+        _under: &str,
+        _span: (Timestamp, Timestamp),
+        _folder: Option<&Path>,
+    ) -> Result<UndeletedFiles, Error> {
+        let what = format!("cannot bring back what was deleted in `{}`", self.location());
+        Err(Error::new(what, "it keeps no versions").hint("take the points of another repository"))
     }
     /// Removes what killed writers left beside the files. Asked by the one who holds the lease.
     async fn tidy(&self) -> Result<(), Error> {

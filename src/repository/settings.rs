@@ -56,6 +56,21 @@ pub struct RepositorySettings {
     pub lock: Option<Lock>,
 }
 
+/// As it is read again.
+impl Serialize for RepositorySettings {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct WrittenRepository<'a> {
+            #[serde(flatten)]
+            kind: &'a Chosen<dyn Repository>,
+            password: &'a SecretFrom,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            lock: Option<Lock>,
+        }
+        s.collect_map([(&self.name, WrittenRepository { kind: &self.kind, password: &self.password, lock: self.lock })])
+    }
+}
+
 impl RepositorySettings {
     /// Reads what stands behind the name of a repository: one kind, `password`, and perhaps `lock`.
     pub fn read(name: &str, node: &Node, problems: &mut Vec<Problem>) -> Option<Self> {
@@ -79,8 +94,15 @@ impl RepositorySettings {
     }
 }
 
-/// The JSON Schema of what stands behind the name of a repository.
-pub fn schema(generator: &mut SchemaGenerator) -> Schema {
+/// The JSON Schema of a list of repositories, each behind its name.
+pub fn list_schema(generator: &mut SchemaGenerator) -> Schema {
+    let one = schema(generator);
+    let named = json_schema!({ "type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": one });
+    json_schema!({ "type": "array", "minItems": 1, "items": named })
+}
+
+/// Of what stands behind the name of one.
+fn schema(generator: &mut SchemaGenerator) -> Schema {
     let kinds: Vec<_> = REPOSITORIES
         .iter()
         .map(|kind| {

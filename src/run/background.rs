@@ -6,6 +6,7 @@ use super::digests::PointDigests;
 use super::live::LiveRun;
 use super::probes::{self, ActiveProbes};
 use super::protect::{self, Schedule};
+use super::repositories;
 use crate::client::Error;
 use crate::engine::{EngineContext, Session};
 use crate::model::{Fact, Planted};
@@ -79,7 +80,11 @@ async fn open(run: &LiveRun<'_>, planted: &[Planted]) -> Result<Option<Arc<dyn S
         reader: reader.map(|reader| Arc::new(reader) as _),
         repository: None,
     };
-    Ok(Some(Arc::from(protect.engine.open(context).await?)))
+    if protect.kept.settings.is_empty() {
+        return Ok(Some(Arc::from(protect.engine.open(context).await?)));
+    }
+    let (engine, run_name) = (protect.engine.it.as_ref(), &run.context.run);
+    repositories::open(&protect.kept, engine, run_name, &run.recorder, context).await.map(Some)
 }
 
 fn schedule(run: &LiveRun, session: Arc<dyn Session>) -> Option<Schedule> {

@@ -5,13 +5,14 @@
 
 use super::dead::DeadRun;
 use super::remains::{described, intended, unsure};
-use super::{Observer, leftovers, standing};
+use super::{Observer, leftovers, repositories, standing};
 use crate::client::{Error, process};
 use crate::environment::Platform;
 use crate::fault::{FAULTS, Nature};
 use crate::kind::pick;
 use crate::model::{Fact, Receipt, Span};
 use crate::node::Node;
+use crate::spec::DrillRepositories;
 use futures::future::join;
 use std::collections::BTreeMap;
 use std::fs;
@@ -70,6 +71,9 @@ pub async fn cleanup(folder: &Path, observer: Arc<dyn Observer>, within: Duratio
         Err(error) if error.kind() != io::ErrorKind::NotFound => left.push(format!("its backups: {error}")),
         _ => {}
     }
+    let removed = repositories::remove_points(&DrillRepositories::of_plan(&dead.plan), run, &dead.lines).await;
+    left.extend(removed.left);
+    removed.locked.iter().for_each(|locked| observer.progress(locked));
     let facts = if left.is_empty() { vec![Fact::Removed] } else { left.iter().cloned().map(Fact::Left).collect() };
     dead.append(facts)?;
     Ok(left)

@@ -4,7 +4,7 @@
 
 use super::losses::Losses;
 use super::recorder::Recorder;
-use super::{remains, standing};
+use super::{remains, repositories, standing};
 use crate::client::Error;
 use crate::environment::{Act, Platform, RunContext};
 use crate::fault::Nature;
@@ -84,6 +84,11 @@ impl Run {
             && error.kind() != std::io::ErrorKind::NotFound
         {
             left.push(format!("`{}`: {error}", self.points().display()));
+        }
+        if let Some(protect) = &self.plan.setup.protect {
+            let removed = repositories::remove_points(&protect.kept, &self.context.run, &read(&self.context)?).await;
+            removed.locked.into_iter().for_each(|locked| self.recorder.append(Fact::Note(locked)));
+            left.extend(removed.left);
         }
         if left.is_empty() {
             return self.recorder.append_durable(Fact::Removed).await;

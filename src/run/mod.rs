@@ -19,6 +19,8 @@ mod protect;
 mod recorder;
 mod recover;
 mod remains;
+mod repositories;
+mod repository_session;
 mod runbook;
 mod standing;
 mod steady;

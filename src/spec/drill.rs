@@ -1,9 +1,10 @@
 //! A drill as written: where, protected by what, watched how, and what was promised.
 
 use super::expect_name;
+use super::protect::{self, Protect, read_protect};
+use super::protection::Protection;
 use super::raw::{Alone, Raw, one_of};
 use crate::check::{CHECKS, Check};
-use crate::engine::{ENGINES, Engine};
 use crate::environment::{ENVIRONMENTS, Environment, Power};
 use crate::kind::{Chosen, Kind, pick};
 use crate::model::{Depth, Expected, Objectives, Period};
@@ -68,15 +69,6 @@ impl Setup {
     }
 }
 
-/// Backups on a schedule.
-#[derive(Debug, Clone, Serialize)]
-pub struct Protect {
-    /// By what.
-    pub engine: Chosen<dyn Engine>,
-    /// From the beginning of one to the beginning of the next.
-    pub every: Period,
-}
-
 /// A drill: one rehearsal of a scenario in an environment.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a drill's keys")]
@@ -103,9 +95,11 @@ pub(super) struct DrillFile {
     /// Size of the seed; 1 is 50 experiments of 40 runs.
     #[serde(default = "one")]
     scale: f64,
-    /// Backups on a schedule.
+    /// Backups on a schedule; or the path of a protection's file, from the drill's folder, whose engine and repositories
+    /// are used.
     #[serde(default)]
-    protect: Option<ProtectFile>,
+    #[schemars(schema_with = "protect::schema")]
+    protect: Option<Raw>,
     /// Clients that write before and during the drill.
     #[serde(default)]
     #[schemars(schema_with = "workload")]
@@ -131,20 +125,6 @@ pub(super) struct DrillFile {
     streak: usize,
 }
 
-/// Backups on a schedule.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "`engine` and `every`")]
-#[schemars(rename = "Protect")]
-struct ProtectFile {
-    /// By what.
-    #[allow(dead_code)] // read by its kind
-    #[schemars(schema_with = "engine")]
-    engine: Raw,
-    /// From the beginning of one backup to the beginning of the next.
-    #[serde(default = "every")]
-    every: Period,
-}
-
 /// Deadlines: every wait has one.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "`baseline`, `recovery` and `drill`")]
@@ -164,12 +144,12 @@ impl Default for Limits {
 }
 
 /// Reads a drill; nothing if there was a problem.
-pub(super) fn read_drill(root: &Node, problems: &mut Vec<Problem>) -> Option<Drill> {
+pub(super) fn read_drill(root: &Node, protection: Option<Protection>, problems: &mut Vec<Problem>) -> Option<Drill> {
     let before = problems.len();
     let file = read::<DrillFile>(root, problems);
     let given = |key: &str| root.get(key).filter(|node| !node.is_null());
     let environment = given("environment").and_then(|node| pick("environment", ENVIRONMENTS, node, problems));
-    let engine = given("protect").and_then(|n| n.get("engine")).and_then(|n| pick("engine", ENGINES, n, problems));
+    let protect = given("protect").and_then(|node| read_protect(node, protection, problems));
     let workload = given("workload").and_then(|node| pick("workload", WORKLOADS, node, problems));
     let probes = list("probe", PROBES, root.get("probes"), problems);
     let checks = match (root.get("checks"), &environment) {
@@ -187,11 +167,16 @@ pub(super) fn read_drill(root: &Node, problems: &mut Vec<Problem>) -> Option<Dri
         let empty = root.get(key).filter(|node| node.is_null());
         problems.extend(empty.map(|node| Problem::new(node, text).hint(hint)));
     }
+    let repositories = protect.as_ref().is_some_and(|protect| !protect.kept.settings.is_empty());
+    if repositories && environment.as_ref().is_some_and(|it| it.standing()) {
+        let text = "the points of a standing platform stay in the run's folder, and are in no repository";
+        let problem = Problem::new(root.at(&["protect"]), text);
+        problems.push(problem.hint("write `protect: { engine: …, every: … }` without repositories"));
+    }
     if let Some(file) = &file {
         numbers(file, root, problems);
     }
     let file = file.filter(|_| problems.len() == before)?;
-    let protect = file.protect.zip(engine).map(|(protect, engine)| Protect { engine, every: protect.every });
     let (environment, scale, limits) = (environment?, file.scale, file.limits);
     Some(Drill {
         root: root.clone(),
@@ -257,9 +242,6 @@ fn numbers(file: &DrillFile, root: &Node, problems: &mut Vec<Problem>) {
 fn one() -> f64 {
     1.0
 }
-fn every() -> Period {
-    Period::seconds(5)
-}
 fn stable() -> Period {
     Period::seconds(3)
 }
@@ -276,9 +258,6 @@ fn expected(_: &mut SchemaGenerator) -> Schema {
 }
 fn environment(g: &mut SchemaGenerator) -> Schema {
     one_of::<_, Alone>(ENVIRONMENTS, g)
-}
-fn engine(g: &mut SchemaGenerator) -> Schema {
-    one_of::<_, Alone>(ENGINES, g)
 }
 fn workload(g: &mut SchemaGenerator) -> Schema {
     one_of::<_, Alone>(WORKLOADS, g)

@@ -7,6 +7,7 @@ pub mod catalogue;
 mod drill;
 mod elsewhere;
 mod keep;
+mod protect;
 mod protection;
 pub mod raw;
 mod scenario;
@@ -16,8 +17,9 @@ mod wrong;
 use crate::node::{self, Node, Problem, file, nearest};
 use std::path::{Path, PathBuf};
 
-pub use drill::{Drill, Limits, Protect, Setup};
+pub use drill::{Drill, Limits, Setup};
 pub use keep::Keep;
+pub use protect::{DrillRepositories, Protect};
 pub use protection::{Protection, Share, load_protection};
 pub use scenario::{Scenario, Settings, TimedFault, WrittenStep};
 pub use wrong::{Wrong, WrongFile};
@@ -108,7 +110,12 @@ fn read_drill(path: &Path, at: &Path, mut root: Node, environment: Option<Node>)
         elsewhere::move_to(&mut root, environment);
     }
     let (mut ours, mut theirs) = (vec![], vec![]);
-    let drill = drill::read_drill(&root, &mut ours);
+    let protection = protect::named(at, &root, &mut ours);
+    let (protection, of_protection) = match protection {
+        Ok(protection) => (protection, Wrong::default()),
+        Err(wrong) => (None, wrong),
+    };
+    let drill = drill::read_drill(&root, protection, &mut ours);
     let (mut scenario, mut scenario_path) = (None, PathBuf::new());
     if let Some(node) = root.get("scenario").filter(|node| node.text().is_some()) {
         scenario_path = scenario_file(at, node.text().unwrap_or_default());
@@ -117,14 +124,18 @@ fn read_drill(path: &Path, at: &Path, mut root: Node, environment: Option<Node>)
             let root = root.map_err(|problem| theirs.push(problem)).ok();
             scenario = root.and_then(|root| scenario::read_scenario(&root, &mut theirs));
         } else {
-            ours.push(absent(node, &scenario_path));
+            ours.push(absent_file(node, "scenario", &scenario_path));
         }
     }
     match (drill, scenario) {
-        (Some(drill), Some(scenario)) if ours.is_empty() && theirs.is_empty() => {
+        (Some(drill), Some(scenario)) if ours.is_empty() && theirs.is_empty() && of_protection.files.is_empty() => {
             Ok(Spec { drill_path: path.to_owned(), drill, scenario_path, scenario })
         }
-        _ => Err(Wrong::new([(path.to_owned(), ours), (scenario_path, theirs)])),
+        _ => {
+            let mut wrong = Wrong::new([(path.to_owned(), ours), (scenario_path, theirs)]);
+            wrong.files.extend(of_protection.files);
+            Err(wrong)
+        }
     }
 }
 
@@ -142,9 +153,10 @@ fn scenario_file(drill: &Path, name: &str) -> PathBuf {
     above.join("scenarios").join(format!("{name}.yaml"))
 }
 
-fn absent(node: &Node, path: &Path) -> Problem {
+/// That the file which a node names is not there.
+fn absent_file(node: &Node, what: &str, path: &Path) -> Problem {
     let name = node.text().unwrap_or_default();
-    let problem = Problem::new(node, format!("there is no scenario `{name}`: `{}` is missing", path.display()));
+    let problem = Problem::new(node, format!("there is no {what} `{name}`: `{}` is missing", path.display()));
     let known = file::beside(path);
     let near = nearest(name, known.iter().map(String::as_str));
     problem.hint(near.map_or_else(|| "write it first".into(), |n| format!("did you mean `{n}`?")))

@@ -157,9 +157,7 @@ fn engine(g: &mut SchemaGenerator) -> Schema {
 }
 
 fn repositories(g: &mut SchemaGenerator) -> Schema {
-    let one = crate::repository::schema(g);
-    let named = json_schema!({ "type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": one });
-    json_schema!({ "type": "array", "minItems": 1, "items": named })
+    crate::repository::list_schema(g)
 }
 
 /// Reads a protection.
@@ -236,7 +234,7 @@ fn read_engine(node: &Node, problems: &mut Vec<Problem>) -> Option<Chosen<dyn En
     None
 }
 
-fn read_repositories(node: &Node, problems: &mut Vec<Problem>) -> Vec<RepositorySettings> {
+pub(super) fn read_repositories(node: &Node, problems: &mut Vec<Problem>) -> Vec<RepositorySettings> {
     let mut all: Vec<RepositorySettings> = vec![];
     if node.items().is_empty() {
         let problem = Problem::new(node, "there is no repository");

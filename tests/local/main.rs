@@ -22,8 +22,11 @@ mod skips;
 mod strike;
 
 mod artifacts;
+mod backups_attacked;
+mod by_commands;
 mod checks;
 mod cleanup;
+mod drill_repositories;
 mod engine;
 mod failures;
 mod install;

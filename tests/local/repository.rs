@@ -93,6 +93,14 @@ impl ObjectLockServer {
         request.send().await.unwrap();
     }
 
+    pub async fn keep_versions(&self, bucket: &str) {
+        let enabled = aws_sdk_s3::types::VersioningConfiguration::builder()
+            .status(aws_sdk_s3::types::BucketVersioningStatus::Enabled)
+            .build();
+        let request = self.client().put_bucket_versioning().bucket(bucket).versioning_configuration(enabled);
+        request.send().await.unwrap();
+    }
+
     /// Gives a user of the server exactly what a policy says, by the bucket's own policy.
     async fn allow(&self, bucket: &str, user: &str, mut policy: Value) {
         let account = json!({ "access": user, "secret": SECRET, "role": "user", "userID": 0, "groupID": 0 });

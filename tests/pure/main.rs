@@ -11,6 +11,7 @@ mod binary;
 mod skips;
 
 mod bad_input;
+mod bad_protect;
 mod bad_restores;
 mod commands;
 mod engine_bench;

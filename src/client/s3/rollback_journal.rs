@@ -28,6 +28,14 @@ pub struct RollbackSubject {
     pub goal: RollbackGoal,
 }
 
+impl RollbackSubject {
+    /// The journal of its rollback in a folder: one that is begun again finds it.
+    pub fn journal(&self, folder: &Path, name: &str) -> PathBuf {
+        let digest = blake3::hash(format!("{self:?}").as_bytes()).to_hex();
+        folder.join(format!("{name}-{}.jsonl", &digest[..8]))
+    }
+}
+
 /// How much a plan is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RollbackCounts {
