@@ -104,13 +104,7 @@ async fn look(platform: &dyn Platform, planted: &Planted) -> Result<Finding, Err
     let emptied = |table: &&String| before.tables[*table] && !now[*table];
     let mut wrong: Vec<_> = before.tables.keys().filter(emptied).map(|t| format!("the table `{t}` is empty")).collect();
     let mut figures = vec![("tables", i64::try_from(now.len()).unwrap_or(i64::MAX))];
-    for (what, query) in NONE {
-        let found = count(&client, query).await?;
-        if found > 0 {
-            wrong.push(format!("{found} {what}"));
-        }
-        figures.push((what, found));
-    }
+    figures.extend(count_wrong(&client, &mut wrong).await?);
     let recent = count(&client, RECENT).await?;
     figures.push(("recent runs", recent));
     if recent == 0 && before.recent > 0 {
@@ -118,6 +112,34 @@ async fn look(platform: &dyn Platform, planted: &Planted) -> Result<Finding, Err
     }
     let finding = if wrong.is_empty() { Finding::met() } else { Finding::missed(wrong.join("; ")) };
     Ok(figures.into_iter().fold(finding, |finding, (what, found)| finding.figure(what, found)))
+}
+
+/// Looks for rows that must not be there, where nobody has planted anything.
+pub async fn look_alone(platform: &dyn Platform) -> Finding {
+    let looked = async {
+        let (client, mut wrong) = (connect(platform).await?, vec![]);
+        Ok::<_, Error>((count_wrong(&client, &mut wrong).await?, wrong))
+    };
+    match looked.await {
+        Ok((figures, wrong)) => {
+            let finding = if wrong.is_empty() { Finding::met() } else { Finding::missed(wrong.join("; ")) };
+            figures.into_iter().fold(finding, |finding, (what, found)| finding.figure(what, found))
+        }
+        Err(error) => Finding::unknown(error.to_string()),
+    }
+}
+
+/// Counts the rows that must not be there: each count, and those that are not zero in words.
+async fn count_wrong(client: &Client, wrong: &mut Vec<String>) -> Result<Vec<(&'static str, i64)>, Error> {
+    let mut figures = vec![];
+    for (what, query) in NONE {
+        let found = count(client, query).await?;
+        if found > 0 {
+            wrong.push(format!("{found} {what}"));
+        }
+        figures.push((what, found));
+    }
+    Ok(figures)
 }
 
 async fn connect(platform: &dyn Platform) -> Result<Client, Error> {

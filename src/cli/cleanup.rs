@@ -5,6 +5,7 @@ use super::find::{Reports, find_run, run_name};
 use super::progress::Progress;
 use super::talk::Talk;
 use super::{CommandResult, Failure, exit};
+use crate::environment::DeadServers;
 use crate::model::{Fact, Line, Span};
 use crate::outside::plain;
 use crate::store;
@@ -52,6 +53,9 @@ pub(super) async fn main(args: &Args) -> CommandResult {
             Err(error) => left.push(format!("{name}: {error}")),
         }
     }
+    let servers = if args.run.is_none() { DeadServers::remove().await } else { DeadServers::default() };
+    servers.removed.iter().for_each(|folder| say(format!("removed a throw-away server in {}", folder.display())));
+    left.extend(servers.left);
     for thing in &left {
         say(format!("left behind: {}", plain(thing)));
     }
@@ -59,7 +63,7 @@ pub(super) async fn main(args: &Args) -> CommandResult {
         say(format!("the platform of {name} was kept on purpose: `lifeboat cleanup {name}` removes it"));
     }
     if left.is_empty() {
-        say(if folders.is_empty() { "nothing to clean up" } else { "all is gone" });
+        say(if folders.is_empty() && servers.removed.is_empty() { "nothing to clean up" } else { "all is gone" });
     }
     Ok(if left.is_empty() { exit::MET } else { exit::LEFT })
 }

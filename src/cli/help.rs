@@ -196,12 +196,21 @@ Exit codes:
   `every`, or the log is not received, 5 a repository or point could not be read";
 
 pub(super) const VERIFY: &str = "\
+With --restore it needs the repository alone: nothing that is protected is touched or
+asked. The throw-away server lies under LIFEBOAT_STATE, takes no connections from
+outside and is removed; what a kill left behind, the next one or `lifeboat cleanup`
+removes. PostgreSQL's programs of the point's version must be on this machine.
+
 Examples:
   lifeboat verify protect/mlflow.yaml
+  lifeboat verify protect/mlflow.yaml --restore
+  lifeboat verify protect/mlflow.yaml --restore latest --repository far --json
 
 Exit codes:
-  0 every byte is as it was written, 2 wrong file or usage, 3 something is wrong,
-  5 a repository could not be read";
+  0 every byte is as it was written, and the point was restored and is whole,
+  2 wrong file or usage, 3 something is wrong, 4 not everything could be told,
+  5 a repository could not be read, or a restore not tried, 6 something was left
+  behind, 130 interrupted and removed";
 
 pub(super) const RESTORE: &str = "\
 Examples:

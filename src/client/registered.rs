@@ -2,9 +2,11 @@
 //!
 //! Not here: whether they are the bytes of before, which only somebody who saw those can tell.
 
+use super::s3::ObjectSource;
 use super::{Error, postgres, s3};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use tokio_postgres::Client;
 
 /// Objects that are read at a time.
@@ -55,6 +57,37 @@ pub async fn read_all(
     Ok(all)
 }
 
+/// Looks whether every version finds objects in this source, which are those of this bucket and prefix. Reads none of
+/// them.
+///
+/// # Errors
+/// When the database cannot be asked, or the source cannot be listed.
+pub async fn find_all(
+    client: &Client,
+    source: &dyn ObjectSource,
+    bucket: &str,
+    prefix: &str,
+) -> Result<RegisteredArtifacts, Error> {
+    let keys: BTreeSet<String> = source.list("").await?.into_iter().map(|object| object.key).collect();
+    let mut all = RegisteredArtifacts::default();
+    for row in postgres::rows(client, VERSIONS).await? {
+        let (version, location): (String, String) = (row.get(0), row.get(1));
+        match s3::located(bucket, prefix, &location) {
+            None => all.elsewhere.push(format!("{version} at `{location}`")),
+            Some(key) => match under(&keys, &format!("{key}/")) {
+                0 => all.wrong.push(format!("{version}: nothing is at `{location}`")),
+                objects => (all.versions, all.objects) = (all.versions + 1, all.objects + objects),
+            },
+        }
+    }
+    Ok(all)
+}
+
+/// How many keys begin with this.
+fn under(keys: &BTreeSet<String>, prefix: &str) -> usize {
+    keys.range(prefix.to_owned()..).take_while(|key| key.starts_with(prefix)).count()
+}
+
 /// The bucket and key of a location.
 fn place(bucket: &str, prefix: &str, location: &str) -> Option<(String, String)> {
     if let Some(key) = s3::located(bucket, prefix, location) {
@@ -75,6 +108,12 @@ async fn read(store: &aws_sdk_s3::Client, bucket: &str, prefix: &str) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_under_a_folder_is_counted() {
+        let keys = ["a/1/x", "a/1/y", "a/10/x", "b"].map(ToOwned::to_owned).into();
+        assert_eq!([under(&keys, "a/1/"), under(&keys, "a/2/"), under(&keys, "b/")], [2, 0, 0]);
+    }
 
     #[test]
     fn a_location_is_behind_mlflow_or_in_a_bucket_of_its_own() {

@@ -26,7 +26,7 @@ pub use wanted_model::{ModelRestore, WantedModel, WantedVersions};
 use crate::client::Error;
 use crate::client::s3::ObjectSource;
 use crate::clock::Clock;
-use crate::environment::{Asset, LossKind, Permission, Platform, Power};
+use crate::environment::{Asset, LossKind, Permission, Platform, Power, ThrowawayServer};
 use crate::kind::Kind;
 use crate::model::{Finding, Planted, RecoveryPoint};
 use crate::repository::OpenRepository;
@@ -53,8 +53,19 @@ pub type Readings = BTreeMap<String, Planted>;
 pub struct PointBeside<'a> {
     /// The platform with the point's database in place of the live one; of the bucket it has the names.
     pub platform: &'a dyn Platform,
-    /// The point's artifacts, by the keys that they have in the bucket; nothing if the engine keeps none.
-    pub objects: Option<&'a dyn ObjectSource>,
+    /// The point's artifacts; nothing if it holds none.
+    pub artifacts: Option<PointArtifacts<'a>>,
+}
+
+/// The artifacts of a recovery point, and where they were when it was taken.
+#[derive(Clone, Copy)]
+pub struct PointArtifacts<'a> {
+    /// The objects, by the keys that they had in the bucket.
+    pub objects: &'a dyn ObjectSource,
+    /// The bucket.
+    pub bucket: &'a str,
+    /// What stood before MLflow's own artifact paths there, without a slash at its end.
+    pub prefix: &'a str,
 }
 
 /// Decides whether a recovery point may take the place of the live state.
@@ -164,6 +175,17 @@ pub trait Session: Send + Sync {
     /// beside.
     async fn restore_judged(&self, _plan: &RestorePlan, _judge: &dyn PointJudge) -> Finding {
         Finding::unknown("the engine cannot restore a recovery point beside the live state")
+    }
+    /// Restores the point of a plan on a server that was made for it, reads what else it holds, and lets the judge look at
+    /// it there. What is protected is asked nothing. A point that cannot be restored is missed; an error says nothing of
+    /// the point, only that it could not be tried here.
+    async fn restore_apart(
+        &self,
+        _plan: &RestorePlan,
+        _on: &ThrowawayServer,
+        _judge: &dyn PointJudge,
+    ) -> Result<Finding, Error> {
+        Err(Error::new("cannot restore on a throw-away server", "this engine restores only what it protects"))
     }
     /// Restores one registered model of the point, its rows and artifacts, and changes nothing else. Where the model is
     /// there and differs, nothing is written, unless `replace` says so.

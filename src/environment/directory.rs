@@ -35,12 +35,8 @@ impl NewDirectory {
     pub async fn at(path: &Path, major: u32, administrator: &str) -> Result<Self, Error> {
         let what = format!("cannot restore into `{}`", path.display());
         let path = empty(path)?;
-        let bin = tools::server_programs(major).await.ok_or_else(|| {
-            let why = format!("this machine has no PostgreSQL {major}, the version of the point");
-            let hint = "install the server's package of that version (Debian: postgresql-N), or set LIFEBOAT_PG_BIN";
-            Error::new(&what, why).hint(hint)
-        })?;
-        let run = format!("restore-{}", &blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex()[..16]);
+        let bin = tools::programs_of(major, &what).await?;
+        let run = mark(&path);
         let volume = LocalVolume {
             component: COMPONENT,
             bin: bin.clone(),
@@ -77,6 +73,11 @@ impl NewDirectory {
     pub fn has_settings(&self) -> bool {
         self.path.join("postgresql.conf").is_file()
     }
+}
+
+/// The mark of all processes of a restore into this directory, which follows from its whole path.
+pub(super) fn mark(path: &Path) -> String {
+    format!("restore-{}", &blake3::hash(path.as_os_str().as_encoded_bytes()).to_hex()[..16])
 }
 
 /// The whole path of a directory that can be made: nothing is there, or a directory that holds nothing.
@@ -123,7 +124,7 @@ impl Platform for NewDirectory {
 }
 
 /// Nothing is recorded: what a killed restore leaves lies beside the directory.
-struct NoJournal;
+pub(super) struct NoJournal;
 
 #[async_trait]
 impl Journal for NoJournal {

@@ -4,6 +4,7 @@
 //! thing it creates; `open` finds what receipts name and creates nothing; `remove` may be called after any
 //! prefix of `provision`, and twice: already gone is success.
 
+mod absent;
 mod asset;
 pub mod containers;
 mod directory;
@@ -18,11 +19,13 @@ mod power;
 mod server;
 pub mod simulated;
 pub mod stack;
+mod throwaway;
 pub mod tools;
 mod volumes;
 
 pub use directory::{NewDirectory, empty};
 
+pub use absent::AbsentPlatform;
 pub use asset::{Asset, AssetUnder, LossKind};
 pub use guard::{Act, Identity};
 pub use inventory::{Inventory, Survey, Thing};
@@ -32,6 +35,7 @@ pub use power::{
 };
 
 pub use server::{ArtifactBucket, ServerAddress, ServerPlatform};
+pub use throwaway::{DeadServers, ThrowawayPlatform, ThrowawayServer};
 pub use volumes::{SidePart, VolumeState, Volumes};
 
 pub use crate::client::kubernetes::Permission;

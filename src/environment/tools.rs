@@ -105,6 +105,15 @@ pub async fn server_programs(major: u32) -> Option<PathBuf> {
     with_program("postgres", major).await
 }
 
+/// The same, where they are needed for what is about to be done with a point of that version.
+pub async fn programs_of(major: u32, what: &str) -> Result<PathBuf, Error> {
+    server_programs(major).await.ok_or_else(|| {
+        let why = format!("this machine has no PostgreSQL {major}, the version of the point");
+        let hint = "install the server's package of that version (Debian: postgresql-N), or set LIFEBOAT_PG_BIN";
+        Error::new(what, why).hint(hint)
+    })
+}
+
 /// The folder that has this program, of this major version.
 async fn with_program(program: &str, major: u32) -> Option<PathBuf> {
     let candidates = match choice() {

@@ -4,6 +4,8 @@
 //! out. The live database is replaced only by whoever says so in as many words.
 
 mod copy;
+mod digests;
+mod proof;
 mod prune;
 mod re_point;
 mod receive;
@@ -11,6 +13,7 @@ mod restore;
 mod retention;
 
 pub use copy::{copy, lacking};
+pub use proof::{RestoreProof, prove};
 pub use prune::{PrunedPoints, prune};
 pub use re_point::re_point;
 pub use receive::receive;
@@ -19,13 +22,14 @@ pub use retention::KeptAs;
 
 use crate::client::{Error, ErrorKind};
 use crate::clock::{Clock, Deadline, wall};
-use crate::engine::{EngineContext, LogReach, NamedRepository, Session};
-use crate::environment::{ArtifactBucket, ServerAddress, ServerPlatform};
+use crate::engine::{EngineContext, LogReach, NamedRepository, Session, SnapshotReader};
+use crate::environment::{AbsentPlatform, ArtifactBucket, Platform, ServerAddress, ServerPlatform};
 use crate::model::{Period, RecoveryPoint, Span};
 use crate::repository::{
     BucketAddress, OpenRepository, Patience, PointList, RepositorySettings, SecretFrom, StoredPoint, Verified,
 };
 use crate::spec::Protection;
+use digests::DigestReader;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,7 +149,7 @@ pub async fn reaches(protection: &Protection, repository: &RepositorySettings, r
     }
     let asked = async {
         let opened = OpenRepository::open(repository, Patience::default()).await?;
-        session(protection, opened, &WorkPlace::live(protection)).await?.reaches(read).await
+        on_nothing(protection, opened).await?.reaches(read).await
     };
     let unknown = |error: Error| LogReach { point: "all".into(), until: None, flaw: Some(error.to_string()) };
     asked.await.unwrap_or_else(|error| vec![unknown(error)])
@@ -182,17 +186,32 @@ async fn session(
     repository: OpenRepository,
     at: &WorkPlace,
 ) -> Result<Box<dyn Session>, Error> {
-    let platform = platform(at)?;
+    let platform: Arc<dyn Platform> = Arc::new(platform(at)?);
+    let reader = Arc::new(DigestReader(Arc::clone(&platform)));
+    open_session(protection, repository, platform, Some(reader)).await
+}
+
+/// A session that only reads the repository: what is protected is asked nothing, and need not be there.
+async fn on_nothing(protection: &Protection, repository: OpenRepository) -> Result<Box<dyn Session>, Error> {
+    open_session(protection, repository, Arc::new(AbsentPlatform::default()), None).await
+}
+
+async fn open_session(
+    protection: &Protection,
+    repository: OpenRepository,
+    platform: Arc<dyn Platform>,
+    reader: Option<Arc<dyn SnapshotReader>>,
+) -> Result<Box<dyn Session>, Error> {
     let points = repository.points().await?.points;
     let known = points.iter().filter(|point| point.label == protection.name).map(point).collect();
     let repository = NamedRepository { repository, protection: protection.name.clone() };
     let context = EngineContext {
-        platform: Arc::new(platform),
+        platform,
         // Without a log nothing is kept there: the points are in the repository.
         folder: protection.spool.clone().unwrap_or_else(std::env::temp_dir),
         clock: Clock::start(),
         known,
-        reader: None,
+        reader,
         repository: Some(repository),
     };
     protection.engine.open(context).await

@@ -124,7 +124,7 @@ pub async fn restore_model(chosen: &ChosenRestore, model: &ModelRestore) -> Find
 }
 
 /// What is asked for. A point's name comes first, since it looks like a time.
-async fn goal(protection: &Protection, repository: &RepositorySettings, to: &str) -> Result<Goal, Error> {
+pub(super) async fn goal(protection: &Protection, repository: &RepositorySettings, to: &str) -> Result<Goal, Error> {
     if to == "latest" {
         return Ok(Goal::Latest(None));
     }

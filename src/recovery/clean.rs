@@ -102,8 +102,8 @@ impl CleanJudge<'_> {
     async fn scanned(&self, scan: &Text, beside: &PointBeside<'_>) -> Result<(), Error> {
         let folder = tempfile::Builder::new().prefix("scan-").tempdir_in(self.context.folder);
         let folder = folder.map_err(|e| Error::caused_by("cannot make a folder for the point's artifacts", e))?;
-        if let Some(objects) = beside.objects {
-            lay_out(objects, folder.path()).await?;
+        if let Some(artifacts) = beside.artifacts {
+            lay_out(artifacts.objects, folder.path()).await?;
         }
         let (command, outputs) = scan.shell(self.context.outputs);
         let own = vec![

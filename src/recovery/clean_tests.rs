@@ -5,7 +5,7 @@
 use super::*;
 use crate::client::s3::ListedObject;
 use crate::clock::Moment;
-use crate::engine::RestorePlan;
+use crate::engine::{PointArtifacts, RestorePlan};
 use crate::environment::{Endpoints, Identity, Journal, Platform};
 use crate::model::{Disaster, Onset, Receipt};
 use crate::recovery::{Conditions, PointChecks};
@@ -129,7 +129,8 @@ impl Session for Attacked {
     }
     async fn restore_judged(&self, plan: &RestorePlan, judge: &dyn PointJudge) -> Finding {
         *self.looked_at.lock() = Some(plan.point.id.clone());
-        let judged = judge.judge(&PointBeside { platform: self, objects: Some(self) }).await;
+        let artifacts = Some(PointArtifacts { objects: self, bucket: "mlflow", prefix: "" });
+        let judged = judge.judge(&PointBeside { platform: self, artifacts }).await;
         if judged.verdict != Verdict::Met {
             return judged;
         }

@@ -30,7 +30,8 @@ impl PointChecks for PlantedChecks<'_> {
     async fn look(&self, beside: &PointBeside<'_>) -> Finding {
         let mut all = Finding::met();
         for (check, planted) in &self.0 {
-            let look = tokio::time::timeout(LOOK, check.in_point(beside.platform, beside.objects, planted)).await;
+            let objects = beside.artifacts.map(|artifacts| artifacts.objects);
+            let look = tokio::time::timeout(LOOK, check.in_point(beside.platform, objects, planted)).await;
             let finding = look.unwrap_or_else(|_| Finding::unknown("it was not done in time"));
             if finding.verdict != Verdict::Met {
                 let reason = finding.reason.unwrap_or_default();
@@ -98,7 +99,7 @@ mod tests {
         let planted: Vec<_> = planted.iter().map(|(_, _, value)| Planted(value.clone())).collect();
         let platform = Beside::default();
         let checks = PlantedChecks::of(&checks, &planted)?;
-        Some(checks.look(&PointBeside { platform: &platform, objects: None }).await)
+        Some(checks.look(&PointBeside { platform: &platform, artifacts: None }).await)
     }
 
     #[tokio::test]

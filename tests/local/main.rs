@@ -39,6 +39,7 @@ mod physical_fixture;
 mod physical_session;
 mod platform;
 mod policy;
+mod proof;
 mod protection;
 mod protection_artifacts;
 mod protection_killed;

@@ -182,6 +182,7 @@ async fn points_are_pruned_and_copied_and_one_that_has_shrunk_is_told() {
     assert!(why.contains("does not say for how long"), "{why}");
     it.write_with("mlflow", "keep: { incremental: 1ms, registry: 1y, near: 1ms }\n");
     it.sql("mlflow", "INSERT INTO runs SELECT generate_series(2000, 9000)").await;
+    let first = walk(&it.folder.path().join("near/data"));
     it.done("backup mlflow.yaml");
     let kept = |listed: &Value, repository: usize| {
         let points = listed[repository]["points"].as_array().unwrap().clone();
@@ -194,7 +195,7 @@ async fn points_are_pruned_and_copied_and_one_that_has_shrunk_is_told() {
     assert_eq!(kept(&it.done("points mlflow.yaml"), 0), before, "a dry run removes nothing");
 
     // The newest cannot be restored: the one before it stays. None can be: nothing goes.
-    let damaged = damage_largest_pack(&it.folder.path().join("near/data"));
+    let damaged = damage_newest(&it.folder.path().join("near/data"), &first);
     let planned = it.done("prune mlflow.yaml --dry-run");
     assert_eq!(planned[0]["points"][0]["stays_as"], "last good point", "{planned:#}");
     let packs: Vec<_> =
@@ -249,9 +250,10 @@ async fn points_are_pruned_and_copied_and_one_that_has_shrunk_is_told() {
     it.done("backup mlflow.yaml");
 }
 
-/// Damages the data of the largest point; answers its bytes and its path.
-fn damage_largest_pack(folder: &Path) -> (Vec<u8>, PathBuf) {
-    let path = walk(folder).into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
+/// Damages the largest pack that came after these; answers its bytes and its path.
+fn damage_newest(folder: &Path, before: &[PathBuf]) -> (Vec<u8>, PathBuf) {
+    let new = walk(folder).into_iter().filter(|path| !before.contains(path));
+    let path = new.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap();
     let bytes = fs::read(&path).unwrap();
     rewrite(&path, bytes.iter().map(|byte| byte ^ 1).collect());
     (bytes, path)

@@ -25,8 +25,8 @@ const TABLES: &str = "SELECT format('%I.%I', n.nspname, c.relname), c.relname::t
 
 /// Sequences that count upwards, each with the columns of whole numbers that it feeds: it belongs to them, or it is in
 /// their default.
-const SEQUENCES: &str = "SELECT format('%I.%I', n.nspname, c.relname), format('%I.%I', m.nspname, t.relname), \
-        quote_ident(a.attname) \
+const SEQUENCES: &str = "SELECT format('%I.%I', n.nspname, c.relname), \
+        CASE WHEN t.oid IS NOT NULL THEN format('%I.%I', m.nspname, t.relname) END, quote_ident(a.attname) \
     FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
     LEFT JOIN (SELECT objid AS sequence, refobjid AS feeds, refobjsubid AS number FROM pg_depend \
             WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND deptype IN ('a', 'i') \

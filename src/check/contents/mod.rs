@@ -8,6 +8,7 @@
 mod catalogue;
 mod compare;
 mod difference;
+mod digests;
 mod expression;
 mod objects;
 mod own;
@@ -18,6 +19,7 @@ mod ways;
 
 pub(super) use catalogue::sequences;
 pub(super) use difference::{Differences, Meaning};
+pub use digests::{compare_digests, read_digests};
 pub(super) use sql::DatabaseSnapshot;
 
 use super::Check;
@@ -72,6 +74,31 @@ impl PlantedContents {
         self.ended_by.map_or(RowScope::All, RowScope::EndedBy)
     }
 
+    /// Of the database alone.
+    async fn of_database(
+        snapshot: &DatabaseSnapshot,
+        shapes: &BTreeMap<String, TableShape>,
+        ended_by: Option<i64>,
+        experiments: KnownExperiments,
+    ) -> Result<Self, Error> {
+        let scope = ended_by.map_or(RowScope::All, RowScope::EndedBy);
+        let ways = ways::ways(shapes, &foreign_keys(snapshot.client()).await?);
+        Ok(Self {
+            run: String::new(),
+            ended_by,
+            tables: rows::plant(snapshot, shapes, &ways, scope, &experiments).await?,
+            schema: catalogue::schema(snapshot).await?,
+            sequences: catalogue::sequences(snapshot).await?,
+            bucket: BucketContents::default(),
+            experiments,
+        })
+    }
+
+    fn planted(&self) -> Result<Planted, Error> {
+        let planted = serde_json::to_value(self).map(Planted);
+        planted.map_err(|e| Error::caused_by("cannot record what was planted", e))
+    }
+
     fn of(planted: &Planted) -> Result<Self, Error> {
         Self::deserialize(&planted.0).map_err(|e| Error::caused_by("what was planted cannot be read", e))
     }
@@ -98,18 +125,9 @@ impl Check for Contents {
         let now = "SELECT (extract(epoch FROM now()) * 1000)::bigint";
         let now: Option<i64> = snapshot.rows(now).await?.first().map(|row| row.get(0));
         let ended_by = now.filter(|_| platform.standing());
-        let scope = ended_by.map_or(RowScope::All, RowScope::EndedBy);
-        let ways = ways::ways(&shapes, &foreign_keys(snapshot.client()).await?);
-        let before = PlantedContents {
-            run: run.to_owned(),
-            ended_by,
-            tables: rows::plant(&snapshot, &shapes, &ways, scope, &experiments).await?,
-            schema: catalogue::schema(&snapshot).await?,
-            sequences: catalogue::sequences(&snapshot).await?,
-            bucket: objects::plant(platform.objects()?, &experiments).await?,
-            experiments,
-        };
-        serde_json::to_value(before).map(Planted).map_err(|e| Error::caused_by("cannot record what was planted", e))
+        let of_database = PlantedContents::of_database(&snapshot, &shapes, ended_by, experiments).await?;
+        let bucket = objects::plant(platform.objects()?, &of_database.experiments).await?;
+        PlantedContents { run: run.to_owned(), bucket, ..of_database }.planted()
     }
 
     async fn at_point(
@@ -197,12 +215,16 @@ async fn experiments(
     run: &str,
     platform: &dyn Platform,
 ) -> Result<KnownExperiments, Error> {
+    KnownExperiments::read(snapshot, of_experiments(shapes), run, platform.objects()?).await
+}
+
+/// The table of the experiments.
+fn of_experiments(shapes: &BTreeMap<String, TableShape>) -> Option<&str> {
     let needed = ["experiment_id", "name", "artifact_location"];
     let fits = |shape: &TableShape| {
         shape.name == "experiments" && needed.iter().all(|column| shape.columns.contains_key(*column))
     };
-    let table = shapes.iter().find(|(_, shape)| fits(shape)).map(|(table, _)| table.as_str());
-    KnownExperiments::read(snapshot, table, run, platform.objects()?).await
+    shapes.iter().find(|(_, shape)| fits(shape)).map(|(table, _)| table.as_str())
 }
 
 /// Compares the database; answers whose experiments there were and are.
@@ -220,20 +242,33 @@ async fn database(
         known = known.and(&point.experiments);
     }
     let known = known.and(&before.experiments);
-    compare::schema(&before.schema, &catalogue::schema(&snapshot).await?, differences);
-    compare::sequences(&before.sequences, &catalogue::sequences(&snapshot).await?, differences);
+    compare_database((&snapshot, &shapes), &known, before, point, differences, compared).await?;
+    Ok(known)
+}
+
+/// Compares schema, sequences and rows with what a snapshot shows.
+async fn compare_database(
+    (snapshot, shapes): (&DatabaseSnapshot, &BTreeMap<String, TableShape>),
+    known: &KnownExperiments,
+    before: &PlantedContents,
+    point: Option<&PointContents>,
+    differences: &mut Differences,
+    compared: &mut Compared,
+) -> Result<(), Error> {
+    compare::schema(&before.schema, &catalogue::schema(snapshot).await?, differences);
+    compare::sequences(&before.sequences, &catalogue::sequences(snapshot).await?, differences);
     let mut by_point = vec![];
-    for (table, then) in before.tables.iter().filter(|(table, then)| then.stands(table, &shapes)) {
+    for (table, then) in before.tables.iter().filter(|(table, then)| then.stands(table, shapes)) {
         let at_point = point.and_then(|point| point.tables.get(table));
         by_point.extend(at_point.map(|_| format!("`{table}`")));
-        let now = rows::read(&snapshot, table, at_point.unwrap_or(then), before.rows(), &known).await?;
+        let now = rows::read(snapshot, table, at_point.unwrap_or(then), before.rows(), known).await?;
         compared.tables += 1;
         compared.rows += now.groups.values().map(|group| group.0).sum::<i64>();
         let (names, standing) = (&known.names, before.ended_by.is_some());
         RowComparison { table, before: then, at_point, now: &now, names, standing }.compare(differences);
     }
     differences.named(Meaning::Remark, "had other rows in the recovery point, and are compared with it:", &by_point);
-    Ok(known)
+    Ok(())
 }
 
 /// Compares a recovery point that lies beside the live state.

@@ -31,9 +31,7 @@ impl KnownExperiments {
         let mut found = Self::default();
         let Some(table) = table else { return Ok(found) };
         let own = experiments::experiments(run);
-        let query =
-            format!("SELECT experiment_id::text, name::text, coalesce(artifact_location, '')::text FROM {table}");
-        for row in snapshot.rows(&query).await? {
+        for row in snapshot.rows(&query(table)).await? {
             let (id, name, location): (String, String, String) = (row.get(0), row.get(1), row.get(2));
             if own.contains(&name) {
                 found.prefixes.extend(prefix(objects, &id, &location));
@@ -43,6 +41,13 @@ impl KnownExperiments {
             }
         }
         Ok(found)
+    }
+
+    /// The names of all, where no drill writes.
+    pub async fn names(snapshot: &DatabaseSnapshot, table: Option<&str>) -> Result<Self, Error> {
+        let Some(table) = table else { return Ok(Self::default()) };
+        let rows = snapshot.rows(&query(table)).await?;
+        Ok(Self { names: rows.iter().map(|row| (row.get(0), row.get(1))).collect(), ..Self::default() })
     }
 
     /// Is the object with this key the drill's own? Also if it is a mark of an experiment that nobody knows: a restore
@@ -67,6 +72,10 @@ impl KnownExperiments {
         self.names.extend(then.names.iter().map(|(id, name)| (id.clone(), name.clone())));
         self
     }
+}
+
+fn query(table: &str) -> String {
+    format!("SELECT experiment_id::text, name::text, coalesce(artifact_location, '')::text FROM {table}")
 }
 
 /// What stands before the keys of an experiment's objects; nothing if that could be more than this experiment's.

@@ -51,6 +51,12 @@ impl DatabaseSnapshot {
         Ok(Self(client))
     }
 
+    /// The same, for who may wait: each question may take hours.
+    pub async fn unhurried(self) -> Result<Self, Error> {
+        let limit = self.0.batch_execute("SET LOCAL statement_timeout = '6h'").await;
+        limit.map(|()| self).map_err(|e| Error::caused_by("cannot begin to read the database", e))
+    }
+
     /// The connection, inside the transaction.
     pub fn client(&self) -> &Client {
         &self.0

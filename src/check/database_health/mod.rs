@@ -61,23 +61,27 @@ impl Check for DatabaseHealth {
     }
 
     async fn verify(&self, platform: &dyn Platform, _: &Planted, _: Option<&Planted>) -> Finding {
-        let (deadline, mut differences) = (Deadline::within(LIMIT), Differences::default());
-        let mut figures = vec![];
-        for looked in [
-            rules::look(platform, deadline, &mut differences).await,
-            pages::look(platform, deadline, &mut differences).await,
-        ] {
-            match looked {
-                Ok(looked) => figures.extend(looked),
-                Err(error) => differences.push(Meaning::Untold, error.to_string()),
-            }
-        }
-        figures.into_iter().fold(differences.finding(), |finding, (name, value)| finding.figure(name, value))
+        look(platform, Deadline::within(LIMIT)).await
     }
 
     async fn clear(&self, _: &dyn Platform, _: &Planted) -> Result<(), Error> {
         Ok(())
     }
+}
+
+/// Looks at all of it; what is not done by the deadline is named, and makes it unknown.
+pub async fn look(platform: &dyn Platform, deadline: Deadline) -> Finding {
+    let (mut differences, mut figures) = (Differences::default(), vec![]);
+    for looked in [
+        rules::look(platform, deadline, &mut differences).await,
+        pages::look(platform, deadline, &mut differences).await,
+    ] {
+        match looked {
+            Ok(looked) => figures.extend(looked),
+            Err(error) => differences.push(Meaning::Untold, error.to_string()),
+        }
+    }
+    figures.into_iter().fold(differences.finding(), |finding, (name, value)| finding.figure(name, value))
 }
 
 /// How much was looked at: names and values.

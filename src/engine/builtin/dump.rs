@@ -230,7 +230,14 @@ async fn content(client: &Client, database: &str) -> Result<DatabaseContent, Err
         alembic,
         rows: rows(client).await?,
         properties: Some(DatabaseProperties::read(client).await?),
+        roles: roles(client).await?,
     })
+}
+
+async fn roles(client: &Client) -> Result<BTreeMap<String, bool>, Error> {
+    let query = "SELECT rolname::text, rolsuper FROM pg_roles WHERE rolname !~ '^pg_'";
+    let roles = client.query(query, &[]).await.map_err(|e| Error::caused_by("cannot read the server's roles", e))?;
+    Ok(roles.iter().map(|role| (role.get(0), role.get(1))).collect())
 }
 
 async fn value<T: for<'a> tokio_postgres::types::FromSql<'a>>(client: &Client, query: &str) -> Result<T, Error> {

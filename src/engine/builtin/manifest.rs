@@ -18,7 +18,7 @@ pub const READINGS: &str = "database/readings.json";
 pub const MANIFEST: &str = "point.json";
 
 /// The version of a manifest that is written.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
 
 /// What a point holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,6 +88,9 @@ pub struct DatabaseContent {
     /// What belongs to it and is in no dump; points of older versions have none.
     #[serde(default)]
     pub properties: Option<DatabaseProperties>,
+    /// The server's roles, and whether each may do everything; points of older versions have none.
+    #[serde(default)]
+    pub roles: BTreeMap<String, bool>,
 }
 
 impl PointManifest {
@@ -98,7 +101,7 @@ impl PointManifest {
     pub async fn read(point: &OpenPoint) -> Result<Self, Error> {
         let manifest: Self = point.json(MANIFEST).await?;
         match manifest.schema {
-            2..=SCHEMA => Ok(manifest), // 2 had no artifacts, 3 only their bytes
+            2..=SCHEMA => Ok(manifest), // 2 had no artifacts, 3 only their bytes, 4 no roles
             other => Err(Error::new(format!("`{MANIFEST}`"), format!("its version is {other}, and {SCHEMA} is known"))),
         }
     }

@@ -6,6 +6,7 @@
 //! transaction, so that clients see the old state, then none, then the whole new one.
 //! Not here: the choice of a point, which is the runbook's.
 
+mod apart;
 mod artifacts;
 mod beside;
 mod dump;

@@ -4,11 +4,13 @@ use super::artifacts::{ArtifactContent, ArtifactMethod, VersionObjects};
 use super::beside::{PointObjects, SidePlatform};
 use super::manifest::PointManifest;
 use super::restore::fill_side;
-use super::{artifacts, dump, manifest, model, own};
+use super::{apart, artifacts, dump, manifest, model, own};
 use crate::client::Error;
 use crate::client::s3::ObjectSource;
-use crate::engine::{EngineContext, ModelRestore, PointBeside, PointJudge, Readings, RestorePlan, Session};
-use crate::environment::{Asset, Platform};
+use crate::engine::{
+    EngineContext, ModelRestore, PointArtifacts, PointBeside, PointJudge, Readings, RestorePlan, Session,
+};
+use crate::environment::{Asset, Platform, ThrowawayServer};
 use crate::model::{Finding, RecoveryPoint, Verdict};
 use crate::repository::{OpenPoint, OpenRepository};
 use async_trait::async_trait;
@@ -90,7 +92,9 @@ async fn judged(
         }
         None => None,
     };
-    Ok(judge.judge(&PointBeside { platform: &side, objects: objects.as_deref() }).await)
+    let artifacts = objects.as_deref().zip(artifacts);
+    let artifacts = artifacts.map(|(objects, it)| PointArtifacts { objects, bucket: &it.bucket, prefix: &it.prefix });
+    Ok(judge.judge(&PointBeside { platform: &side, artifacts }).await)
 }
 
 /// Puts the artifacts back, if there are any to put back.
@@ -123,6 +127,23 @@ impl Session for LogicalSession {
 
     async fn restore_judged(&self, plan: &RestorePlan, judge: &dyn PointJudge) -> Finding {
         self.restored(plan, Some(judge)).await.unwrap_or_else(|error| Finding::missed(error.to_string()))
+    }
+
+    async fn restore_apart(
+        &self,
+        plan: &RestorePlan,
+        on: &ThrowawayServer,
+        judge: &dyn PointJudge,
+    ) -> Result<Finding, Error> {
+        let point = async {
+            let point = self.contents(&plan.point.id).await?;
+            let manifest = PointManifest::read(&point).await?;
+            Ok::<_, Error>((point, manifest))
+        };
+        match point.await {
+            Ok((point, manifest)) => apart::restore(&point, &manifest, on, judge).await,
+            Err(error) => Ok(Finding::missed(error.to_string())),
+        }
     }
 
     async fn restore_model(&self, plan: &RestorePlan, model: &ModelRestore) -> Finding {

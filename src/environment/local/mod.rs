@@ -16,8 +16,10 @@ mod survey;
 mod versitygw;
 mod volumes;
 
+pub(super) use component::ComponentProcess;
 pub(super) use postgres::user as database_user;
 pub use side::LocalVolume;
+pub(super) use side::{SideServer, SideSettings, SideSql};
 pub use volumes::LocalVolumes;
 
 use super::{Environment, Inventory, Journal, Permission, Platform, Power, RunContext, Survey, Thing, stack};
@@ -93,7 +95,7 @@ fn folder(run: &str) -> PathBuf {
 }
 
 /// Makes a folder with its parents; what is made anew others may enter, because PostgreSQL may be another user.
-fn make_folder(path: &Path) -> std::io::Result<()> {
+pub(super) fn make_folder(path: &Path) -> std::io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }

@@ -41,7 +41,7 @@ pub struct LocalVolume {
 
 impl LocalVolume {
     /// Makes a command run as the server's user.
-    pub(super) fn disguise(&self, command: &mut Command) {
+    pub(in crate::environment) fn disguise(&self, command: &mut Command) {
         use std::os::unix::process::CommandExt;
         if let Some((user, group)) = self.user {
             command.uid(user).gid(group);

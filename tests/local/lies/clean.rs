@@ -22,7 +22,7 @@ struct Before(Arc<dyn Check>, Planted);
 #[async_trait]
 impl PointChecks for Before {
     async fn look(&self, beside: &PointBeside<'_>) -> Finding {
-        self.0.in_point(beside.platform, beside.objects, &self.1).await
+        self.0.in_point(beside.platform, beside.artifacts.map(|it| it.objects), &self.1).await
     }
 }
 

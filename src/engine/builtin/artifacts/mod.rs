@@ -6,8 +6,10 @@
 //! it, and it does no harm. Not kept: an object's content type, tags and metadata.
 
 mod by_version;
+mod read_back;
 
 pub use by_version::VersionObjects;
+pub use read_back::read_back;
 
 use crate::client::access;
 use crate::client::s3::rollback::refusal;
@@ -19,7 +21,8 @@ use crate::model::Finding;
 use crate::repository::{NewFile, OpenPoint, StoredFile, Turn, in_pack_order, order};
 use aws_sdk_s3::operation::head_bucket::HeadBucketError;
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -147,7 +150,7 @@ pub async fn restore(platform: &dyn Platform, point: &OpenPoint, content: &Artif
     make_bucket(platform, objects, content).await?;
     let back = Back::new(objects, point);
     let (mut found, mut put, mut bytes) = (0, 0_u64, 0);
-    let mut windows = point.list(FOLDER).ready_chunks(WINDOW).boxed();
+    let mut windows = windows(point);
     while let Some(window) = windows.next().await {
         let mut window = window.into_iter().collect::<Result<Vec<_>, _>>()?;
         found += window.len() as u64;
@@ -163,6 +166,11 @@ pub async fn restore(platform: &dyn Platform, point: &OpenPoint, content: &Artif
     let finding = Finding::met().figure("artifacts", found).figure("artifacts put back", put);
     let after = format!("{:.1} s after the rows", content.seconds_after);
     Ok(finding.figure("bytes put back", bytes).figure("artifacts listed", after))
+}
+
+/// The artifacts of a point, so many at a time that those that lie together can be read together.
+fn windows(point: &OpenPoint) -> BoxStream<'static, Vec<Result<StoredFile, Error>>> {
+    point.list(FOLDER).ready_chunks(WINDOW).boxed()
 }
 
 /// Where artifacts are put back.

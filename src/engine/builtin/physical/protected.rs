@@ -4,6 +4,7 @@
 //! Apart from a drill's session because here nothing of the server is ours: another program receives the log all the time,
 //! and a server that others started is never stopped or replaced. What is restored is given to its owner stopped.
 
+use super::super::apart;
 use super::base::BaseBackup;
 use super::known::KnownLog;
 use super::point::{self, BaseManifest, PointName};
@@ -16,9 +17,10 @@ use super::{ANSWER, settings};
 use crate::client::Error;
 use crate::clock::{Deadline, Stopwatch, wall};
 use crate::engine::{
-    EngineContext, Goal, LogReach, LogTarget, NamedRepository, ReplayedLog, RestorePlan, Session, ShippedLog,
+    EngineContext, Goal, LogReach, LogTarget, NamedRepository, PointBeside, PointJudge, ReplayedLog, RestorePlan,
+    Session, ShippedLog,
 };
-use crate::environment::{NewDirectory, tools};
+use crate::environment::{NewDirectory, ThrowawayServer, tools};
 use crate::model::{Finding, RecoveryPoint};
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -27,6 +29,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 
+/// The figure with the command that starts a restored server.
+const TO_START: &str = "to start it, as its owner";
 /// How long a restore may take, whatever its caller allows.
 const RESTORE: Duration = Duration::from_hours(24);
 
@@ -153,7 +157,7 @@ impl ProtectedServer {
                 "its `postgresql.conf` and `pg_hba.conf` are not in it, as they were not in the server's directory";
             finding = finding.figure("note", note);
         }
-        Ok(finding.figure("to start it, as its owner", start))
+        Ok(finding.figure(TO_START, start))
     }
 }
 
@@ -245,6 +249,27 @@ impl Session for ProtectedServer {
         };
         let (point, log) = self.base_for(goal, &target).await?;
         Ok(RestorePlan { target: Some(target), log, ..RestorePlan::of_point(goal, &point) })
+    }
+
+    async fn restore_apart(
+        &self,
+        plan: &RestorePlan,
+        on: &ThrowawayServer,
+        judge: &dyn PointJudge,
+    ) -> Result<Finding, Error> {
+        let BaseManifest { base, administrator, .. } = match self.manifest(&plan.point.id).await {
+            Ok(manifest) => manifest,
+            Err(error) => return Ok(Finding::missed(error.to_string())),
+        };
+        tools::programs_of(base.major(), "cannot restore on a throw-away server").await?;
+        let restored = match self.restored(plan, &on.data()).await {
+            Ok(restored) => restored,
+            Err(error) => return apart::refused(error),
+        };
+        let server = on.start(base.major(), &administrator).await?;
+        let judged = judge.judge(&PointBeside { platform: &server, artifacts: None }).await;
+        let figures = restored.figures.into_iter().filter(|(name, _)| name != TO_START);
+        Ok(Finding { figures: figures.chain(judged.figures).collect(), ..judged })
     }
 
     async fn restore(&self, plan: &RestorePlan) -> Finding {
