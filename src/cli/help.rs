@@ -222,6 +222,7 @@ Examples:
   lifeboat restore protect/mlflow.yaml --to latest --model churn/3
   lifeboat restore protect/mlflow.yaml --to latest --model churn --into-platform protect/staging.yaml
   lifeboat restore protect/mlflow.yaml --to before:735 --into-directory /restored/15
+  lifeboat restore protect/mlflow.yaml --to latest --only configuration --identity key.txt --into-directory new
   lifeboat restore database-drop/latest
   lifeboat restore database-drop/latest 0003
   lifeboat restore database-drop/latest --done

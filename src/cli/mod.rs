@@ -24,6 +24,7 @@ mod re_point;
 mod receive;
 mod report;
 mod restore;
+mod restore_configuration;
 mod restore_protection;
 mod run;
 mod runs;

@@ -4,7 +4,7 @@ use super::console::{out, say, width};
 use super::{CommandResult, exit};
 use crate::client::Error;
 use crate::clock::wall;
-use crate::engine::LogReach;
+use crate::engine::{LogReach, SealedConfiguration};
 use crate::model::Period;
 use crate::protect::{self, KeptPoints, PointDue};
 use crate::report::columns::table;
@@ -80,6 +80,8 @@ fn tell_log(kept: &KeptPoints) -> bool {
 
 fn tell(all: &[KeptPoints]) -> Result<(), Error> {
     let (mut rows, logs) = (vec![], all.iter().any(|kept| !kept.reaches.is_empty()));
+    let configured = all.iter().filter_map(|kept| kept.points.as_ref().ok());
+    let configured = configured.flat_map(|list| &list.points).any(SealedConfiguration::is_in);
     for kept in all {
         let name = &kept.repository.name;
         match &kept.points {
@@ -98,6 +100,9 @@ fn tell(all: &[KeptPoints]) -> Result<(), Error> {
                         let until = reach(kept, point).and_then(|reach| reach.until);
                         row.push(until.map_or("–".into(), |until| until.strftime("%F %T").to_string()));
                     }
+                    if configured {
+                        row.push(if SealedConfiguration::is_in(point) { "sealed" } else { "–" }.to_owned());
+                    }
                     row
                 }));
                 list.unreadable.iter().for_each(|(file, why)| say(format!("error: {name}: {file}: {why}")));
@@ -111,6 +116,7 @@ fn tell(all: &[KeptPoints]) -> Result<(), Error> {
     }
     let mut heads = vec!["point", "repository", "taken (UTC)", "size", "added", "took"];
     heads.extend(logs.then_some("log until (UTC)"));
+    heads.extend(configured.then_some("configuration"));
     out(table(&heads, rows, width()))
 }
 
@@ -127,6 +133,7 @@ fn value(kept: &KeptPoints) -> Value {
                 "point": protect::name(point), "snapshot": point.id, "taken_at": point.time,
                 "files": point.files, "bytes": point.bytes, "added": point.added,
                 "seconds": point.took.as_secs_f64(), "log": reach(kept, point),
+                "configuration": SealedConfiguration::is_in(point),
             })
         });
         told.collect::<Vec<_>>()

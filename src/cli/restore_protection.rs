@@ -5,6 +5,7 @@
 use super::console::{out, say};
 use super::failure::Failure;
 use super::find::find_repository;
+use super::restore_configuration::{self, WantedConfiguration};
 use super::{CommandResult, exit};
 use crate::client::Error;
 use crate::clock::Stopwatch;
@@ -33,15 +34,19 @@ pub(super) struct OfProtection {
     /// Restore the artifacts into this bucket, beside the live one; it must be empty
     #[arg(long, value_name = "BUCKET", requires = "to")]
     into_bucket: Option<String>,
-    /// Restore the server into a new data directory on this machine, and leave it stopped
-    #[arg(long, value_name = "DIRECTORY", requires = "to", conflicts_with_all = ["into", "into_bucket", "replace", "only"])]
-    into_directory: Option<PathBuf>,
+    /// Restore the server into a new data directory on this machine, and leave it stopped; with --only configuration, write
+    /// the files of the configuration below a new directory
+    #[arg(long, value_name = "DIRECTORY", requires = "to", conflicts_with_all = ["into", "into_bucket", "replace"])]
+    pub(super) into_directory: Option<PathBuf>,
     /// Replace what is protected: the database, and each artifact that is not as it was
     #[arg(long, requires = "to", conflicts_with_all = ["into", "into_bucket"])]
     replace: bool,
-    /// With --replace or --model: only the database, or only the artifacts
+    /// With --replace or --model: only the database, or only the artifacts; or only the sealed configuration
     #[arg(long, value_name = "ASSET", requires = "to", conflicts_with_all = ["into", "into_bucket"])]
     only: Option<OnlyAsset>,
+    /// With --only configuration: the file with the secret key of one of its recipients
+    #[arg(long, value_name = "KEYFILE", requires = "only")]
+    pub(super) identity: Option<PathBuf>,
     /// Put back only this registered model, or one version of it: NAME, NAME/3, NAME/latest; with --replace also what is
     /// there of it and differs
     #[arg(long, value_name = "MODEL", requires = "to", conflicts_with_all = ["into", "into_bucket"])]
@@ -51,10 +56,10 @@ pub(super) struct OfProtection {
     into_platform: Option<PathBuf>,
     /// Show what would be restored; change nothing
     #[arg(long, requires = "to")]
-    dry_run: bool,
+    pub(super) dry_run: bool,
     /// Print what was restored as JSON
     #[arg(long, requires = "to")]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// What of a point is restored.
@@ -62,13 +67,16 @@ pub(super) struct OfProtection {
 enum OnlyAsset {
     Database,
     Artifacts,
+    Configuration,
 }
 
-impl From<OnlyAsset> for Asset {
-    fn from(only: OnlyAsset) -> Self {
-        match only {
-            OnlyAsset::Database => Self::Database,
-            OnlyAsset::Artifacts => Self::Artifacts,
+impl OnlyAsset {
+    /// The asset of a platform, if it is one: its configuration is beside it.
+    fn asset(self) -> Option<Asset> {
+        match self {
+            Self::Database => Some(Asset::Database),
+            Self::Artifacts => Some(Asset::Artifacts),
+            Self::Configuration => None,
         }
     }
 }
@@ -84,8 +92,22 @@ pub(super) async fn main(file: &str, args: &OfProtection) -> CommandResult {
         let hint = "add `--to latest`; `lifeboat points` lists the points".to_owned();
         return Err(Failure::Usage("what is to be restored of the protection?".into(), Some(hint)));
     };
-    let target = target(&protection, args)?;
     let from = args.from.as_ref().map(|from| find_repository(&protection, from)).transpose()?;
+    if args.only == Some(OnlyAsset::Configuration) {
+        if args.replace || args.model.is_some() {
+            let hint = "write it below a new directory (`--into-directory NEW`), and put each file where it belongs"
+                .to_owned();
+            return Err(Failure::Usage("the configuration replaces nothing".into(), Some(hint)));
+        }
+        let (identity, into) = (args.identity.as_deref(), args.into_directory.as_deref());
+        let wanted = WantedConfiguration { identity, into, dry_run: args.dry_run, json: args.json };
+        return restore_configuration::main(&protection, to, from, &wanted).await;
+    }
+    if let (Some(_), Some(_)) = (&args.only, &args.into_directory) {
+        let hint = "take `--only` out: a data directory is a whole server's".to_owned();
+        return Err(Failure::Usage("only a part cannot be restored into a directory".into(), Some(hint)));
+    }
+    let target = target(&protection, args)?;
     let chosen = protect::choose(&protection, to, from, &target).await?;
     if let Some(model) = &args.model {
         let elsewhere = args.into_platform.is_some();
@@ -111,7 +133,7 @@ pub(super) async fn main(file: &str, args: &OfProtection) -> CommandResult {
 
 /// Where it is restored to.
 fn target(protection: &Protection, args: &OfProtection) -> Result<RestoreTarget, Failure> {
-    let only = args.only.map(Asset::from);
+    let only = args.only.and_then(OnlyAsset::asset);
     let other = args.into_platform.as_deref().map(load_protection).transpose()?;
     let of_server = protection.engine.keeps_log() && !args.replace;
     Ok(match (&args.into, &args.into_bucket, other) {

@@ -9,6 +9,7 @@
 
 pub mod builtin;
 pub mod command;
+mod configuration;
 mod goal;
 pub mod job;
 mod log_target;
@@ -17,6 +18,7 @@ mod receiving;
 mod unfinished;
 mod wanted_model;
 
+pub use configuration::{CONFIGURATION, SealedConfiguration};
 pub use goal::{Goal, ReplayedLog, RestorePlan};
 pub use log_target::{LogTarget, TransactionEnd};
 pub use lsn::Lsn;
@@ -99,6 +101,8 @@ pub struct NamedRepository {
     pub repository: OpenRepository,
     /// The protection.
     pub protection: String,
+    /// The configuration, sealed for whoever may read it, that goes into each point as it is.
+    pub configuration: Option<SealedConfiguration>,
 }
 
 /// Takes backups and restores them.

@@ -3,6 +3,7 @@
 //! Each act opens what it needs and leaves nothing open. A restore is planned first, and what was planned is carried
 //! out. The live database is replaced only by whoever says so in as many words.
 
+mod configuration;
 mod copy;
 mod digests;
 mod proof;
@@ -12,6 +13,7 @@ mod receive;
 mod restore;
 mod retention;
 
+pub use configuration::{OpenedConfiguration, open_configuration};
 pub use copy::{copy, lacking};
 pub use proof::{RestoreProof, prove};
 pub use prune::{PrunedPoints, prune};
@@ -22,7 +24,7 @@ pub use retention::KeptAs;
 
 use crate::client::{Error, ErrorKind};
 use crate::clock::{Clock, Deadline, wall};
-use crate::engine::{EngineContext, LogReach, NamedRepository, Session, SnapshotReader};
+use crate::engine::{EngineContext, LogReach, NamedRepository, SealedConfiguration, Session, SnapshotReader};
 use crate::environment::{AbsentPlatform, ArtifactBucket, Platform, ServerAddress, ServerPlatform};
 use crate::model::{Period, RecoveryPoint, Span};
 use crate::repository::{
@@ -83,8 +85,13 @@ pub async fn backup(
     repository: &RepositorySettings,
     create: bool,
 ) -> Result<TakenBackup, Error> {
-    let at = WorkPlace::live(protection);
-    let session = session(protection, open(repository, create).await?, &at).await?;
+    let configuration = match &protection.configuration {
+        Some(configuration) => Some(configuration::seal(configuration).await?),
+        None => None,
+    };
+    let platform: Arc<dyn Platform> = Arc::new(platform(&WorkPlace::live(protection))?);
+    let parts = BackupParts { reader: Some(Arc::new(DigestReader(Arc::clone(&platform)))), configuration };
+    let session = open_session(protection, open(repository, create).await?, platform, parts).await?;
     let before = session.points().await?.last().and_then(|point| point.bytes);
     let point = session.backup(&wall().strftime("%Y%m%dT%H%M%S.%3fZ").to_string()).await?;
     let now = point.bytes.unwrap_or_default();
@@ -186,25 +193,30 @@ async fn session(
     repository: OpenRepository,
     at: &WorkPlace,
 ) -> Result<Box<dyn Session>, Error> {
-    let platform: Arc<dyn Platform> = Arc::new(platform(at)?);
-    let reader = Arc::new(DigestReader(Arc::clone(&platform)));
-    open_session(protection, repository, platform, Some(reader)).await
+    open_session(protection, repository, Arc::new(platform(at)?), BackupParts::default()).await
 }
 
 /// A session that only reads the repository: what is protected is asked nothing, and need not be there.
 async fn on_nothing(protection: &Protection, repository: OpenRepository) -> Result<Box<dyn Session>, Error> {
-    open_session(protection, repository, Arc::new(AbsentPlatform::default()), None).await
+    open_session(protection, repository, Arc::new(AbsentPlatform::default()), BackupParts::default()).await
+}
+
+/// What goes into a backup beside what the engine takes by itself.
+#[derive(Default)]
+struct BackupParts {
+    reader: Option<Arc<dyn SnapshotReader>>,
+    configuration: Option<SealedConfiguration>,
 }
 
 async fn open_session(
     protection: &Protection,
     repository: OpenRepository,
     platform: Arc<dyn Platform>,
-    reader: Option<Arc<dyn SnapshotReader>>,
+    BackupParts { reader, configuration }: BackupParts,
 ) -> Result<Box<dyn Session>, Error> {
     let points = repository.points().await?.points;
     let known = points.iter().filter(|point| point.label == protection.name).map(point).collect();
-    let repository = NamedRepository { repository, protection: protection.name.clone() };
+    let repository = NamedRepository { repository, protection: protection.name.clone(), configuration };
     let context = EngineContext {
         platform,
         // Without a log nothing is kept there: the points are in the repository.

@@ -105,7 +105,7 @@ fn fits(protection: &Protection, target: &RestoreTarget) -> Result<Option<PathBu
 }
 
 /// Why no repository will do: each for its own reason.
-fn no_choice(mut failed: Vec<(&str, Error)>) -> Error {
+pub(super) fn no_choice(mut failed: Vec<(&str, Error)>) -> Error {
     if failed.len() == 1 {
         return failed.remove(0).1;
     }

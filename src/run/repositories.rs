@@ -39,7 +39,8 @@ pub async fn open(
     let mut held = vec![];
     for settings in &repositories.settings {
         let repository = opened(settings, repositories.own()).await?;
-        let named = NamedRepository { repository: repository.clone(), protection: label.clone() };
+        // A drill restores no configuration, so its points hold none.
+        let named = NamedRepository { repository: repository.clone(), protection: label.clone(), configuration: None };
         let context = EngineContext { repository: Some(named), ..context.clone() };
         let session = engine.open(context).await?;
         held.push(HeldRepository { name: settings.name.clone(), repository, session });

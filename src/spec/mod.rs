@@ -4,6 +4,7 @@
 //! Not here: what a drill and its scenario come to together; `plan` decides that.
 
 pub mod catalogue;
+mod configuration;
 mod drill;
 mod elsewhere;
 mod keep;
@@ -17,6 +18,7 @@ mod wrong;
 use crate::node::{self, Node, Problem, file, nearest};
 use std::path::{Path, PathBuf};
 
+pub use configuration::{Configuration, Seal};
 pub use drill::{Drill, Limits, Setup};
 pub use keep::Keep;
 pub use protect::{DrillRepositories, Protect};

@@ -3,6 +3,7 @@
 //! Apart from a drill's `protect`, which is about one run: a protection outlives runs, and its repositories outlive it.
 //! Not here: what starts a backup; `every` says how often one is due, and a timer of yours calls the command.
 
+use super::configuration::Configuration;
 use super::keep::{self, Keep};
 use super::raw::{Alone, Raw, one_of};
 use super::{Wrong, expect_name, tree};
@@ -29,6 +30,8 @@ pub struct Protection {
     pub password: Option<SecretFrom>,
     /// The bucket of the artifacts, if they are protected.
     pub artifacts: Option<BucketAddress>,
+    /// The configuration that goes into each point, sealed, if it is protected.
+    pub configuration: Option<Configuration>,
     /// What takes the backups.
     pub engine: Chosen<dyn Engine>,
     /// Where its points are kept, in the order of the file: a restore takes the first that has the point.
@@ -112,13 +115,16 @@ pub(super) struct ProtectionFile {
 
 /// What is protected.
 #[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "`postgres` and `artifacts`")]
+#[serde(deny_unknown_fields, expecting = "`postgres`, `artifacts` and `configuration`")]
 struct ProtectedPlatform {
     /// MLflow's database.
     postgres: ProtectedDatabase,
     /// MLflow's artifacts.
     #[serde(default)]
     artifacts: Option<ProtectedArtifacts>,
+    /// What it takes to start the same platform again, sealed in each point.
+    #[serde(default)]
+    configuration: Option<Configuration>,
 }
 
 /// MLflow's artifacts: where the server keeps them.
@@ -183,7 +189,11 @@ fn read_protection(root: &Node, problems: &mut Vec<Problem>) -> Option<Protectio
     let url = root.at(&["platform", "postgres", "url"]);
     let server = url.text().map(|text| address(text).map_err(|problem| problems.push(problem(url))));
     let (file, engine, mut server) = (file?, engine?, server?.ok()?);
-    let ProtectedPlatform { postgres: ProtectedDatabase { password, tls, .. }, artifacts } = file.platform;
+    let ProtectedPlatform { postgres: ProtectedDatabase { password, tls, .. }, artifacts, configuration } =
+        file.platform;
+    if let Some(configuration) = &configuration {
+        configuration.check(root.at(&["platform", "configuration"]), problems);
+    }
     let artifacts = artifacts.map(|artifacts| artifacts.s3);
     match (&artifacts, engine.covers().contains(&Asset::Artifacts)) {
         (None, true) => {
@@ -214,6 +224,7 @@ fn read_protection(root: &Node, problems: &mut Vec<Problem>) -> Option<Protectio
         server,
         password,
         artifacts,
+        configuration,
         engine,
         repositories,
         keep,

@@ -42,6 +42,7 @@ mod policy;
 mod proof;
 mod protection;
 mod protection_artifacts;
+mod protection_configuration;
 mod protection_killed;
 mod protection_locked;
 mod protection_physical;

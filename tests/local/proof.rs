@@ -114,12 +114,12 @@ async fn a_point_is_proved_where_only_its_repository_is_left() {
 }
 
 /// A repository of a protection, in which points are made of parts of others.
-struct Forge {
+pub struct Forge {
     repository: OpenRepository,
 }
 
 impl Forge {
-    async fn of(folder: &Path) -> Self {
+    pub async fn of(folder: &Path) -> Self {
         let text = fs::read_to_string(folder.join("mlflow.yaml")).unwrap();
         let whole = |name: &str| folder.join(name).display().to_string();
         let text = text.replace("directory: near", &format!("directory: {}", whole("near")));
@@ -130,7 +130,7 @@ impl Forge {
         Self { repository: opened.unwrap() }
     }
 
-    async fn newest(&self) -> OpenPoint {
+    pub async fn newest(&self) -> OpenPoint {
         let point = self.repository.points().await.unwrap().points.pop().unwrap();
         self.repository.point(&point.id).await.unwrap()
     }
@@ -144,7 +144,7 @@ impl Forge {
     }
 }
 
-async fn bytes(point: &OpenPoint, name: &str) -> Vec<u8> {
+pub async fn bytes(point: &OpenPoint, name: &str) -> Vec<u8> {
     let (file, mut bytes) = (point.find(name).await.unwrap(), vec![]);
     point.read(&file).read_to_end(&mut bytes).await.unwrap();
     bytes

@@ -9,7 +9,7 @@ use super::properties::DatabaseProperties;
 use super::{connect, execute};
 use crate::client::{Ended, Error, Running, chain};
 use crate::clock;
-use crate::engine::{EngineContext, Readings};
+use crate::engine::{EngineContext, Readings, SealedConfiguration};
 use crate::environment::{Platform, Sql};
 use crate::model::RecoveryPoint;
 use crate::repository::{NewFile, NewPoint, OpenRepository, Turn};
@@ -65,9 +65,10 @@ pub async fn backup(
     let manifest = move |dump| PointManifest { schema: SCHEMA, dump, content, taken_at, tool, artifacts };
     let last = manifest_file(Arc::clone(&dumped), manifest);
     let of_artifacts = listed.map(artifacts::ListedArtifacts::files).transpose()?;
-    let files = files.into_iter().chain(of_artifacts.into_iter().flatten());
+    let sealed = context.repository.as_ref().and_then(|named| named.configuration.as_ref());
+    let files = SealedConfiguration::file(sealed).into_iter().chain(files).chain(of_artifacts.into_iter().flatten());
     let files = files.chain(std::iter::once(last));
-    let point = NewPoint { label: subject.to_owned(), tags: vec![name.to_owned()], time: taken_at };
+    let point = NewPoint { label: subject.to_owned(), tags: SealedConfiguration::tags(sealed, name), time: taken_at };
     let put = repository.put(point, futures::stream::iter(files).map(Ok));
     // The snapshot holds up what the server cleans away: it goes before the artifacts are read.
     let release = async {

@@ -1,5 +1,5 @@
-//! What a point is made of: `database/dump`, `database/readings.json` if somebody read in the snapshot, the artifacts
-//! under `objects/`, and, last of all, `point.json`, which says what is in it.
+//! What a point is made of: `configuration/sealed.age` if there is one, `database/dump`, `database/readings.json` if
+//! somebody read in the snapshot, the artifacts under `objects/`, and, last of all, `point.json`, which says what is in it.
 
 use super::artifacts::ArtifactContent;
 use super::properties::DatabaseProperties;

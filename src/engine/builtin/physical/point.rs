@@ -7,9 +7,9 @@ use super::base::{BaseBackup, BaseRecord};
 use super::connect;
 use crate::client::{Error, postgres};
 use crate::clock::Deadline;
+use crate::engine::SealedConfiguration;
 use crate::environment::Sql;
 use crate::repository::{NewFile, NewPoint, OpenPoint, OpenRepository, Stored, Turn};
-use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use std::io::Cursor;
 use std::pin::Pin;
@@ -44,6 +44,8 @@ pub struct PointName<'a> {
     pub name: &'a str,
     /// The folder of its log, if it is one of the run's.
     pub log: Option<String>,
+    /// The configuration that goes into it, if one does.
+    pub sealed: Option<&'a SealedConfiguration>,
 }
 
 /// Puts a base backup into the repository under this name. Dropped, it ends `pg_basebackup`, and there is no point.
@@ -51,7 +53,7 @@ pub async fn put(
     sql: &dyn Sql,
     repository: &OpenRepository,
     mut backup: BaseBackup,
-    PointName { subject, name, log }: PointName<'_>,
+    PointName { subject, name, log, sealed }: PointName<'_>,
 ) -> Result<Stored, Error> {
     let what = "backup of the database server";
     let stream: Pin<Box<dyn AsyncRead + Send>> = std::mem::replace(&mut backup.stream, Box::pin(tokio::io::empty()));
@@ -64,8 +66,10 @@ pub async fn put(
         Ok(Box::new(Cursor::new(text)) as Box<dyn AsyncRead + Send + Unpin>)
     });
     let manifest = NewFile { turn: Turn::Last, ..manifest };
-    let point = NewPoint { label: subject.to_owned(), tags: vec![name.to_owned()], time: crate::clock::wall() };
-    let put = repository.put(point, futures::stream::iter([base, manifest]).map(Ok));
+    let tags = SealedConfiguration::tags(sealed, name);
+    let point = NewPoint { label: subject.to_owned(), tags, time: crate::clock::wall() };
+    let files = SealedConfiguration::file(sealed).into_iter().chain([base, manifest]);
+    let put = repository.put(point, futures::stream::iter(files.map(Ok).collect::<Vec<_>>()));
     let finished = async {
         at_its_end.await.ok()?; // else the repository gave up before
         let finished = async {

@@ -176,7 +176,8 @@ impl Session for ProtectedServer {
         }
         let (snapshot, taken_at) = (self.context.clock.now(), wall());
         let base = BaseBackup::begin(sql, label, Deadline::within(ANSWER)).await?;
-        let named = PointName { subject: &self.named.protection, name: label, log: None };
+        let sealed = self.named.configuration.as_ref();
+        let named = PointName { subject: &self.named.protection, name: label, log: None, sealed };
         let stored = point::put(sql, &self.named.repository, base, named).await?;
         let point = RecoveryPoint { id: label.to_owned(), snapshot, taken_at, bytes: Some(stored.bytes) };
         self.points.lock().push(point.clone());

@@ -87,7 +87,7 @@ impl Session for PhysicalSession {
             sql,
             &self.repository,
             base,
-            PointName { subject: SUBJECT, name: label, log: Some(log.clone()) },
+            PointName { subject: SUBJECT, name: label, log: Some(log.clone()), sealed: None },
         )
         .await?;
         let health = self.logs.lock().await.health(&log);
