@@ -40,6 +40,16 @@ impl Finding {
         self.figures.push((plain(&name.into()), plain(&value.to_string())));
         self
     }
+    /// One finding of two: the worse verdict, where missed is worse than unknown, both reasons, all figures.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let reasons: Vec<_> = self.reason.into_iter().chain(other.reason).collect();
+        Self {
+            verdict: self.verdict.max(other.verdict),
+            reason: Some(reasons.join("; ")).filter(|reason| !reason.is_empty()),
+            figures: self.figures.into_iter().chain(other.figures).collect(),
+        }
+    }
     /// The first figure of that name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.figures.iter().find(|(figure, _)| figure == name).map(|(_, value)| value.as_str())
@@ -68,4 +78,21 @@ pub struct RecoveryPoint {
     pub taken_at: Timestamp,
     /// Bytes stored; none if the engine does not say.
     pub bytes: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worse_of_two_findings_counts_and_both_reasons_are_said() {
+        let [met, unknown, missed] = [Finding::met().figure("rows", 5), Finding::unknown("a"), Finding::missed("b")];
+        assert_eq!(met.clone().and(unknown.clone()).verdict, Verdict::Unknown);
+        for (one, other, reasons) in [(&missed, &unknown, "b; a"), (&unknown, &missed, "a; b")] {
+            let worst = one.clone().and(other.clone());
+            assert_eq!((worst.verdict, worst.reason.as_deref()), (Verdict::Missed, Some(reasons)));
+        }
+        let both = met.clone().and(met);
+        assert_eq!((both.verdict, both.reason, both.figures.len()), (Verdict::Met, None, 2));
+    }
 }

@@ -126,18 +126,13 @@ async fn registered(platform: &dyn Platform, artifacts: PointArtifacts<'_>) -> F
     finding.figure("model versions with artifacts", found.versions)
 }
 
-/// One finding of all: the worst verdict, every reason with who gives it, every figure.
+/// One finding of all: the worst verdict, every reason of those that are not met with who gives it, every figure.
 fn merged(looks: Vec<(&str, Finding)>) -> Finding {
-    let of = |verdict| looks.iter().any(|(_, finding)| finding.verdict == verdict);
-    let verdict = [Verdict::Missed, Verdict::Unknown].into_iter().find(|verdict| of(*verdict));
-    let reason = |(name, finding): &(&str, Finding)| {
-        let reason = finding.reason.as_ref().filter(|_| finding.verdict != Verdict::Met)?;
-        Some(format!("{name}: {reason}"))
+    let named = |(name, finding): (&str, Finding)| {
+        let reason = finding.reason.filter(|_| finding.verdict != Verdict::Met);
+        Finding { reason: reason.map(|reason| format!("{name}: {reason}")), ..finding }
     };
-    let reasons: Vec<_> = looks.iter().filter_map(reason).collect();
-    let reason = Some(reasons.join("; ")).filter(|reason| !reason.is_empty());
-    let figures = looks.into_iter().flat_map(|(_, finding)| finding.figures).collect();
-    Finding { verdict: verdict.unwrap_or(Verdict::Met), reason, figures }
+    looks.into_iter().map(named).fold(Finding::met(), Finding::and)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::restore::{fill_anywhere, fill_side};
 use crate::client::Error;
 use crate::engine::{PointArtifacts, PointBeside, PointJudge};
 use crate::environment::ThrowawayServer;
-use crate::model::{Finding, Verdict};
+use crate::model::Finding;
 use crate::repository::OpenPoint;
 
 /// Restores a logical point on the server, lets the judge look at it, and reads every artifact.
@@ -42,7 +42,7 @@ pub async fn restore(
         None => Finding::met(),
     };
     let rows = content.rows.values().sum::<i64>();
-    Ok(both(both(Finding::met().figure("rows restored", rows), judged), read))
+    Ok(Finding::met().figure("rows restored", rows).and(judged).and(read))
 }
 
 /// What a refused restore says: of the point, or only of this machine.
@@ -59,19 +59,6 @@ pub fn refused(error: Error) -> Result<Finding, Error> {
     Err(error.hint(hint))
 }
 
-/// One finding of two: the worse verdict, both reasons, all figures.
-fn both(one: Finding, other: Finding) -> Finding {
-    let rank = |finding: &Finding| match finding.verdict {
-        Verdict::Met => 0,
-        Verdict::Unknown => 1,
-        Verdict::Missed => 2,
-    };
-    let verdict = if rank(&other) > rank(&one) { other.verdict } else { one.verdict };
-    let reasons: Vec<_> = one.reason.into_iter().chain(other.reason).collect();
-    let reason = Some(reasons.join("; ")).filter(|reason| !reason.is_empty());
-    Finding { verdict, reason, figures: one.figures.into_iter().chain(other.figures).collect() }
-}
-
 /// The major version in `15.18 (Debian 15.18-0+deb12u1)`.
 fn major(server: &str) -> Result<u32, Error> {
     let number = server.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
@@ -82,6 +69,7 @@ fn major(server: &str) -> Result<u32, Error> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::model::Verdict;
 
     #[test]
     fn what_this_machine_lacks_is_no_flaw_of_the_point() {
@@ -92,15 +80,6 @@ mod tests {
         }
         let flaw = refused(Error::new("`pg_restore` failed", "unexpected end of file")).unwrap();
         assert_eq!(flaw.verdict, Verdict::Missed);
-    }
-
-    #[test]
-    fn the_worse_of_two_findings_counts_and_both_reasons_are_said() {
-        let [met, unknown, missed] = [Finding::met(), Finding::unknown("a"), Finding::missed("b")];
-        assert_eq!(both(met.clone(), unknown.clone()).verdict, Verdict::Unknown);
-        let worst = both(missed, unknown);
-        assert_eq!((worst.verdict, worst.reason.as_deref()), (Verdict::Missed, Some("b; a")));
-        assert_eq!(both(met.clone(), met).reason, None);
     }
 
     #[test]
