@@ -36,8 +36,8 @@ pub async fn works(
         version: version.into(),
         before: script(&format!("quiet; new restored {folder}; rm -rf spool")),
         parts: vec![("backup", script(backup)), ("restore to a moment, to the first answer", script(restore))],
-        between: if disaster.is_empty() { String::new() } else { script(disaster) },
-        check: script(&format!("right {}; quiet", if name == "lifeboat" { "ours" } else { "peer" })),
+        between: script(disaster),
+        check: script(&format!("right {restore}; quiet")),
         bytes: Bytes::Stored(bench.folder.join(folder)),
     };
     let ours = side(

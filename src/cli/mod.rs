@@ -82,6 +82,28 @@ pub mod exit {
             Verdict::Unknown => UNKNOWN,
         }
     }
+
+    /// The worse of two ends of a part: what was left behind before what failed, that before what was missed, and that
+    /// before what is unknown.
+    pub(super) fn worse(one: u8, other: u8) -> u8 {
+        let order = [MET, UNKNOWN, MISSED, FAILED, LEFT];
+        let rank = |code: u8| order.iter().position(|known| *known == code);
+        if rank(one) >= rank(other) { one } else { other }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn what_was_left_goes_before_what_failed_then_what_was_missed_and_then_what_is_unknown() {
+            let worst = |codes: &[u8]| codes.iter().copied().fold(MET, worse);
+            assert_eq!(worst(&[UNKNOWN, MET, MISSED, UNKNOWN]), MISSED);
+            assert_eq!(worst(&[MET, UNKNOWN]), UNKNOWN);
+            assert_eq!(worst(&[FAILED, MISSED]), FAILED);
+            assert_eq!([worst(&[LEFT, FAILED]), worst(&[LEFT, MISSED])], [LEFT, LEFT]);
+        }
+    }
 }
 
 /// Rehearse the loss of an ML platform and prove how long it was gone and what was lost.

@@ -63,7 +63,7 @@ pub(super) async fn main(args: &Args) -> CommandResult {
         if !args.json {
             tell(&repository.name, &looked)?;
         }
-        code = worse(code, looked.code());
+        code = exit::worse(code, looked.code());
         told.push(value(&repository.name, &looked));
     }
     if args.json {
@@ -117,18 +117,8 @@ impl Looked {
             Some(Err(_)) => exit::FAILED,
             None => exit::MET,
         };
-        if self.left.is_some() { exit::LEFT } else { worse(verified, proved) }
+        if self.left.is_some() { exit::LEFT } else { exit::worse(verified, proved) }
     }
-}
-
-/// The worse of two exit codes: a flaw that was found says more than what could not be told.
-fn worse(one: u8, other: u8) -> u8 {
-    let rank = |code: u8| match code {
-        exit::UNKNOWN => exit::MISSED,
-        exit::MISSED => exit::UNKNOWN,
-        other => other,
-    };
-    if rank(other) > rank(one) { other } else { one }
 }
 
 /// What is wrong with the log of the points: without it they can be restored to no other moment than their own.
@@ -199,18 +189,4 @@ fn value(repository: &str, looked: &Looked) -> Value {
         "repository": repository, "files": found.map(|it| it.files), "bytes": found.map(|it| it.bytes),
         "flaws": flaws, "error": error, "restored": restored, "left": looked.left.as_ref().map(ToString::to_string),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flaw_outweighs_what_could_not_be_told_and_neither_hides_a_failure() {
-        let worst = |codes: &[u8]| codes.iter().copied().fold(exit::MET, worse);
-        assert_eq!(worst(&[exit::UNKNOWN, exit::MISSED, exit::UNKNOWN]), exit::MISSED);
-        assert_eq!(worst(&[exit::MET, exit::UNKNOWN]), exit::UNKNOWN);
-        assert_eq!(worst(&[exit::FAILED, exit::MISSED]), exit::FAILED);
-        assert_eq!(worst(&[exit::LEFT, exit::FAILED]), exit::LEFT);
-    }
 }

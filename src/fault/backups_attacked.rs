@@ -146,7 +146,7 @@ impl BackupsAttacked {
 /// The drill whose run the platform was made for.
 fn drill_of(platform: &dyn Platform) -> Result<&str, Error> {
     let unknown = || Error::new("the repository's points", "nobody knows which of them are this drill's");
-    platform.run().and_then(crate::repository::drill_of_run).ok_or_else(unknown)
+    platform.run().and_then(crate::store::drill_of_run).ok_or_else(unknown)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use super::open::{OpenRepository, StoredPoint};
 use crate::client::Error;
+use crate::store::drill_of_run;
 use std::collections::BTreeSet;
 
 const DRILL: &str = "drill:";
@@ -12,11 +13,6 @@ const DRILL: &str = "drill:";
 /// What the points of a run are points of.
 pub fn label_of_run(run: &str) -> String {
     format!("{DRILL}{run}")
-}
-
-/// The drill of a run: its name without when it began.
-pub fn drill_of_run(run: &str) -> Option<&str> {
-    run.rsplitn(3, '-').nth(2)
 }
 
 impl StoredPoint {

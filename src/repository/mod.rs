@@ -35,7 +35,7 @@ mod source;
 mod verify;
 
 pub use contents::{OpenPoint, StoredFile, in_pack_order};
-pub use drill_points::{drill_of_run, label_of_run};
+pub use drill_points::label_of_run;
 pub use drill_repository::DrillRepository;
 pub use files::RepositoryFiles;
 pub use names::order;

@@ -9,6 +9,7 @@ use crate::clock::wall;
 use crate::engine::{Engine, EngineContext, NamedRepository, Session};
 use crate::environment::Journal;
 use crate::model::{Fact, Line, Receipt};
+use crate::protect;
 use crate::report::words::things;
 use crate::repository::{OpenRepository, Patience, RepositoryFiles, RepositorySettings, label_of_run};
 use crate::spec::DrillRepositories;
@@ -38,7 +39,7 @@ pub async fn open(
     journal.creating(Receipt(json!({ "points": label, "started": { "in": from } }))).await?;
     let mut held = vec![];
     for settings in &repositories.settings {
-        let repository = opened(settings, repositories.own()).await?;
+        let repository = protect::open(settings, repositories.own()).await?;
         // A drill restores no configuration, so its points hold none.
         let named = NamedRepository { repository: repository.clone(), protection: label.clone(), configuration: None };
         let context = EngineContext { repository: Some(named), ..context.clone() };
@@ -46,15 +47,6 @@ pub async fn open(
         held.push(HeldRepository { name: settings.name.clone(), repository, session });
     }
     Ok(Arc::new(RepositorySession::new(label, held)))
-}
-
-async fn opened(settings: &RepositorySettings, make: bool) -> Result<OpenRepository, Error> {
-    match OpenRepository::open(settings, Patience::default()).await {
-        Err(error) if error.kind == ErrorKind::NotFound && make => {
-            OpenRepository::create(settings, Patience::default()).await
-        }
-        opened => opened,
-    }
 }
 
 /// What came of the removal of a run's points.

@@ -83,6 +83,11 @@ impl RunFolder {
     }
 }
 
+/// The drill of a run: the run's name without when it began.
+pub fn drill_of_run(run: &str) -> Option<&str> {
+    run.rsplitn(3, '-').nth(2)
+}
+
 /// All run folders under `reports`, oldest first.
 pub fn runs(reports: &Path) -> Vec<PathBuf> {
     let entries =
@@ -101,6 +106,13 @@ pub fn runs(reports: &Path) -> Vec<PathBuf> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_run_is_of_the_drill_that_its_folder_was_made_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunFolder::create(folder.path(), "database-drop").unwrap().run;
+        assert_eq!((drill_of_run(&run), drill_of_run("x-y")), (Some("database-drop"), None));
+    }
 
     #[test]
     fn a_runs_folder_and_its_files_are_the_users_alone() {

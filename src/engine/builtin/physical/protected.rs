@@ -263,14 +263,14 @@ impl Session for ProtectedServer {
             Err(error) => return Ok(Finding::missed(error.to_string())),
         };
         tools::programs_of(base.major(), "cannot restore on a throw-away server").await?;
-        let restored = match self.restored(plan, &on.data()).await {
+        let mut restored = match self.restored(plan, &on.data()).await {
             Ok(restored) => restored,
             Err(error) => return apart::refused(error),
         };
         let server = on.start(base.major(), &administrator).await?;
         let judged = judge.judge(&PointBeside { platform: &server, artifacts: None }).await;
-        let figures = restored.figures.into_iter().filter(|(name, _)| name != TO_START);
-        Ok(Finding { figures: figures.chain(judged.figures).collect(), ..judged })
+        restored.figures.retain(|(name, _)| name != TO_START);
+        Ok(restored.and(judged))
     }
 
     async fn restore(&self, plan: &RestorePlan) -> Finding {
